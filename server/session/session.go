@@ -73,6 +73,8 @@ type Turn struct {
 	Seen    int    // bytes of the shown text that the follower has got
 	SeenSum uint64 // checksum of those bytes, to notice that the text has changed since
 	Told    bool   // the follower has got the end of it
+
+	Others int // other turns of the follower that are open, or over and not told, when this copy was made
 }
 
 // Session is what is remembered of one follower, as the store has it at one moment.
@@ -133,7 +135,6 @@ type Begun struct {
 	Turn     Turn
 	Delivery int // 1 for the first delivery of this message, counted over all replicas
 	Lease    *Lease
-	Others   int // other turns of the follower that are open, or over and not told
 }
 
 // Opened is Open's answer.
