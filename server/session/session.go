@@ -90,6 +90,7 @@ type Receipt struct {
 	Message  string // ID of the message that was replied to
 	Turn     string // ID of the turn whose text was shown
 	From, To int    // bytes of that text
+	FromSum  uint64 // checksum of text[:From]
 	Sum      uint64 // checksum of text[:To]
 	Told     bool   // To is its end, and the turn is over
 }
@@ -135,6 +136,7 @@ type Begun struct {
 	Turn     Turn
 	Delivery int // 1 for the first delivery of this message, counted over all replicas
 	Lease    *Lease
+	Receipt  *Receipt // what an earlier delivery of this message has shown; nil if none has
 }
 
 // Opened is Open's answer.
@@ -206,6 +208,9 @@ type Store interface {
 
 	// Open records one delivery of a message that asks no question and returns the follower's session.
 	Open(ctx context.Context, k Key) (Opened, error)
+
+	// Look returns the follower's session and records nothing; an empty one if there is none.
+	Look(ctx context.Context, follower string) (Session, error)
 
 	// Delivered records what a reply has shown. A receipt for a turn or a follower that is gone is dropped.
 	Delivered(ctx context.Context, follower string, r Receipt) error
