@@ -1,0 +1,14 @@
+package serverconfig
+
+// certificate is a self-signed one; its key was thrown away.
+const certificate = `-----BEGIN CERTIFICATE-----
+MIIBdzCCAR2gAwIBAgIUVBLlKsQeyQh8wLxbaeplvP+vDlYwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFcmVkaXMwIBcNMjYxMTIyMTM1NTE0WhgPMjEyNjEwMjkxMzU1
+MTRaMBAxDjAMBgNVBAMMBXJlZGlzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+qG+jpCVEh5dn/OV3LzrEWKj8Bk6opjx0gZIgTWQ0k7a6I/s0AwRQ1HRRFKJ/+hEe
+FZgPlS15emTK6oZmoX82m6NTMFEwHQYDVR0OBBYEFP/dTqp/yjHWWbaCUQun4l/Y
+9LurMB8GA1UdIwQYMBaAFP/dTqp/yjHWWbaCUQun4l/Y9LurMA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhALmcpFclneLYV5SneUe/8jjK8UjUsHFJ
+Lnii5P06Y4WIAiABmqMkjW2VRxj+eDlR83efn4Rs9u1maIMMz/IXT7rQ0w==
+-----END CERTIFICATE-----
+`

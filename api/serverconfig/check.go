@@ -1,0 +1,299 @@
+package serverconfig
+
+import (
+	"maps"
+	"net"
+	"net/url"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxVerificationFileBytes bounds the content of a verification file; WeChat's hold 16 characters.
+const MaxVerificationFileBytes = 1024
+
+var (
+	botPattern       = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._~-]{0,255}$`)
+	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
+	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
+)
+
+// Check says what is wrong with c, as Parse would, or nil. It does not look at the secrets: Validate does.
+func (c *Config) Check() error {
+	if err := checkCharacters(reflect.ValueOf(c).Elem(), ""); err != nil {
+		return err
+	}
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if _, taken := c.WeChat.VerificationFiles[strings.TrimPrefix(c.Path, "/")]; taken {
+		return wrong("path", "%s is also the name of a verification file: choose another path", c.Path)
+	}
+	return nil
+}
+
+// checkCharacters refuses texts that YAML cannot carry and no log, header or WeChat reply can show.
+func checkCharacters(v reflect.Value, path string) error {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i, name := range fieldNames(v.Type()) {
+			if err := checkCharacters(v.Field(i), child(path, name)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		texts, _ := v.Interface().(map[string]string)
+		for _, key := range slices.Sorted(maps.Keys(texts)) {
+			if !isPrintable(key) || !isPrintable(texts[key]) {
+				return wrong(child(path, key), "holds a control character or is not UTF-8: remove it")
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := checkCharacters(v.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+	case reflect.String:
+		if !isPrintable(v.String()) {
+			return wrong(path, "holds a control character or is not UTF-8: remove it")
+		}
+	default:
+	}
+	return nil
+}
+
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\uFEFF' || r == '\uFFFE' || r == '\uFFFF'
+	})
+}
+
+func (c *Config) checkServer() error {
+	switch {
+	case c.Bot == "":
+		return wrong("bot", "is missing: give the bot's namespace/name, such as bots/winter")
+	case !botPattern.MatchString(c.Bot):
+		return wrong("bot", "%q is not namespace/name: use lower-case letters, digits and hyphens, such as bots/winter", c.Bot)
+	}
+	if err := checkAddress("listen", c.Listen, false); err != nil {
+		return err
+	}
+	if err := checkAddress("adminListen", c.AdminListen, false); err != nil {
+		return err
+	}
+	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		return wrong("adminListen", "is the same as listen: metrics must not be served to the internet, give it another port")
+	}
+	if err := checkPath(c.Path); err != nil {
+		return err
+	}
+	if c.SecretsDir == "" {
+		return wrong("secretsDir", "is missing: give the folder with the files %s and %s", fileToken, fileDifyAPIKey)
+	}
+	return nil
+}
+
+func checkPath(p string) error {
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return wrong("path", "%q must start with a slash and hold no domain, such as /wechat", p)
+	case !pathPattern.MatchString(p):
+		return wrong("path", "%q may hold letters, digits and / . _ ~ - only, 256 at most", p)
+	case path.Clean(p) != p:
+		return wrong("path", "%q is not clean: write %s", p, path.Clean(p))
+	}
+	return nil
+}
+
+func checkAddress(field, address string, needHost bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || strings.ContainsAny(host, " /\t\r\n") {
+		return wrong(field, "%q %s", address, addressesAreWhat)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || (needHost && n == 0) {
+		return wrong(field, "%q has no port between 1 and 65535", address)
+	}
+	if needHost && host == "" {
+		return wrong(field, "%q has no host", address)
+	}
+	return nil
+}
+
+func checkURL(field, address, example string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return wrong(field, "must be an http or https address, such as %s", example)
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return wrong(field, "must hold no user, query or fragment: write it as in %s", example)
+	}
+	return nil
+}
+
+func (w *WeChat) check() error {
+	switch {
+	case w.AppID != "" && !accountPattern.MatchString(w.AppID):
+		return wrong("wechat.appID", "%q is not an AppID: copy it from WeChat's console, it looks like wx0123456789abcdef", w.AppID)
+	case w.OriginalID != "" && !accountPattern.MatchString(w.OriginalID):
+		return wrong("wechat.originalID", "%q is not an account's original ID: copy it from WeChat's console, it looks like gh_3f1c9a7e52b0", w.OriginalID)
+	}
+	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.VerificationFiles)) {
+		field, content := child("wechat.verificationFiles", name), w.VerificationFiles[name]
+		switch {
+		case !verifyPattern.MatchString(name):
+			return wrong(field, "is not the name of a verification file: use the name WeChat gave it, MP_verify_, 16 letters or digits, .txt")
+		case content == "":
+			return wrong(field, "is empty: copy the content of the file that WeChat gave")
+		case len(content) > MaxVerificationFileBytes:
+			return wrong(field, "has %d bytes, at most %d are allowed", len(content), MaxVerificationFileBytes)
+		}
+	}
+	return nil
+}
+
+func (d *Dify) check() error {
+	if err := checkURL("dify.baseURL", d.BaseURL, "https://api.dify.ai/v1"); err != nil {
+		return err
+	}
+	if _, unnamed := d.Inputs[""]; unnamed {
+		return wrong(child("dify.inputs", ""), "has no name: give the name of the app's variable")
+	}
+	if err := checkDuration("dify.timeout", d.Timeout, time.Second, time.Hour); err != nil {
+		return err
+	}
+	return checkDuration("dify.idleTimeout", d.IdleTimeout, time.Second, time.Hour)
+}
+
+func (r *Reply) check() error {
+	if r.Mode != ReplyModePassive {
+		return wrong("reply.mode", "%q is not offered: use %s", r.Mode, ReplyModePassive)
+	}
+	if err := checkDuration("reply.deadline", r.Deadline, time.Second, 4800*time.Millisecond); err != nil {
+		return err
+	}
+	switch {
+	case r.HoldsPerMinute < 0:
+		return wrong("reply.holdsPerMinute", "%d is less than 0: 0 never holds a delivery", r.HoldsPerMinute)
+	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
+		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Texts)) {
+		if err := checkText(child("reply.texts", key), key, r.Texts[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkText(field, key, text string) error {
+	switch {
+	case !slices.Contains(TextKeys, key):
+		return wrong(field, "unknown text; known: %s", strings.Join(TextKeys, ", "))
+	case strings.TrimSpace(text) == "":
+		return wrong(field, "is empty: leave it out to get the built-in text")
+	case len(text) > MaxTextBytes:
+		return wrong(field, "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(text), MaxTextBytes)
+	}
+	return nil
+}
+
+func (l *Limits) check() error {
+	if err := checkCount("limits.questions", l.Questions, 1, 10000); err != nil {
+		return err
+	}
+	if err := checkDuration("limits.window", l.Window, time.Second, 24*time.Hour); err != nil {
+		return err
+	}
+	return checkCount("limits.concurrency", l.Concurrency, 1, 10000)
+}
+
+func (s *Session) check() error {
+	switch s.Type {
+	case SessionMemory, SessionConfigMap, SessionRedis:
+	default:
+		return wrong("session.type", "%q is not offered: use %s, %s or %s", string(s.Type), SessionMemory, SessionConfigMap, SessionRedis)
+	}
+	if err := checkDuration("session.idleTimeout", s.IdleTimeout, time.Minute, 8760*time.Hour); err != nil {
+		return err
+	}
+	if err := checkCount("session.history", s.History, 1, 200); err != nil {
+		return err
+	}
+	switch s.Type {
+	case SessionConfigMap:
+		return s.ConfigMap.check()
+	case SessionRedis:
+		return s.Redis.check()
+	case SessionMemory:
+	}
+	return nil
+}
+
+func (m *ConfigMap) check() error {
+	for _, part := range []struct{ field, value string }{
+		{"session.configMap.namespace", m.Namespace}, {"session.configMap.name", m.Name},
+	} {
+		if !namePattern.MatchString(part.value) {
+			return wrong(part.field, "%q is not a Kubernetes name: use lower-case letters, digits, hyphens and dots", part.value)
+		}
+	}
+	return nil
+}
+
+func (r *Redis) check() error {
+	switch r.Mode {
+	case RedisStandalone, RedisSentinel, RedisCluster:
+	default:
+		return wrong("session.redis.mode", "%q is not offered: use %s, %s or %s", string(r.Mode), RedisStandalone, RedisSentinel, RedisCluster)
+	}
+	if len(r.Addresses) == 0 {
+		return wrong("session.redis.addresses", "is missing: give at least one host:port")
+	}
+	for i, address := range r.Addresses {
+		if err := checkAddress("session.redis.addresses["+strconv.Itoa(i)+"]", address, true); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.Mode == RedisStandalone && len(r.Addresses) > 1:
+		return wrong("session.redis.addresses", "has %d addresses, %s uses one: set session.redis.mode to %s or %s", len(r.Addresses), RedisStandalone, RedisSentinel, RedisCluster)
+	case r.Mode == RedisSentinel && r.MasterName == "":
+		return wrong("session.redis.masterName", "is missing: give the name the sentinels know the master by")
+	case r.Mode != RedisSentinel && r.MasterName != "":
+		return wrong("session.redis.masterName", "is only used with mode %s: leave it out", RedisSentinel)
+	case r.Mode == RedisCluster && r.Database != 0:
+		return wrong("session.redis.database", "must be 0 with mode %s", RedisCluster)
+	case r.TLS.InsecureSkipVerify && !r.TLS.Enabled:
+		return wrong("session.redis.tls.insecureSkipVerify", "is only used with tls.enabled: true")
+	}
+	return checkCount("session.redis.database", r.Database, 0, 65535)
+}
+
+func checkDuration(field string, d Duration, least, most time.Duration) error {
+	if time.Duration(d) < least || time.Duration(d) > most {
+		return wrong(field, "%s is out of range: give %s to %s", d, Duration(least), Duration(most))
+	}
+	return nil
+}
+
+func checkCount(field string, n, least, most int) error {
+	if n < least || n > most {
+		return wrong(field, "%d is out of range: give %d to %d", n, least, most)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+// Package serverconfig is the contract between whoever configures a webhook server and the server itself: one YAML
+// file and one folder of secret files. The operator writes them as a ConfigMap and a projected volume; a person who
+// runs the server without Kubernetes writes them by hand.
+//
+// It decodes strictly, gives every optional field its default, and says in one sentence which field is wrong, how, and
+// what to do about it. It must not know what the settings are used for: no HTTP, no Kubernetes, no WeChat, no Dify.
+package serverconfig
+
+import (
+	"time"
+)
+
+// Config is the whole file. A Config that Parse returned is complete and in range; one that is built in Go starts
+// from Default and is checked with Check.
+type Config struct {
+	// Bot is the bot's namespace/name. It is part of store keys, metrics and logs. Required.
+	Bot string `json:"bot"`
+	// Listen is the address of the webhook and the verification files, host:port; no host means all addresses.
+	Listen string `json:"listen"`
+	// AdminListen is the address of /healthz, /readyz and /metrics, host:port.
+	AdminListen string `json:"adminListen"`
+	// Path is the URL path of the webhook. It starts with a slash and is clean: no "..", no doubled or trailing slash.
+	Path string `json:"path"`
+	// SecretsDir is the folder that LoadSecrets reads. Required. Load takes a relative one from the file's own folder.
+	SecretsDir string `json:"secretsDir"`
+
+	WeChat  WeChat  `json:"wechat"`
+	Dify    Dify    `json:"dify"`
+	Reply   Reply   `json:"reply"`
+	Limits  Limits  `json:"limits"`
+	Session Session `json:"session"`
+}
+
+// WeChat describes the Official Account.
+type WeChat struct {
+	// AppID is the account's AppID, as 公众平台 → 基本配置 shows it. Required with an EncodingAESKey, whose ciphertexts
+	// end in it.
+	AppID string `json:"appID"`
+	// OriginalID is the account's 原始ID (gh_…). When set, pushes for another account are refused.
+	OriginalID string `json:"originalID"`
+	// AllowPlain accepts unencrypted pushes although an EncodingAESKey is set (WeChat's compatible mode).
+	AllowPlain bool `json:"allowPlain"`
+	// APIBaseURL is where WeChat's server API is reached: WeChat itself, or a proxy with a whitelisted address.
+	APIBaseURL string `json:"apiBaseURL"`
+	// VerificationFiles maps MP_verify_….txt to its content; they are served at the domain's root, as WeChat asks
+	// before it accepts a domain.
+	VerificationFiles map[string]string `json:"verificationFiles,omitempty"`
+}
+
+// Dify describes the app that answers.
+type Dify struct {
+	// BaseURL is the service API, with or without /v1 and a trailing slash.
+	BaseURL string `json:"baseURL"`
+	// Inputs are the app's variables, sent with every question.
+	Inputs map[string]string `json:"inputs,omitempty"`
+	// Timeout bounds a whole turn, retries included: 1s to 1h.
+	Timeout Duration `json:"timeout"`
+	// IdleTimeout bounds the silence between two data events of a stream: 1s to 1h.
+	IdleTimeout Duration `json:"idleTimeout"`
+}
+
+// ReplyModePassive answers a push in its own HTTP response; every kind of account may do so.
+const ReplyModePassive = "Passive"
+
+// Languages of the built-in texts.
+const (
+	LanguageChinese = "zh-CN"
+	LanguageEnglish = "en"
+)
+
+// Reply describes how and with which words pushes are answered.
+type Reply struct {
+	// Mode is Passive.
+	Mode string `json:"mode"`
+	// Deadline is how long after a request's first byte it is answered at the latest: 1s to 4800ms. WeChat itself
+	// gives up after 5 s.
+	Deadline Duration `json:"deadline"`
+	// HoldsPerMinute is how many deliveries a minute may be left to time out while the answer is still being written;
+	// the bot's replicas share it. 0 never holds.
+	HoldsPerMinute int `json:"holdsPerMinute"`
+	// Language of the built-in texts: zh-CN or en.
+	Language string `json:"language"`
+	// Texts replaces single built-in texts, by the keys of TextKeys.
+	Texts map[string]string `json:"texts,omitempty"`
+}
+
+// Limits protects the Dify budget.
+type Limits struct {
+	// Questions is how many questions one follower may ask in Window: 1 to 10000.
+	Questions int `json:"questions"`
+	// Window is the time Questions counts in: 1s to 24h.
+	Window Duration `json:"window"`
+	// Concurrency is how many turns of the bot run at once: 1 to 10000.
+	Concurrency int `json:"concurrency"`
+}
+
+// Default is what a file gets that says nothing. Bot and SecretsDir have no default and are empty in it.
+func Default() Config {
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		AdminListen: "127.0.0.1:9090",
+		Path:        "/wechat",
+		WeChat:      WeChat{APIBaseURL: "https://api.weixin.qq.com"},
+		Dify: Dify{
+			BaseURL:     "https://api.dify.ai/v1",
+			Timeout:     Duration(5 * time.Minute),
+			IdleTimeout: Duration(time.Minute),
+		},
+		Reply: Reply{
+			Mode:           ReplyModePassive,
+			Deadline:       Duration(4500 * time.Millisecond),
+			HoldsPerMinute: 30,
+			Language:       LanguageChinese,
+		},
+		Limits: Limits{Questions: 20, Window: Duration(10 * time.Minute), Concurrency: 50},
+		Session: Session{
+			Type:        SessionMemory,
+			IdleTimeout: Duration(24 * time.Hour),
+			History:     20,
+		},
+	}
+}

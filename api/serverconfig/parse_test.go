@@ -1,0 +1,429 @@
+package serverconfig
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/yaml"
+)
+
+const minimal = "bot: bots/winter\nsecretsDir: /secrets\n"
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func parse(t *testing.T, file string) Config {
+	t.Helper()
+	c, err := Parse([]byte(file))
+	if err != nil {
+		t.Fatalf("Parse: %v\n%s", err, file)
+	}
+	return c
+}
+
+func TestDocumentedFileIsTheDefault(t *testing.T) {
+	file := read(t, "documented.yaml")
+	want := Default()
+	want.Bot, want.SecretsDir = "bots/winter", "./secrets"
+	want.Session.ConfigMap = ConfigMap{Namespace: "bots", Name: "winter-sessions"}
+	want.Session.Redis = Redis{Mode: RedisStandalone, Addresses: []string{"127.0.0.1:6379"}}
+	if d := cmp.Diff(want, parse(t, string(file))); d != "" {
+		t.Errorf("documented file (-default +parsed):\n%s", d)
+	}
+
+	var tree map[string]any
+	if err := yaml.Unmarshal(file, &tree); err != nil {
+		t.Fatal(err)
+	}
+	requireEveryField(t, reflect.TypeFor[Config](), tree, "")
+}
+
+// requireEveryField fails for each field that the documented file leaves out.
+func requireEveryField(t *testing.T, typ reflect.Type, tree map[string]any, path string) {
+	t.Helper()
+	for i, name := range fieldNames(typ) {
+		value, ok := tree[name]
+		if !ok {
+			t.Errorf("the documented file says nothing of %s", child(path, name))
+		}
+		if typ.Field(i).Type.Kind() == reflect.Struct {
+			below, _ := value.(map[string]any)
+			requireEveryField(t, typ.Field(i).Type, below, child(path, name))
+		}
+	}
+}
+
+func TestMinimalFileIsComplete(t *testing.T) {
+	want := Default()
+	want.Bot, want.SecretsDir = "bots/winter", "/secrets"
+	if d := cmp.Diff(want, parse(t, minimal)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestStoreSectionIsCompleted(t *testing.T) {
+	tests := map[string]struct {
+		session string
+		want    Session
+	}{
+		"ConfigMap after the bot": {
+			"{type: ConfigMap}",
+			Session{Type: SessionConfigMap, ConfigMap: ConfigMap{Namespace: "bots", Name: "winter-sessions"}},
+		},
+		"ConfigMap of its own name": {
+			"{type: ConfigMap, configMap: {name: other}}",
+			Session{Type: SessionConfigMap, ConfigMap: ConfigMap{Namespace: "bots", Name: "other"}},
+		},
+		"local Redis": {
+			"{type: Redis}",
+			Session{Type: SessionRedis, Redis: Redis{Mode: RedisStandalone, Addresses: []string{"127.0.0.1:6379"}}},
+		},
+		"Redis with sentinels": {
+			"{type: Redis, redis: {mode: Sentinel, addresses: ['a:26379', '[::1]:26379'], masterName: m, database: 3, tls: {enabled: true}}}",
+			Session{Type: SessionRedis, Redis: Redis{
+				Mode: RedisSentinel, Addresses: []string{"a:26379", "[::1]:26379"}, MasterName: "m", Database: 3,
+				TLS: RedisTLS{Enabled: true},
+			}},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.want.IdleTimeout, tt.want.History = Duration(24*time.Hour), 20
+			if d := cmp.Diff(tt.want, parse(t, minimal+"session: "+tt.session+"\n").Session); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestNullIsLeftOut(t *testing.T) {
+	got := parse(t, minimal+"listen: null\nwechat:\nreply: {texts: ~, deadline: null}\ndify: {inputs: {}}\n")
+	if d := cmp.Diff(parse(t, minimal), got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	long := strings.Repeat("长", MaxTextBytes/3+1)
+	tests := []struct{ name, file, want string }{
+		{"empty file", "", "bot: is missing: give the bot's namespace/name, such as bots/winter"},
+		{"list", "- a\n", "the file is a list, it must be a mapping of fields"},
+		{"scalar", "hello", "the file is a text, it must be a mapping of fields"},
+		{"broken YAML", "bot: [", "not valid YAML: line 1: did not find expected node content"},
+		{"repeated field", minimal + "bot: a/b\n", `not valid YAML: line 3: key "bot" already set in map`},
+		{"not a number", minimal + "limits: {questions: .nan}", "not valid YAML: json: unsupported value: NaN"},
+		{"two documents", minimal + "---\nbot: a/b\n", "the file holds more than one YAML document: keep one"},
+		{"two documents by end mark", minimal + "...\nbot: a/b\n", "the file holds more than one YAML document: keep one"},
+		{"document on the marker's line", "--- {}\n---\nbot: a/b\n", "the file holds more than one YAML document: keep one"},
+		{"huge", "#" + strings.Repeat("x", MaxFileBytes), "the file is larger than 1048576 bytes"},
+
+		{"unknown field", minimal + "tokn: x\n", "tokn: unknown field; known here: bot, listen, adminListen, path, secretsDir, wechat, dify, reply, limits, session"},
+		{"unknown nested field", minimal + "dify: {baseUrl: http://a}\n", "dify.baseUrl: unknown field; known here: baseURL, inputs, timeout, idleTimeout"},
+		{"unknown deep field", minimal + "session: {redis: {tls: {on: true}}}\n", "session.redis.tls.true: unknown field; known here: enabled, insecureSkipVerify"},
+		{"odd field name", minimal + `"a b` + strings.Repeat("c", 99) + `": 1`, `["a b` + strings.Repeat("c", 61) + `…"]: unknown field; known here: bot, listen, adminListen, path, secretsDir, wechat, dify, reply, limits, session`},
+		{"number as text", "bot: 7\nsecretsDir: /s\n", "bot: is a number, must be a text: put it in quotes"},
+		{"mapping as text", "bot: {a: b}\nsecretsDir: /s\n", "bot: is a mapping, must be a text"},
+		{"text as mapping", minimal + "wechat: wx1\n", "wechat: is a text, must be a mapping of fields"},
+		{"text as bool", minimal + "wechat: {allowPlain: 'yes'}\n", "wechat.allowPlain: is a text, must be true or false"},
+		{"text as number", minimal + "limits: {questions: '20'}\n", "limits.questions: is a text, must be a whole number"},
+		{"fraction", minimal + "limits: {questions: 2.5}\n", "limits.questions: 2.5 is not a whole number of at most nine digits"},
+		{"number too large", minimal + "limits: {questions: 99999999999}\n", "limits.questions: 99999999999 is not a whole number of at most nine digits"},
+		{"duration without unit", minimal + "reply: {deadline: 4500}\n", "reply.deadline: is a number, must be a duration with its unit, such as 4500ms, 60s or 5m"},
+		{"duration in words", minimal + "dify: {timeout: 5 minutes}\n", `dify.timeout: "5 minutes" is not a duration: write a number and its unit, such as 4500ms, 60s or 5m`},
+		{"bool as input", minimal + "dify: {inputs: {vip: true}}\n", "dify.inputs.vip: is true or false, must be a text: put it in quotes"},
+		{"null as input", minimal + "dify: {inputs: {vip: }}\n", "dify.inputs.vip: is empty, must be a text"},
+		{"list as inputs", minimal + "dify: {inputs: [a]}\n", "dify.inputs: is a list, must be a mapping of texts"},
+		{"text as addresses", minimal + "session: {redis: {addresses: 'a:1'}}\n", "session.redis.addresses: is a text, must be a list of texts"},
+		{"number as address", minimal + "session: {redis: {addresses: ['a:1', 6379]}}\n", "session.redis.addresses[1]: is a number, must be a text: put it in quotes"},
+
+		{"no bot", "secretsDir: /s\n", "bot: is missing: give the bot's namespace/name, such as bots/winter"},
+		{"bot without namespace", "bot: winter\nsecretsDir: /s\n", `bot: "winter" is not namespace/name: use lower-case letters, digits and hyphens, such as bots/winter`},
+		{"no secretsDir", "bot: a/b\n", "secretsDir: is missing: give the folder with the files token and dify-api-key"},
+		{"listen without port", minimal + "listen: localhost\n", `listen: "localhost" must be host:port or :port, such as 127.0.0.1:8080`},
+		{"listen with spaces", minimal + "listen: 'a b:80'\n", `listen: "a b:80" must be host:port or :port, such as 127.0.0.1:8080`},
+		{"listen port", minimal + "listen: ':70000'\n", `listen: ":70000" has no port between 1 and 65535`},
+		{"control character", minimal + "path: \"/\\u0085\"\n", "path: holds a control character or is not UTF-8: remove it"},
+		{"control character in a text", minimal + "reply: {texts: {help: \"\\x7f\"}}\n", "reply.texts.help: holds a control character or is not UTF-8: remove it"},
+		{"control character in an address", minimal + "session: {redis: {addresses: [\"\\e\"]}}\n", "session.redis.addresses[0]: holds a control character or is not UTF-8: remove it"},
+		{"adminListen", minimal + "adminListen: 'x'\n", `adminListen: "x" must be host:port or :port, such as 127.0.0.1:8080`},
+		{"one address for both", minimal + "listen: ':80'\nadminListen: ':80'\n", "adminListen: is the same as listen: metrics must not be served to the internet, give it another port"},
+		{"path with a domain", minimal + "path: https://a/wechat\n", `path: "https://a/wechat" must start with a slash and hold no domain, such as /wechat`},
+		{"path with a wildcard", minimal + "path: '/{x}'\n", `path: "/{x}" may hold letters, digits and / . _ ~ - only, 256 at most`},
+		{"unclean path", minimal + "path: /a/../b/\n", `path: "/a/../b/" is not clean: write /b`},
+		{"path of a verification file", minimal + "path: /MP_verify_abcdefgh01234567.txt\nwechat: {verificationFiles: {MP_verify_abcdefgh01234567.txt: x}}\n", "path: /MP_verify_abcdefgh01234567.txt is also the name of a verification file: choose another path"},
+
+		{"appID", minimal + "wechat: {appID: 'wx 1'}\n", `wechat.appID: "wx 1" is not an AppID: copy it from WeChat's console, it looks like wx0123456789abcdef`},
+		{"originalID", minimal + "wechat: {originalID: gh/1}\n", `wechat.originalID: "gh/1" is not an account's original ID: copy it from WeChat's console, it looks like gh_3f1c9a7e52b0`},
+		{"apiBaseURL", minimal + "wechat: {apiBaseURL: api.weixin.qq.com}\n", "wechat.apiBaseURL: must be an http or https address, such as https://api.weixin.qq.com"},
+		{"verification file name", minimal + "wechat: {verificationFiles: {a.html: x}}\n", `wechat.verificationFiles["a.html"]: is not the name of a verification file: use the name WeChat gave it, MP_verify_, 16 letters or digits, .txt`},
+		{"empty verification file", minimal + "wechat: {verificationFiles: {MP_verify_abcdefgh01234567.txt: ''}}\n", `wechat.verificationFiles["MP_verify_abcdefgh01234567.txt"]: is empty: copy the content of the file that WeChat gave`},
+		{"large verification file", minimal + "wechat: {verificationFiles: {MP_verify_abcdefgh01234567.txt: " + strings.Repeat("x", 1025) + "}}\n", `wechat.verificationFiles["MP_verify_abcdefgh01234567.txt"]: has 1025 bytes, at most 1024 are allowed`},
+		{"baseURL scheme", minimal + "dify: {baseURL: ftp://a}\n", "dify.baseURL: must be an http or https address, such as https://api.dify.ai/v1"},
+		{"baseURL without host", minimal + "dify: {baseURL: 'https:///v1'}\n", "dify.baseURL: must be an http or https address, such as https://api.dify.ai/v1"},
+		{"baseURL with a password", minimal + "dify: {baseURL: 'https://u:p@a/v1'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
+		{"baseURL with a query", minimal + "dify: {baseURL: 'https://a/v1?'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
+		{"input without name", minimal + "dify: {inputs: {'': x}}\n", `dify.inputs[""]: has no name: give the name of the app's variable`},
+		{"timeout", minimal + "dify: {timeout: 2h}\n", "dify.timeout: 2h is out of range: give 1s to 1h"},
+		{"dify.idleTimeout", minimal + "dify: {idleTimeout: 0s}\n", "dify.idleTimeout: 0s is out of range: give 1s to 1h"},
+
+		{"mode", minimal + "reply: {mode: CustomerService}\n", `reply.mode: "CustomerService" is not offered: use Passive`},
+		{"deadline too long", minimal + "reply: {deadline: 4801ms}\n", "reply.deadline: 4801ms is out of range: give 1s to 4800ms"},
+		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
+		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
+		{"language", minimal + "reply: {language: fr}\n", `reply.language: "fr" is not offered: use zh-CN or en`},
+		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, nothingYet, emptyAnswer, continue, retry, cutShort"},
+		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
+		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
+		{"questions", minimal + "limits: {questions: 0}\n", "limits.questions: 0 is out of range: give 1 to 10000"},
+		{"window", minimal + "limits: {window: 25h}\n", "limits.window: 25h is out of range: give 1s to 24h"},
+		{"concurrency", minimal + "limits: {concurrency: 10001}\n", "limits.concurrency: 10001 is out of range: give 1 to 10000"},
+
+		{"session type", minimal + "session: {type: redis}\n", `session.type: "redis" is not offered: use Memory, ConfigMap or Redis`},
+		{"session.idleTimeout", minimal + "session: {idleTimeout: 1s}\n", "session.idleTimeout: 1s is out of range: give 1m to 8760h"},
+		{"history", minimal + "session: {history: 201}\n", "session.history: 201 is out of range: give 1 to 200"},
+		{"ConfigMap namespace", minimal + "session: {type: ConfigMap, configMap: {namespace: A}}\n", `session.configMap.namespace: "A" is not a Kubernetes name: use lower-case letters, digits, hyphens and dots`},
+		{"ConfigMap name", minimal + "session: {type: ConfigMap, configMap: {name: a/b}}\n", `session.configMap.name: "a/b" is not a Kubernetes name: use lower-case letters, digits, hyphens and dots`},
+		{"Redis mode", minimal + "session: {type: Redis, redis: {mode: Single}}\n", `session.redis.mode: "Single" is not offered: use Standalone, Sentinel or Cluster`},
+		{"Redis address", minimal + "session: {type: Redis, redis: {addresses: [redis]}}\n", `session.redis.addresses[0]: "redis" must be host:port or :port, such as 127.0.0.1:8080`},
+		{"Redis address without host", minimal + "session: {type: Redis, redis: {addresses: [':6379']}}\n", `session.redis.addresses[0]: ":6379" has no host`},
+		{"Redis address without port", minimal + "session: {type: Redis, redis: {addresses: ['a:0']}}\n", `session.redis.addresses[0]: "a:0" has no port between 1 and 65535`},
+		{"two standalone Redis", minimal + "session: {type: Redis, redis: {addresses: ['a:1', 'b:1']}}\n", "session.redis.addresses: has 2 addresses, Standalone uses one: set session.redis.mode to Sentinel or Cluster"},
+		{"sentinel without master", minimal + "session: {type: Redis, redis: {mode: Sentinel}}\n", "session.redis.masterName: is missing: give the name the sentinels know the master by"},
+		{"master without sentinel", minimal + "session: {type: Redis, redis: {masterName: m}}\n", "session.redis.masterName: is only used with mode Sentinel: leave it out"},
+		{"database of a cluster", minimal + "session: {type: Redis, redis: {mode: Cluster, database: 1}}\n", "session.redis.database: must be 0 with mode Cluster"},
+		{"database", minimal + "session: {type: Redis, redis: {database: -1}}\n", "session.redis.database: -1 is out of range: give 0 to 65535"},
+		{"unchecked without TLS", minimal + "session: {type: Redis, redis: {tls: {insecureSkipVerify: true}}}\n", "session.redis.tls.insecureSkipVerify: is only used with tls.enabled: true"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse([]byte(tt.file))
+			var wrong *Error
+			if !errors.As(err, &wrong) {
+				t.Fatalf("error %v, want an *Error", err)
+			}
+			if got := err.Error(); got != tt.want {
+				t.Errorf("message\n  got  %s\n  want %s", got, tt.want)
+			}
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("message has more than one line: %q", err)
+			}
+			if d := cmp.Diff(Config{}, c); d != "" {
+				t.Errorf("a refused file gave a configuration:\n%s", d)
+			}
+		})
+	}
+}
+
+func TestOneDocumentMayBeMarked(t *testing.T) {
+	for _, file := range []string{
+		"---\n" + minimal, "# about\n---\n" + minimal + "...\n", "%YAML 1.1\n---\n" + minimal, minimal + "---\n# the end\n",
+	} {
+		parse(t, file)
+	}
+}
+
+func TestCheckFindsWhatParseCannotMeet(t *testing.T) {
+	c := parse(t, minimal)
+	c.Session = Session{Type: SessionRedis, IdleTimeout: Duration(time.Hour), History: 1, Redis: Redis{Mode: RedisCluster}}
+	if got, want := message(c.Check()), "session.redis.addresses: is missing: give at least one host:port"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c = parse(t, minimal)
+	c.Reply.Texts = map[string]string{TextHelp: "\xff"}
+	if got, want := message(c.Check()), "reply.texts.help: holds a control character or is not UTF-8: remove it"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+
+	t.Run("relative secretsDir starts at the file", func(t *testing.T) {
+		c, err := Load(write("relative.yaml", "bot: a/b\nsecretsDir: ./secrets\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := filepath.Join(dir, "secrets"); c.SecretsDir != want {
+			t.Errorf("secretsDir %s, want %s", c.SecretsDir, want)
+		}
+	})
+	t.Run("absolute secretsDir stays", func(t *testing.T) {
+		c, err := Load(write("absolute.yaml", minimal))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.SecretsDir != "/secrets" {
+			t.Errorf("secretsDir %s, want /secrets", c.SecretsDir)
+		}
+	})
+	t.Run("wrong file is named", func(t *testing.T) {
+		path := write("wrong.yaml", "secretsDir: x\n")
+		_, err := Load(path)
+		want := "configuration " + path + ": bot: is missing: give the bot's namespace/name, such as bots/winter"
+		if message(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+	t.Run("missing file", func(t *testing.T) {
+		path := filepath.Join(dir, "nowhere.yaml")
+		_, err := Load(path)
+		if want := "read configuration: stat " + path + ": no such file or directory"; message(err) != want || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+	t.Run("folder", func(t *testing.T) {
+		_, err := Load(dir)
+		if want := "read configuration: " + dir + " is not a regular file"; message(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+	t.Run("large file", func(t *testing.T) {
+		path := write("large.yaml", strings.Repeat("#", MaxFileBytes+1))
+		_, err := Load(path)
+		if want := "read configuration: " + path + " is larger than 1048576 bytes"; message(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
+func TestMarshalIsTheGoldenFile(t *testing.T) {
+	c := parse(t, minimal+`
+wechat: {appID: wx0123456789abcdef, verificationFiles: {MP_verify_abcdefgh01234567.txt: abcdefgh01234567}}
+dify: {inputs: {b: "2", a: "1"}}
+reply: {texts: {help: "line 1\nline 2", busy: 忙}}
+session: {type: Redis, redis: {addresses: ['redis:6379'], tls: {enabled: true}}}
+`)
+	got, err := Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(read(t, "marshalled.yaml")), string(got)); d != "" {
+		t.Errorf("(-golden +got):\n%s", d)
+	}
+}
+
+func TestMarshalledConfigParsesToItself(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := anyConfig(t)
+		file, err := Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Parse(file)
+		if err != nil {
+			t.Fatalf("Parse: %v\n%s", err, file)
+		}
+		if d := cmp.Diff(c, back); d != "" {
+			t.Fatalf("(-written +read):\n%s", d)
+		}
+		again, err := Marshal(back)
+		if err != nil || !bytes.Equal(file, again) {
+			t.Fatalf("second encoding differs (%v)\n%s\n%s", err, file, again)
+		}
+	})
+}
+
+// anyConfig draws a complete configuration from the whole range of each field.
+func anyConfig(t *rapid.T) Config {
+	pick := func(name string, values ...string) string { return rapid.SampledFrom(values).Draw(t, name) }
+	number := func(name string, least, most int) int { return rapid.IntRange(least, most).Draw(t, name) }
+	duration := func(name string, least, most time.Duration) Duration {
+		return Duration(rapid.Int64Range(int64(least), int64(most)).Draw(t, name))
+	}
+	texts := func(name string, keys *rapid.Generator[string], values *rapid.Generator[string]) map[string]string {
+		m := rapid.MapOfN(keys, values, 0, 4).Draw(t, name)
+		if len(m) == 0 {
+			return nil
+		}
+		return m
+	}
+	c := Config{
+		Bot:         rapid.StringMatching(`[a-z0-9]{1,9}/[a-z]([-a-z0-9]{0,9}[a-z0-9])?`).Draw(t, "bot"),
+		Listen:      pick("listen", ":8080", "127.0.0.1:0", "[::1]:80", "localhost:65535"),
+		AdminListen: pick("adminListen", ":9090", "10.0.0.1:1"),
+		Path:        rapid.StringMatching(`/[A-Za-z0-9_~-]{1,20}(/[A-Za-z0-9_~-]{1,9})?`).Draw(t, "path"),
+		SecretsDir:  rapid.StringN(1, 20, -1).Filter(isPrintable).Draw(t, "secretsDir"),
+		WeChat: WeChat{
+			AppID: pick("appID", "", "wx0123456789abcdef"), OriginalID: pick("originalID", "", "gh_1", "007"),
+			AllowPlain: rapid.Bool().Draw(t, "allowPlain"), APIBaseURL: pick("api", "http://10.0.0.1:3128", "https://a/b"),
+			VerificationFiles: texts("files", rapid.StringMatching(`MP_verify_[0-9A-Za-z]{16}\.txt`), rapid.StringMatching(`[0-9a-z]{1,16}`)),
+		},
+		Dify: Dify{
+			BaseURL: pick("dify", "https://api.dify.ai/v1", "http://dify.dify:80/"),
+			Inputs:  texts("inputs", rapid.StringN(1, 9, -1).Filter(isPrintable), rapid.String().Filter(isPrintable)),
+			Timeout: duration("timeout", time.Second, time.Hour), IdleTimeout: duration("idle", time.Second, time.Hour),
+		},
+		Reply: Reply{
+			Mode: ReplyModePassive, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
+			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish),
+			Texts: texts("texts", rapid.SampledFrom(TextKeys), rapid.StringN(1, 100, -1).Filter(func(s string) bool {
+				return isPrintable(s) && strings.TrimSpace(s) != ""
+			})),
+		},
+		Limits: Limits{Questions: number("questions", 1, 10000), Window: duration("window", time.Second, 24*time.Hour), Concurrency: number("concurrency", 1, 10000)},
+		Session: Session{
+			Type:        rapid.SampledFrom([]SessionType{SessionMemory, SessionConfigMap, SessionRedis}).Draw(t, "type"),
+			IdleTimeout: duration("sessionIdle", time.Minute, 8760*time.Hour), History: number("history", 1, 200),
+		},
+	}
+	c.complete()
+	return c
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte(minimal + "session: {type: Redis, redis: {mode: Cluster, addresses: ['a:1']}}"))
+	f.Add([]byte("a: &a [1]\nb: *a\n<<: {c: d}\n"))
+	f.Add([]byte("bot: !!binary aGk=\n? [1, 2]\n: x"))
+	f.Add([]byte("reply: {deadline: 1e3, texts: {help: |\n  x\n  }}"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		c, err := Parse(file)
+		if err != nil {
+			var wrong *Error
+			if !errors.As(err, &wrong) || strings.ContainsAny(err.Error(), "\r\n") {
+				t.Fatalf("error %q is no *Error of one line", err)
+			}
+			return
+		}
+		written, err := Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Parse(written)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, written)
+		}
+		if d := cmp.Diff(c, back); d != "" {
+			t.Fatalf("(-read +read again):\n%s", d)
+		}
+	})
+}

@@ -1,0 +1,35 @@
+package serverconfig
+
+// Keys of the texts a follower may read that are not the app's answer. What each is for, and which {{names}} it may
+// hold, is told where it is written: in the turn engine.
+const (
+	TextWelcome       = "welcome"       // after following, instead of the app's opening statement
+	TextHelp          = "help"          // /help and every unknown command
+	TextWaiting       = "waiting"       // nothing of the answer is there yet
+	TextQueued        = "queued"        // the question waits behind an earlier one of the same follower
+	TextBusy          = "busy"          // too many questions wait already
+	TextCleared       = "cleared"       // after /clear
+	TextStopped       = "stopped"       // after /stop
+	TextNothingToStop = "nothingToStop" // /stop while nothing runs
+	TextUnsupported   = "unsupported"   // a kind of message the bot cannot read
+	TextFailed        = "failed"        // the turn failed, for a reason without words of its own
+	TextQuotaExceeded = "quotaExceeded" // the app's model quota is used up
+	TextRateLimited   = "rateLimited"   // the follower asked too many questions
+	TextTimedOut      = "timedOut"      // the turn took longer than dify.timeout
+	TextMisconfigured = "misconfigured" // the app's key, mode or variables are wrong
+	TextNothingYet    = "nothingYet"    // `1` before any question
+	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
+	TextContinue      = "continue"      // label of the tap-link to what follows
+	TextRetry         = "retry"         // label of the tap-link that asks again
+	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
+)
+
+// TextKeys are the keys that reply.texts may have, in the order of their documentation.
+var TextKeys = []string{
+	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextCleared, TextStopped, TextNothingToStop,
+	TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured, TextNothingYet,
+	TextEmptyAnswer, TextContinue, TextRetry, TextCutShort,
+}
+
+// MaxTextBytes bounds a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer.
+const MaxTextBytes = 600
