@@ -1,0 +1,120 @@
+package v1alpha1
+
+// Types of the conditions of a WechatBot. Positive ones are good when True; abnormal-true ones are present only while
+// they are True (kstatus), and never two of them at once.
+const (
+	// ConditionReady (positive, always present) sums up: True when every other positive condition that applies is True, DifyReachable
+	// excepted once the bot was ready. When not, it has the reason and message of the first that fails, in the order of this list.
+	ConditionReady = "Ready"
+	// ConditionSecretsResolved (positive): every Secret and key that the spec names exists and is well-formed.
+	ConditionSecretsResolved = "SecretsResolved"
+	// ConditionDifyReachable (positive): Dify accepted the API key, and the app is of a mode that can chat.
+	ConditionDifyReachable = "DifyReachable"
+	// ConditionSessionStoreReady (positive): the session store answers.
+	ConditionSessionStoreReady = "SessionStoreReady"
+	// ConditionAvailable (positive): every replica of this generation serves.
+	ConditionAvailable = "Available"
+	// ConditionExposed (positive): the Ingress has an address, or every parent accepted the HTTPRoute.
+	ConditionExposed = "Exposed"
+	// ConditionCertificateReady (positive, only where the operator knows the certificate's Secret): the certificate covers the domain
+	// and is in date.
+	ConditionCertificateReady = "CertificateReady"
+	// ConditionReconciling (abnormal-true): the bot is on its way to what the spec says.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled (abnormal-true): the bot stays as it is until someone changes something.
+	ConditionStalled = "Stalled"
+	// ConditionSuspended (abnormal-true): spec.suspend is true, nothing is reconciled.
+	ConditionSuspended = "Suspended"
+)
+
+// Reasons of conditions that are as they should be.
+const (
+	// ReasonServing is Ready's: followers are answered.
+	ReasonServing = "Serving"
+	// ReasonResolved is SecretsResolved's.
+	ReasonResolved = "Resolved"
+	// ReasonAuthorized is DifyReachable's: Dify accepted the key.
+	ReasonAuthorized = "Authorized"
+	// ReasonStoreReady is SessionStoreReady's.
+	ReasonStoreReady = "StoreReady"
+	// ReasonPodsReady is Available's.
+	ReasonPodsReady = "PodsReady"
+	// ReasonAddressAssigned is Exposed's with an Ingress.
+	ReasonAddressAssigned = "AddressAssigned"
+	// ReasonRouteAccepted is Exposed's with an HTTPRoute.
+	ReasonRouteAccepted = "RouteAccepted"
+	// ReasonExternallyManaged is Exposed's with ingress.enabled false: the way in is the user's own.
+	ReasonExternallyManaged = "ExternallyManaged"
+	// ReasonCertificateValid is CertificateReady's.
+	ReasonCertificateValid = "CertificateValid"
+)
+
+// Reasons of SecretsResolved when it is False.
+const (
+	// ReasonSecretNotFound: the Secret does not exist; it is looked for again within 15 s.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretKeyMissing: the Secret exists, the key does not.
+	ReasonSecretKeyMissing = "SecretKeyMissing"
+	// ReasonSecretMalformed: what the key holds cannot be right (a Token has 3 to 32 letters and digits, an EncodingAESKey 43).
+	ReasonSecretMalformed = "SecretMalformed"
+)
+
+// Reasons of DifyReachable when it is not True.
+const (
+	// ReasonUnauthorized: Dify refused the API key.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonWrongAppMode: the app is not one to chat with, a workflow or a completion app for example.
+	ReasonWrongAppMode = "WrongAppMode"
+	// ReasonUnreachable: no answer, or not one of Dify's.
+	ReasonUnreachable = "Unreachable"
+)
+
+// Reasons of SessionStoreReady when it is not True.
+const (
+	// ReasonRedisUnreachable: the webhook servers say that the external Redis does not answer.
+	ReasonRedisUnreachable = "RedisUnreachable"
+)
+
+// Reasons of Available when it is False.
+const (
+	// ReasonPodsNotReady: not all replicas are ready; the message has the pod's own reason, ImagePullBackOff for example.
+	ReasonPodsNotReady = "PodsNotReady"
+	// ReasonProgressDeadlineExceeded: the Deployment has given up waiting for its pods.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+)
+
+// Reasons of Exposed when it is False.
+const (
+	// ReasonAddressPending: the Ingress has no address yet.
+	ReasonAddressPending = "AddressPending"
+	// ReasonIngressClassNotFound: no such IngressClass, or no default one.
+	ReasonIngressClassNotFound = "IngressClassNotFound"
+	// ReasonRouteNotAccepted: a parent did not accept the HTTPRoute; the message is the parent's.
+	ReasonRouteNotAccepted = "RouteNotAccepted"
+	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes; it is looked at again, no restart is needed.
+	ReasonGatewayAPIMissing = "GatewayAPIMissing"
+	// ReasonDomainConflict: an older bot has the same domain and path and keeps it.
+	ReasonDomainConflict = "DomainConflict"
+)
+
+// Reasons of CertificateReady when it is False.
+const (
+	// ReasonCertificatePending: the Secret of the certificate is not there yet.
+	ReasonCertificatePending = "CertificatePending"
+	// ReasonCertificateMismatch: the certificate does not cover the domain.
+	ReasonCertificateMismatch = "CertificateMismatch"
+	// ReasonCertificateExpired: the certificate is out of date.
+	ReasonCertificateExpired = "CertificateExpired"
+)
+
+// Reasons of the abnormal-true conditions, and of Ready with them.
+const (
+	// ReasonProgressing is Reconciling's.
+	ReasonProgressing = "Progressing"
+	// ReasonInvalidPodTemplate is Stalled's: spec.podTemplate cannot be merged, or the API server refuses what comes of it.
+	ReasonInvalidPodTemplate = "InvalidPodTemplate"
+	// ReasonNameConflict is Stalled's: an object with the name of one of the bot's children exists and is not the bot's.
+	ReasonNameConflict = "NameConflict"
+	// ReasonSuspended is Suspended's.
+	ReasonSuspended = "Suspended"
+)
