@@ -1,0 +1,18 @@
+package memory
+
+import "time"
+
+// allowance is a token bucket that refills evenly, kept as the one instant at which it would be full again
+// (the generic cell rate algorithm). The zero value is a full bucket.
+type allowance struct{ fullAt time.Time }
+
+// after returns the bucket with one token of n taken out, each window refilling all n; ok is false if none is left.
+// It changes nothing, so that what is refused for another reason costs nothing.
+func (a allowance) after(now time.Time, n int, window time.Duration) (taken allowance, ok bool) {
+	from := a.fullAt
+	if from.Before(now) {
+		from = now
+	}
+	taken.fullAt = from.Add(window / time.Duration(n))
+	return taken, taken.fullAt.Sub(now) <= window
+}
