@@ -15,8 +15,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxVerificationFileBytes bounds the content of a verification file; WeChat's hold 16 characters.
-const MaxVerificationFileBytes = 1024
+const (
+	// MaxVerificationFileBytes bounds the content of a verification file; WeChat's hold 16 characters.
+	MaxVerificationFileBytes = 1024
+	// MaxInputNameBytes bounds the name of a variable in dify.inputs; YAML itself ends keys at 1,024 characters.
+	MaxInputNameBytes = 256
+)
 
 var (
 	botPattern       = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
@@ -170,8 +174,10 @@ func (d *Dify) check() error {
 	if err := checkURL("dify.baseURL", d.BaseURL, "https://api.dify.ai/v1"); err != nil {
 		return err
 	}
-	if _, unnamed := d.Inputs[""]; unnamed {
-		return wrong(child("dify.inputs", ""), "has no name: give the name of the app's variable")
+	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
+		if name == "" || len(name) > MaxInputNameBytes {
+			return wrong(child("dify.inputs", name), "has a name of %d bytes: give the name of the app's variable, 1 to %d bytes", len(name), MaxInputNameBytes)
+		}
 	}
 	if err := checkDuration("dify.timeout", d.Timeout, time.Second, time.Hour); err != nil {
 		return err

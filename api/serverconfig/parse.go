@@ -70,15 +70,6 @@ func Load(path string) (Config, error) {
 	return c, nil
 }
 
-// Marshal writes c as Parse reads it. Equal configurations give equal bytes.
-func Marshal(c Config) ([]byte, error) {
-	file, err := yaml.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("encode configuration: %w", err)
-	}
-	return file, nil
-}
-
 // readYAML turns the one document of a file into maps, slices and scalars.
 func readYAML(file []byte) (map[string]any, error) {
 	if len(file) > MaxFileBytes {
@@ -141,14 +132,14 @@ func oneLine(err error) string {
 func readFile(path string, limit int64) (_ []byte, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a PathError names the file and what was done with it
+		return nil, err // a PathError names the file and what was done with it
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // the path is the caller's own setting
 	if err != nil {
-		return nil, err //nolint:wrapcheck // as above
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))

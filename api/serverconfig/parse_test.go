@@ -177,7 +177,8 @@ func TestParseRefuses(t *testing.T) {
 		{"baseURL without host", minimal + "dify: {baseURL: 'https:///v1'}\n", "dify.baseURL: must be an http or https address, such as https://api.dify.ai/v1"},
 		{"baseURL with a password", minimal + "dify: {baseURL: 'https://u:p@a/v1'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
 		{"baseURL with a query", minimal + "dify: {baseURL: 'https://a/v1?'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
-		{"input without name", minimal + "dify: {inputs: {'': x}}\n", `dify.inputs[""]: has no name: give the name of the app's variable`},
+		{"input without name", minimal + "dify: {inputs: {'': x}}\n", `dify.inputs[""]: has a name of 0 bytes: give the name of the app's variable, 1 to 256 bytes`},
+		{"input with a long name", minimal + "dify: {inputs: {" + strings.Repeat("n", 257) + ": x}}\n", `dify.inputs["` + strings.Repeat("n", 64) + `…"]: has a name of 257 bytes: give the name of the app's variable, 1 to 256 bytes`},
 		{"timeout", minimal + "dify: {timeout: 2h}\n", "dify.timeout: 2h is out of range: give 1s to 1h"},
 		{"dify.idleTimeout", minimal + "dify: {idleTimeout: 0s}\n", "dify.idleTimeout: 0s is out of range: give 1s to 1h"},
 
@@ -322,11 +323,7 @@ dify: {inputs: {b: "2", a: "1"}}
 reply: {texts: {help: "line 1\nline 2", busy: 忙}}
 session: {type: Redis, redis: {addresses: ['redis:6379'], tls: {enabled: true}}}
 `)
-	got, err := Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(read(t, "marshalled.yaml")), string(got)); d != "" {
+	if d := cmp.Diff(string(read(t, "marshalled.yaml")), string(Marshal(c))); d != "" {
 		t.Errorf("(-golden +got):\n%s", d)
 	}
 }
@@ -334,10 +331,7 @@ session: {type: Redis, redis: {addresses: ['redis:6379'], tls: {enabled: true}}}
 func TestMarshalledConfigParsesToItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := anyConfig(t)
-		file, err := Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		file := Marshal(c)
 		back, err := Parse(file)
 		if err != nil {
 			t.Fatalf("Parse: %v\n%s", err, file)
@@ -345,9 +339,8 @@ func TestMarshalledConfigParsesToItself(t *testing.T) {
 		if d := cmp.Diff(c, back); d != "" {
 			t.Fatalf("(-written +read):\n%s", d)
 		}
-		again, err := Marshal(back)
-		if err != nil || !bytes.Equal(file, again) {
-			t.Fatalf("second encoding differs (%v)\n%s\n%s", err, file, again)
+		if again := Marshal(back); !bytes.Equal(file, again) {
+			t.Fatalf("second encoding differs\n%s\n%s", file, again)
 		}
 	})
 }
@@ -414,10 +407,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		written, err := Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		written := Marshal(c)
 		back, err := Parse(written)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, written)
