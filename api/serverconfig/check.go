@@ -57,7 +57,7 @@ func checkCharacters(v reflect.Value, path string) error {
 			}
 		}
 	case reflect.Map:
-		texts, _ := v.Interface().(map[string]string)
+		texts, _ := reflect.TypeAssert[map[string]string](v)
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
 			if !isPrintable(key) || !isPrintable(texts[key]) {
 				return wrong(child(path, key), "holds a control character or is not UTF-8: remove it")

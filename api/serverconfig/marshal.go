@@ -31,7 +31,7 @@ func writeFields(b *bytes.Buffer, fields reflect.Value, indent string) {
 }
 
 func writeValue(b *bytes.Buffer, value reflect.Value, indent string) {
-	if d, ok := value.Interface().(Duration); ok {
+	if d, ok := reflect.TypeAssert[Duration](value); ok {
 		b.WriteString(" " + d.String() + "\n")
 		return
 	}
@@ -41,7 +41,7 @@ func writeValue(b *bytes.Buffer, value reflect.Value, indent string) {
 		writeFields(b, value, indent)
 	case reflect.Map:
 		b.WriteByte('\n')
-		texts, _ := value.Interface().(map[string]string)
+		texts, _ := reflect.TypeAssert[map[string]string](value)
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
 			b.WriteString(indent + quote(key) + ": " + quote(texts[key]) + "\n")
 		}

@@ -213,8 +213,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Parse([]byte(tt.file))
-			var wrong *Error
-			if !errors.As(err, &wrong) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("error %v, want an *Error", err)
 			}
 			if got := err.Error(); got != tt.want {
@@ -401,8 +400,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		c, err := Parse(file)
 		if err != nil {
-			var wrong *Error
-			if !errors.As(err, &wrong) || strings.ContainsAny(err.Error(), "\r\n") {
+			if _, ok := errors.AsType[*Error](err); !ok || strings.ContainsAny(err.Error(), "\r\n") {
 				t.Fatalf("error %q is no *Error of one line", err)
 			}
 			return

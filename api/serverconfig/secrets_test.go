@@ -170,7 +170,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 		fmt.Fprintf(&text, verb+"\n", &s)
 		fmt.Fprintf(&text, verb+"\n", []Secret{hidden})
 	}
-	fmt.Fprintln(&text, s.Token, s.Token.String(), s.Token.GoString(), errors.New(fmt.Sprint(s.Token)))
+	fmt.Fprintln(&text, s.Token, s.Token.String(), s.Token.GoString(), fmt.Errorf("x: %v", s.Token))
 	slog.New(slog.NewTextHandler(&logs, nil)).Info("x", "secret", s.Token, "all", s)
 	slog.New(slog.NewJSONHandler(&logs, nil)).Info("x", "secret", s.Token, "all", s)
 	asJSON, err := json.Marshal([]any{s.Token, s})
@@ -194,7 +194,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 	if s.Token.Reveal() != hidden {
 		t.Error("Reveal does not give the secret")
 	}
-	if got := fmt.Sprintf("%v", Secret("")); got != "" {
+	if got := Secret("").String(); got != "" {
 		t.Errorf("an empty secret shows as %q", got)
 	}
 }

@@ -1,0 +1,76 @@
+# WechatBot operator: everything a developer does here. `make` alone prints what there is.
+#
+# Tools are pinned, each in a module of its own below hack/tools, and built into bin; nothing is installed elsewhere.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS   += --no-builtin-rules
+
+##@ Variables
+PKG          ?= ./...        ## packages that test, vet, lint and bench look at
+RUN          ?= .            ## names of the tests or benchmarks to run (a regular expression)
+MIN_COVERAGE ?= 85           ## least coverage of ./server/... in per cent, when PKG is ./...
+REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out is a failure
+ARGS         ?=              ## arguments for `make demo`
+
+TOOLS := $(notdir $(wildcard hack/tools/*))
+# What ships is static, without paths of the machine that built it; grpcnotrace keeps golang.org/x/net/trace out.
+PRODUCT := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w'
+
+##@ Targets
+.PHONY: help
+help: ## print this
+	@awk -f hack/help.awk $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run a bot with a stand-in for WeChat and one for Dify, and its page in a browser
+	go run ./cmd/demo $(ARGS)
+
+.PHONY: build
+build: ## build the commands of ./cmd into bin
+	@mkdir -p bin
+	$(PRODUCT) -o bin/ ./cmd/...
+
+.PHONY: test
+test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
+	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' MIN_COVERAGE=$(MIN_COVERAGE) REQUIRE_ALL=$(REQUIRE_ALL) hack/test.sh
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench '$(strip $(RUN))' -benchmem $(PKG)
+
+.PHONY: lint
+lint: bin/golangci-lint ## check format, style, imports, and that go.mod is tidy
+	@PKG='$(strip $(PKG))' hack/lint.sh
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## format the Go code
+	bin/golangci-lint fmt
+
+.PHONY: vet
+vet: ## run go vet
+	go vet -tags chromium $(PKG)
+
+.PHONY: generate
+generate: ## write what is made from api/v1alpha1: deepcopy, apply configurations, CRD, docs/api.md
+	hack/generate.sh
+
+.PHONY: controlplane
+controlplane: bin/controlplane/.built ## build etcd, kube-apiserver and kubectl for the tests (7 minutes, once)
+
+bin/controlplane/.built: hack/controlplane.sh hack/controlplane/go.mod hack/controlplane/go.sum
+	hack/controlplane.sh bin/controlplane
+	@touch $@
+
+.PHONY: tools
+tools: $(addprefix bin/,$(TOOLS)) ## build the pinned tools
+
+bin/%: hack/tools/%/go.mod hack/tools/%/go.sum
+	CGO_ENABLED=0 go build -C hack/tools/$* -trimpath -ldflags '-s -w' -o '$(CURDIR)/bin/' tool
+	@touch $@
+
+.PHONY: clean
+clean: ## remove bin
+	rm -rf bin

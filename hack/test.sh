@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# `make test`: runs the tests with the race detector, says what it had to leave out, and holds ./server/... to its
+# coverage. Parameters are the variables of the Makefile: PKG, RUN, MIN_COVERAGE, REQUIRE_ALL.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+read -ra packages <<<"${PKG:-./...}"
+run=${RUN:-.}
+profile=bin/coverage.out
+tags=()
+flags=()
+left_out=()
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Each part that needs something of the machine: use it if it is there, else say what is missing and how to get it.
+if have chromium || have chromium-browser; then
+  tags+=(chromium)
+else
+  left_out+=("browser tests (no chromium; apt-get install chromium)")
+fi
+if [[ $(go env CGO_ENABLED) == 1 ]] && have "$(go env CC)"; then
+  flags+=(-race)
+else
+  left_out+=("race detector (no C compiler; apt-get install gcc libc6-dev)")
+fi
+
+report_left_out() {
+  local part
+  for part in "${left_out[@]}"; do
+    echo "left out: $part"
+  done
+}
+
+if [[ ${REQUIRE_ALL:-} == 1 && ${#left_out[@]} -gt 0 ]]; then
+  report_left_out >&2
+  echo "REQUIRE_ALL=1: nothing may be left out" >&2
+  exit 1
+fi
+
+export KUBEBUILDER_ASSETS="${KUBEBUILDER_ASSETS:-$PWD/bin/controlplane}"
+mkdir -p bin
+# Every package's coverage is counted in every test; the share of ./server/... in each line of output would only mislead.
+go test "${flags[@]}" -tags "$(IFS=,; echo "${tags[*]}")" -timeout 20m -run "$run" \
+  -covermode=atomic -coverpkg=./server/... -coverprofile="$profile" "${packages[@]}" |
+  sed -E 's/[[:space:]]+coverage: [^\t]*$//'
+
+coverage=$(go tool cover -func="$profile" | awk '$1 == "total:" { sub("%", "", $NF); print $NF }')
+echo "coverage: ${coverage}% of the statements of ./server/..."
+report_left_out
+if [[ ${packages[*]} == ./... && $run == . ]] && awk "BEGIN { exit !($coverage < ${MIN_COVERAGE:-85}) }"; then
+  echo "coverage of ./server/... is below ${MIN_COVERAGE:-85}%" >&2
+  exit 1
+fi
