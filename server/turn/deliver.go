@@ -1,0 +1,154 @@
+package turn
+
+import (
+	"context"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+// ask takes a delivery of a question: the first one starts its turn, all of them wait for it.
+func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
+	s := e.settings.Load()
+	begun, err := e.Store.Begin(ctx, session.Question{Key: m.key(), Text: question}, e.owner(), s.Limits)
+	if err != nil {
+		return e.storeDown(s, "recording a question", err)
+	}
+	if begun.Lease != nil {
+		e.start(begun.Lease)
+	}
+	switch begun.Verdict {
+	case session.Gone:
+		return Reply{Kind: Silent}
+	case session.Busy:
+		return e.refuse(s, TextBusy)
+	case session.Impatient:
+		return e.refuse(s, TextTooManyOpen)
+	case session.RateLimited:
+		return e.refuse(s, TextRateLimited)
+	default: // Started, Joined
+		return e.deliver(ctx, s, delivery{
+			message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, shown: begun.Receipt,
+		})
+	}
+}
+
+// delivery is one delivery of a message that wants a turn's text: of the turn's question, or of a fetch.
+type delivery struct {
+	message Message
+	number  int
+	turn    session.Turn
+	fetch   bool
+	from    mark             // where in the text to go on
+	shown   *session.Receipt // what an earlier delivery of the same message has shown
+}
+
+// mark is a place in a turn's text. The checksum of what is before it tells whether the text is still the same there.
+type mark struct {
+	at  int
+	sum uint64
+}
+
+// deliver waits for the turn and replies with what there is when this delivery's time is up; or lets it time out, so
+// that the channel delivers it again and the answer can be the reply to that.
+func (e *Engine) deliver(ctx context.Context, s *Settings, d delivery) Reply {
+	waited := !d.turn.State.Over()
+	if waited {
+		var err error
+		if d.turn, err = e.await(ctx, d.turn.Key, d.message.Received.Add(s.Deadline)); err != nil {
+			return e.storeDown(s, "waiting for an answer", err)
+		}
+	}
+	if !d.turn.State.Over() && d.number < e.Deliveries && e.hold(ctx, s) {
+		var err error
+		if d.turn, err = e.await(ctx, d.turn.Key, d.message.Received.Add(e.HoldFor)); err != nil {
+			return e.storeDown(s, "holding a delivery", err)
+		}
+		if !d.turn.State.Over() {
+			return Reply{Kind: Held}
+		}
+	}
+	if ctx.Err() != nil { // the channel has given this delivery up: what it would show is for the next
+		return Reply{Kind: Held}
+	}
+	var r Reply
+	if d.turn.State.Over() {
+		r = e.whole(s, d)
+	} else {
+		r = e.interim(ctx, s, d)
+	}
+	if waited && d.turn.State.Over() && r.Kind != Silent {
+		r.Ready = d.turn.FinishedAt
+	}
+	return r
+}
+
+func (e *Engine) await(ctx context.Context, k session.Key, until time.Time) (session.Turn, error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return e.Store.Await(ctx, k)
+}
+
+// hold takes a hold out of the budget: a delivery that is left to time out counts as a failure for the channel.
+func (e *Engine) hold(ctx context.Context, s *Settings) bool {
+	if ctx.Err() != nil {
+		return true // nobody is there to be replied to
+	}
+	ok, err := e.Store.TakeHold(ctx, s.HoldsPerMinute)
+	if err != nil {
+		e.storeFailed("taking a hold", err)
+		return false
+	}
+	if ok {
+		e.Metrics.holds.Inc()
+	}
+	return ok
+}
+
+// whole shows a turn that is over.
+func (e *Engine) whole(s *Settings, d delivery) Reply {
+	if !d.fetch && d.turn.State == session.Cancelled && d.turn.Partial == "" {
+		return Reply{Kind: Silent} // the command that cancelled it has said so
+	}
+	return e.compose(s, d, d.turn)
+}
+
+// interim shows what there is of a turn that is not over: its new text, else an answer to an earlier question that the
+// follower has not seen, else a waiting line.
+func (e *Engine) interim(ctx context.Context, s *Settings, d delivery) Reply {
+	r := e.compose(s, d, d.turn)
+	if r.Kind != Waiting || d.fetch || d.turn.Others == 0 {
+		return r
+	}
+	have, err := e.Store.Look(ctx, d.message.Follower)
+	if err != nil {
+		e.storeFailed("looking for an unseen answer", err)
+		return r
+	}
+	for _, t := range have.Turns {
+		again := d.shown != nil && d.shown.Turn == t.Key.ID
+		if t.Key == d.turn.Key || !t.State.Over() || (t.Told && !again) {
+			continue
+		}
+		d.from = mark{t.Seen, t.SeenSum}
+		if again {
+			d.from = mark{d.shown.From, d.shown.FromSum}
+		}
+		return e.compose(s, d, t)
+	}
+	return r
+}
+
+// storeDown is the reply when the store cannot be asked: the question was not accepted, and its asker is told so.
+func (e *Engine) storeDown(s *Settings, doing string, err error) Reply {
+	if err != nil {
+		e.storeFailed(doing, err)
+	}
+	return e.refuse(s, TextBusy)
+}
+
+func (e *Engine) refuse(s *Settings, key string) Reply {
+	return Reply{Kind: Refused, Text: s.Texts.get(key)}
+}
+
+func (m Message) key() session.Key { return session.Key{Follower: m.Follower, ID: m.ID} }

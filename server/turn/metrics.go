@@ -1,0 +1,76 @@
+package turn
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+)
+
+// Metrics of a bot's turns. They carry no follower and no text.
+type Metrics struct {
+	inFlight    prometheus.Gauge
+	turns       *prometheus.CounterVec
+	holds       prometheus.Counter
+	firstText   prometheus.Histogram
+	difyTotal   prometheus.Histogram
+	difyErrors  *prometheus.CounterVec
+	tokens      *prometheus.CounterVec
+	price       *prometheus.CounterVec
+	storeErrors prometheus.Counter
+}
+
+// answerBuckets are in seconds; 4.5, 9.5 and 14.5 are the deadlines of the three deliveries.
+var answerBuckets = []float64{0.25, 0.5, 1, 2, 3, 4.5, 6, 9.5, 14.5, 20, 30, 60, 120, 300}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "wechatbot", Name: name, Help: help}
+	}
+	histogram := func(name, help string) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{
+			Namespace: "wechatbot", Name: name, Help: help, Buckets: answerBuckets, NativeHistogramBucketFactor: 1.1,
+		}
+	}
+	m := &Metrics{
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "wechatbot", Name: "turns_in_flight", Help: "Turns that are being answered by this process.",
+		}),
+		turns: prometheus.NewCounterVec(counter("turns_total",
+			"Turns that this process has worked on, by how they ended."), []string{"outcome"}),
+		holds: prometheus.NewCounter(counter("held_deliveries_total",
+			"Deliveries that were left to time out, so that the answer could be the reply to the next.")),
+		firstText: prometheus.NewHistogram(histogram("dify_first_text_seconds",
+			"Time from the start of a turn to the first text of its answer.")),
+		difyTotal: prometheus.NewHistogram(histogram("dify_answer_seconds",
+			"Time from the start of a turn to its end, retries included.")),
+		difyErrors: prometheus.NewCounterVec(counter("dify_errors_total",
+			"Dify calls that failed, by kind and by Dify's own code."), []string{"kind", "code"}),
+		tokens: prometheus.NewCounterVec(counter("dify_tokens_total",
+			"Tokens that Dify has reported, by type."), []string{"type"}),
+		price: prometheus.NewCounterVec(counter("dify_price_total",
+			"Price that Dify has reported, by currency."), []string{"currency"}),
+		storeErrors: prometheus.NewCounter(counter("session_store_errors_total",
+			"Calls of the session store that failed.")),
+	}
+	r.MustRegister(m.inFlight, m.turns, m.holds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price, m.storeErrors)
+	return m
+}
+
+func (m *Metrics) difyError(err error) {
+	kind, code := "other", ""
+	if e, ok := errors.AsType[*dify.Error](err); ok {
+		kind, code = string(e.Kind), e.Code
+	}
+	m.difyErrors.WithLabelValues(kind, code).Inc()
+}
+
+func (m *Metrics) usage(u dify.Usage) {
+	m.tokens.WithLabelValues("prompt").Add(float64(u.PromptTokens))
+	m.tokens.WithLabelValues("completion").Add(float64(u.CompletionTokens))
+	if u.TotalPrice > 0 && u.Currency != "" {
+		m.price.WithLabelValues(u.Currency).Add(u.TotalPrice)
+	}
+}

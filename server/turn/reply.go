@@ -1,0 +1,46 @@
+package turn
+
+import (
+	"context"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+// Kind says what a reply is, for metrics and tests.
+type Kind string
+
+// The kinds of reply.
+const (
+	Answer  Kind = "answer"  // an answer to its end
+	Page    Kind = "page"    // a page of an answer, more follow
+	Partial Kind = "partial" // what has come so far of an answer that still grows
+	Waiting Kind = "waiting" // nothing has come yet
+	Failed  Kind = "failed"  // the turn has failed: why, and how to try again
+	Refused Kind = "refused" // the question was not accepted: busy, or over the follower's allowance
+	Notice  Kind = "notice"  // a command's or an event's own line
+	Silent  Kind = "silent"  // nothing to say: the message is acknowledged and that is all
+	Held    Kind = "held"    // no reply at all: the channel is to deliver the message again
+)
+
+// Reply is what one delivery is answered with. Text is empty for Silent and Held.
+type Reply struct {
+	Kind Kind
+	Text string
+	// Ready is when what is shown was complete, if this delivery has waited for it; else zero.
+	Ready time.Time
+
+	follower string
+	receipt  *session.Receipt
+}
+
+// Delivered tells the engine that a reply was written, so that the next fetch goes on behind it. A reply that could
+// not be written is not reported: its text stays to be fetched.
+func (e *Engine) Delivered(ctx context.Context, r Reply) {
+	if r.receipt == nil {
+		return
+	}
+	if err := e.Store.Delivered(ctx, r.follower, *r.receipt); err != nil {
+		e.storeFailed("recording what a reply has shown", err)
+	}
+}

@@ -1,0 +1,102 @@
+package turn
+
+// Keys of the texts that the bot says itself. A failure's code is the key of its text.
+const (
+	TextWelcome       = "welcome" // empty: Dify's opening statement, else the help
+	TextHelp          = "help"    // {{1}}, {{stop}} and {{clear}} become tap-links
+	TextWaiting       = "waiting"
+	TextQueued        = "queued"
+	TextBusy          = "busy"
+	TextTooManyOpen   = "tooManyOpen"
+	TextRateLimited   = "rateLimited"
+	TextCleared       = "cleared"
+	TextStopped       = "stopped"
+	TextNothingToStop = "nothingToStop"
+	TextNothingYet    = "nothingYet"
+	TextUnsupported   = "unsupported"
+	TextEmptyAnswer   = "emptyAnswer"
+	TextFailed        = "failed"
+	TextTimedOut      = "timedOut"
+	TextQuotaExceeded = "quotaExceeded"
+	TextMisconfigured = "misconfigured"
+	TextCutShort      = "cutShort"
+	TextContinue      = "continue" // a tap-link's label
+	TextRetry         = "retry"    // a tap-link's label
+	TextOrReply       = "orReply"  // stands behind the tap-link to go on
+)
+
+// Texts are a bot's own words: a language's, with some replaced.
+type Texts struct{ words, own map[string]string }
+
+// Languages that have texts.
+const (
+	Chinese = "zh-CN"
+	English = "en"
+)
+
+// NewTexts takes the words of a language (Chinese if it is not known) and replaces those that own has.
+func NewTexts(language string, own map[string]string) Texts {
+	words := chinese
+	if language == English {
+		words = english
+	}
+	return Texts{words: words, own: own}
+}
+
+func (t Texts) get(key string) string {
+	if own, ok := t.own[key]; ok && own != "" {
+		return own
+	}
+	if word, ok := t.words[key]; ok {
+		return word
+	}
+	return t.words[TextFailed] // a failure that an older or newer process has stored
+}
+
+var chinese = map[string]string{
+	TextWelcome:       "",
+	TextHelp:          "您好，我是 AI 助手，直接输入问题就可以。\n\n{{1}} 查看还没看到的回答\n{{stop}} 停止当前回答\n{{clear}} 清空对话，重新开始\n/help 查看本帮助",
+	TextWaiting:       "正在思考，请稍等……",
+	TextQueued:        "问题已收到，前面还有问题在处理，马上就轮到您。",
+	TextBusy:          "现在提问的人太多，这个问题没有收下，请过一会儿再问一次。",
+	TextTooManyOpen:   "您前面的问题还没有答完，这个问题没有收下，请等答完再问。",
+	TextRateLimited:   "您问得太快了，这个问题没有收下，请过几分钟再问。",
+	TextCleared:       "对话已清空，我们重新开始吧。",
+	TextStopped:       "（已停止回答）",
+	TextNothingToStop: "现在没有正在进行的回答。",
+	TextNothingYet:    "还没有可以查看的回答，直接输入问题就可以。",
+	TextUnsupported:   "抱歉，我目前只能看懂文字消息，请用文字告诉我。",
+	TextEmptyAnswer:   "抱歉，这个问题我没有得到答案，请换个说法再问一次。",
+	TextFailed:        "抱歉，这个问题没有回答成功。",
+	TextTimedOut:      "抱歉，这个问题想得太久，没有等到答案。",
+	TextQuotaExceeded: "抱歉，今天的使用额度已经用完，请稍后再来。",
+	TextMisconfigured: "抱歉，机器人的设置有问题，暂时无法回答，请联系管理员。",
+	TextCutShort:      "（回答中断了，后面的内容没有收到）",
+	TextContinue:      "继续",
+	TextRetry:         "再问一次",
+	TextOrReply:       "（或回复 1）",
+}
+
+var english = map[string]string{
+	TextWelcome:       "",
+	TextHelp:          "Hello, I am an AI assistant. Just type your question.\n\n{{1}} shows what you have not seen yet\n{{stop}} stops the answer\n{{clear}} forgets our conversation\n/help shows this help",
+	TextWaiting:       "Thinking, one moment please…",
+	TextQueued:        "Your question has arrived. It waits for a few others and is next soon.",
+	TextBusy:          "Too many people are asking right now, so this question was not taken. Please ask again in a while.",
+	TextTooManyOpen:   "Your earlier questions are still being answered, so this one was not taken. Please wait for them.",
+	TextRateLimited:   "You are asking too fast, so this question was not taken. Please try again in a few minutes.",
+	TextCleared:       "Our conversation is forgotten. Let us start afresh.",
+	TextStopped:       "(stopped)",
+	TextNothingToStop: "There is no answer to stop.",
+	TextNothingYet:    "There is no answer to show yet. Just type your question.",
+	TextUnsupported:   "Sorry, I can only read text messages. Please tell me in words.",
+	TextEmptyAnswer:   "Sorry, I found no answer to this. Please put it in other words.",
+	TextFailed:        "Sorry, this question could not be answered.",
+	TextTimedOut:      "Sorry, this question took too long and there is no answer.",
+	TextQuotaExceeded: "Sorry, today's quota is used up. Please come back later.",
+	TextMisconfigured: "Sorry, the bot is not set up correctly and cannot answer. Please tell its administrator.",
+	TextCutShort:      "(the answer broke off here)",
+	TextContinue:      "Continue",
+	TextRetry:         "Ask again",
+	TextOrReply:       " (or reply 1)",
+}

@@ -1,0 +1,96 @@
+package turn
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+)
+
+const (
+	openingFresh = 10 * time.Minute // how long Dify's opening statement is taken as known
+	openingRetry = 30 * time.Second // how long after a failure it is asked for again
+	openingWait  = 10 * time.Second // how long Dify may take to tell it
+)
+
+// welcome is what Dify's app says first, asked for in the background and remembered.
+type welcome struct {
+	mu      sync.Mutex
+	opening dify.Parameters
+	stale   time.Time     // when to ask again
+	asking  chan struct{} // closed when the answer is there; nil if nobody asks
+}
+
+// Welcome greets a new follower: the bot's own text, else Dify's opening statement with its suggested questions as
+// tap-links, else the help. It waits for Dify as long as the delivery's deadline allows.
+func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
+	s := e.settings.Load()
+	if own := s.Texts.get(TextWelcome); own != "" {
+		return e.notice(own)
+	}
+	ctx, cancel := context.WithDeadline(ctx, received.Add(s.Deadline))
+	defer cancel()
+	p := e.opening(ctx)
+	text := e.Renderer.Text(p.OpeningStatement)
+	if text == "" {
+		return e.Help()
+	}
+	for i, q := range p.SuggestedQuestions {
+		if q = strings.TrimSpace(q); q == "" {
+			continue
+		}
+		line := "\n" + e.Link(q, q)
+		if i == 0 {
+			line = "\n" + line
+		}
+		if len(text)+len(line) > e.PageBytes {
+			break
+		}
+		text += line
+	}
+	return e.notice(text)
+}
+
+// opening is what Dify's app says first, as far as it is known by the end of ctx. An old one serves while a new one is
+// asked for.
+func (e *Engine) opening(ctx context.Context) dify.Parameters {
+	w := &e.welcome
+	w.mu.Lock()
+	if w.asking == nil && !time.Now().Before(w.stale) {
+		asking := make(chan struct{})
+		if e.jobs.run(func() { e.askOpening(asking) }) {
+			w.asking = asking
+		}
+	}
+	known, asking := w.opening, w.asking
+	w.mu.Unlock()
+	if known.OpeningStatement != "" || asking == nil {
+		return known
+	}
+	select {
+	case <-asking:
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.opening
+}
+
+func (e *Engine) askOpening(asked chan struct{}) {
+	ctx, cancel := context.WithTimeout(e.life, openingWait)
+	defer cancel()
+	p, err := e.Dify.Parameters(ctx)
+	w := &e.welcome
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asking, w.stale = nil, time.Now().Add(openingFresh)
+	if err != nil {
+		e.Log.Warn("Could not ask Dify for the opening statement", "error", err)
+		w.stale = time.Now().Add(openingRetry)
+	} else {
+		w.opening = p
+	}
+	close(asked)
+}

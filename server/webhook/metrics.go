@@ -1,0 +1,96 @@
+package webhook
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
+)
+
+// Metrics of a bot's pushes and replies. They carry no follower and no text.
+type Metrics struct {
+	pushes        *prometheus.CounterVec
+	replies       *prometheus.CounterVec
+	replyTime     prometheus.Histogram
+	wakeUp        prometheus.Histogram
+	waiting       prometheus.Gauge
+	verifications *prometheus.CounterVec
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "pushes_total",
+			Help: "Deliveries of pushes, by type (unread if it was not opened) and by what became of them.",
+		}, []string{"type", "outcome"}),
+		replies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "replies_total", Help: "What deliveries were answered with.",
+		}, []string{"kind"}),
+		replyTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "wechatbot", Name: "reply_seconds",
+			Help:    "Time from the first byte of a delivery to its reply. WeChat gives up after 5 s.",
+			Buckets: []float64{0.005, 0.025, 0.1, 0.5, 1, 2, 3, 4, 4.5, 4.75, 5, 6}, NativeHistogramBucketFactor: 1.1,
+		}),
+		wakeUp: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "wechatbot", Name: "answer_to_reply_seconds",
+			Help:    "Time from the end of an answer to the reply that has waited for it.",
+			Buckets: []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5}, NativeHistogramBucketFactor: 1.1,
+		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "wechatbot", Name: "deliveries_waiting", Help: "Deliveries that are being handled now.",
+		}),
+		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "url_verifications_total", Help: "Verifications of the URL by WeChat's console.",
+		}, []string{"outcome"}),
+	}
+	r.MustRegister(m.pushes, m.replies, m.replyTime, m.wakeUp, m.waiting, m.verifications)
+	return m
+}
+
+func (m *Metrics) push(kind, outcome string) { m.pushes.WithLabelValues(kind, outcome).Inc() }
+
+func (m *Metrics) replied(p *wechat.Push, kind turn.Kind, received, ready time.Time) {
+	outcome := "answered"
+	switch kind {
+	case turn.Silent:
+		outcome = "acknowledged"
+	case turn.Held:
+		outcome = "held"
+	}
+	m.push(typeLabel(p), outcome)
+	m.replies.WithLabelValues(string(kind)).Inc()
+	if kind == turn.Held {
+		return
+	}
+	m.replyTime.Observe(time.Since(received).Seconds())
+	if ready.After(received) {
+		m.wakeUp.Observe(time.Since(ready).Seconds())
+	}
+}
+
+// Only known names become labels: a sender must not be able to make new series.
+var (
+	messageTypes = []string{"text", "image", "voice", "video", "shortvideo", "location", "link"}
+	eventTypes   = []string{
+		"subscribe", "unsubscribe", "scan", "location", "click", "view", "templatesendjobfinish", "masssendjobfinish",
+		"kf_create_session", "kf_close_session", "user_authorization_cancellation",
+	}
+)
+
+func typeLabel(p *wechat.Push) string {
+	if p.MsgType == "event" {
+		if e := strings.ToLower(p.Event); slices.Contains(eventTypes, e) {
+			return "event_" + e
+		}
+		return "event_other"
+	}
+	if slices.Contains(messageTypes, p.MsgType) {
+		return p.MsgType
+	}
+	return "other"
+}

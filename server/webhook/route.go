@@ -1,0 +1,78 @@
+package webhook
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
+)
+
+var silent = turn.Reply{Kind: turn.Silent}
+
+// route decides who answers a push (protocol §2.3, §2.4).
+func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time) turn.Reply {
+	m := turn.Message{
+		Follower: p.FromUserName,
+		ID:       p.DedupeKey(),
+		Delivery: delivery(p.SentAfter()),
+		Received: received,
+	}
+	switch p.MsgType {
+	case "event":
+		return h.event(ctx, p, m)
+	case "text":
+		if p.Placeholder() {
+			return h.engine.Unsupported()
+		}
+		m.Text = p.Content
+		return h.engine.Text(ctx, m)
+	case "voice":
+		if m.Text = p.Recognition; strings.TrimSpace(m.Text) == "" {
+			return h.engine.Unsupported()
+		}
+		return h.engine.Text(ctx, m)
+	case "image", "video", "shortvideo", "location", "link", "miniprogrampage":
+		return h.engine.Unsupported()
+	default:
+		return silent
+	}
+}
+
+// event answers what is not a message. Events that allow no reply get none: WeChat would count it as a fault.
+func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) turn.Reply {
+	switch strings.ToLower(p.Event) {
+	case "subscribe", "scan":
+		return h.engine.Welcome(ctx, m.Received)
+	case "click", "scancode_waitmsg":
+		m.Text = p.EventKey
+		return h.engine.Menu(ctx, m)
+	case "unsubscribe":
+		return h.forget(ctx, p.FromUserName)
+	case "user_authorization_cancellation":
+		if p.OpenID != "" {
+			return h.forget(ctx, p.OpenID)
+		}
+		return h.forget(ctx, p.FromUserName)
+	default:
+		return silent
+	}
+}
+
+// forget deletes a follower's data, as WeChat demands, also when the delivery ends meanwhile. If the store fails, the
+// delivery is left unanswered: WeChat pushes the event again.
+func (h *Handler) forget(ctx context.Context, follower string) turn.Reply {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := h.engine.Forget(ctx, follower); err != nil {
+		return turn.Reply{Kind: turn.Held}
+	}
+	return silent
+}
+
+// delivery tells which delivery of a push this is by its age on WeChat's own clocks: how long after the message it was
+// sent. The age is in whole seconds and may be a second too long already for the first.
+func delivery(age time.Duration) int {
+	return 1 + int(min(max(age+mayBeLate, 0)/deliveryGap, Deliveries-1))
+}

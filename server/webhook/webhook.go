@@ -1,0 +1,216 @@
+// Package webhook is the HTTP side of a bot: it answers WeChat's verification of the URL, takes the pushes, hands what
+// a follower has sent to the turn engine, and writes the engine's reply as WeChat wants it, in time.
+//
+// It knows HTTP and WeChat's pushes and replies. When and what to reply is the engine's decision; what is remembered,
+// and Dify, it does not know at all.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
+)
+
+const (
+	maxBody       = 256 << 10       // bytes; WeChat's own pushes are below 16 KiB
+	bodyTimeout   = 4 * time.Second // for a body to arrive: WeChat gives up after 5
+	recordTimeout = 5 * time.Second // for what follows a reply
+	Deliveries    = 3               // how often WeChat delivers a push that is not answered (protocol §4.1)
+	HoldFor       = 6 * time.Second // WeChat closes a delivery after 5 s; a proxy between may take a little longer
+	PageBytes     = 2040            // of a text reply: WeChat shows 2,047 to 2,048 (protocol §4.2)
+	keptBuffer    = 32 << 10        // a larger body's buffer is not kept for the next
+	deliveryGap   = 5 * time.Second // between the starts of two deliveries of one push
+	mayBeLate     = 1 * time.Second // by how much WeChat's two clocks may differ when a delivery is told by its age
+)
+
+// Bot is what the handler needs to know of the account. It can change while the handler runs.
+type Bot struct {
+	Account           *wechat.Account
+	VerificationFiles map[string]string // name at the domain's root -> content
+}
+
+// Handler serves one bot's webhook.
+type Handler struct {
+	path    string
+	engine  *turn.Engine
+	metrics *Metrics
+	log     *slog.Logger
+	bot     atomic.Pointer[Bot]
+	now     func() time.Time
+}
+
+// New makes the handler of the webhook at path.
+func New(path string, b Bot, e *turn.Engine, m *Metrics, log *slog.Logger) *Handler {
+	h := &Handler{path: path, engine: e, metrics: m, log: log, now: time.Now}
+	h.Configure(b)
+	return h
+}
+
+// Configure replaces the account. Pushes under way are answered as they were opened.
+func (h *Handler) Configure(b Bot) { h.bot.Store(&b) }
+
+// ServeHTTP answers the webhook's path and the verification files at the root, nothing else.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path != h.path:
+		h.file(w, r)
+	case r.Method == http.MethodGet:
+		h.verify(w, r)
+	case r.Method == http.MethodPost:
+		h.push(w, r)
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		refuse(w, http.StatusMethodNotAllowed)
+	}
+}
+
+// file serves MP_verify_….txt, with which WeChat's console checks who owns the domain.
+func (h *Handler) file(w http.ResponseWriter, r *http.Request) {
+	content, ok := h.bot.Load().VerificationFiles[r.URL.Path[min(1, len(r.URL.Path)):]]
+	if !ok || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	write(w, "text/plain; charset=utf-8", []byte(content))
+}
+
+// verify answers the console's check of the URL.
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
+	q, err := wechat.ParseQuery(r.URL.RawQuery)
+	var echo string
+	if err == nil {
+		echo, err = h.bot.Load().Account.VerifyURL(q, h.now())
+	}
+	if err != nil {
+		h.metrics.verifications.WithLabelValues("refused").Inc()
+		refuse(w, http.StatusForbidden)
+		return
+	}
+	h.metrics.verifications.WithLabelValues("ok").Inc()
+	write(w, "text/plain; charset=utf-8", []byte(echo))
+}
+
+// push takes one delivery of a push.
+func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
+	received := arrival(r.Context(), h.now)
+	h.metrics.waiting.Inc()
+	defer h.metrics.waiting.Dec()
+
+	account := h.bot.Load().Account
+	p, err := h.open(account, w, r)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		h.metrics.push("unread", "tooLarge")
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusRequestEntityTooLarge)
+		return
+	case errors.Is(err, wechat.ErrUnusable):
+		h.metrics.push("unread", "unusable")
+		h.log.Warn("Acknowledged a push that cannot be used", "error", err)
+		write(w, "text/plain; charset=utf-8", []byte(wechat.Success))
+		return
+	case errors.Is(err, wechat.ErrUnauthenticated):
+		h.metrics.push("unread", "unauthenticated")
+		refuse(w, http.StatusForbidden)
+		return
+	case err != nil: // the body did not come
+		h.metrics.push("unread", "broken")
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusBadRequest)
+		return
+	}
+	h.answer(w, r, account, p, received)
+}
+
+// bodies keeps the buffers that pushes are read into: nothing of a body is needed once it is parsed.
+var bodies = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
+
+// open reads, authenticates and parses a push. The body is not kept: a held delivery costs no buffer.
+func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request) (*wechat.Push, error) {
+	q, err := wechat.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	// Only the body has a deadline: one on the whole request would end the wait for the answer too.
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: then the front has no slow clients
+	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+
+	buf := bodies.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= keptBuffer {
+			bodies.Put(buf)
+		}
+	}()
+	body, err := readAll((*buf)[:0], http.MaxBytesReader(w, r.Body, maxBody))
+	*buf = body
+	if err != nil {
+		return nil, err
+	}
+	return a.Open(q, body, h.now())
+}
+
+func readAll(b []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return b, err
+		}
+	}
+}
+
+// answer writes what the engine says to a push, unless it says to let this delivery time out.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Account, p *wechat.Push, received time.Time) {
+	reply := h.route(r.Context(), p, received)
+	if reply.Kind == turn.Held {
+		h.metrics.replied(p, reply.Kind, received, time.Time{})
+		panic(http.ErrAbortHandler) // ends the connection without a response, so that WeChat delivers the push again
+	}
+	body, contentType := []byte(wechat.Success), "text/plain; charset=utf-8"
+	if reply.Text != "" {
+		xml, err := a.Reply(p, wechat.Text{Content: reply.Text}, h.now())
+		if err != nil { // nothing was shown: the text stays to be fetched
+			h.log.Error("Could not write a reply", "error", err)
+			reply = turn.Reply{Kind: turn.Silent}
+		} else {
+			body, contentType = xml, "text/xml; charset=utf-8"
+		}
+	}
+	write(w, contentType, body)
+	if err := http.NewResponseController(w).Flush(); err != nil || r.Context().Err() != nil {
+		return // the connection is gone: what this reply shows stays unseen
+	}
+	h.metrics.replied(p, reply.Kind, received, reply.Ready)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
+	defer cancel()
+	h.engine.Delivered(ctx, reply)
+}
+
+// write sends a whole response. An error shows when it is flushed.
+func write(w http.ResponseWriter, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}
+
+// refuse sends a status with its own name as the body: WeChat's console shows it to the account's owner.
+func refuse(w http.ResponseWriter, status int) { http.Error(w, http.StatusText(status), status) }
