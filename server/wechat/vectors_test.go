@@ -110,6 +110,9 @@ func (v *vector) testCipher(t *testing.T) {
 	if err != nil || string(got) != v.Msg {
 		t.Errorf("Open gives %q, error %v; want %q", got, err, v.Msg)
 	}
+	if v.Random16 == "" { // compat_mode repeats ok_text's ciphertext without it
+		return
+	}
 	if sealed := c.Seal([16]byte([]byte(v.Random16)), []byte(v.Msg)); sealed != v.Encrypt {
 		t.Errorf("Seal gives\n%s, want\n%s", sealed, v.Encrypt)
 	}
