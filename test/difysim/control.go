@@ -1,0 +1,95 @@
+package difysim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// maxControl bounds an order, in bytes.
+const maxControl = 64 << 10
+
+// callJSON is a Call for the control endpoint. It has the question: this is test data.
+type callJSON struct {
+	Number       int       `json:"number"`
+	Query        string    `json:"query"`
+	User         string    `json:"user"`
+	Sent         string    `json:"conversationSent,omitempty"`
+	Conversation string    `json:"conversation,omitempty"`
+	Message      string    `json:"message,omitempty"`
+	Task         string    `json:"task,omitempty"`
+	Started      time.Time `json:"started"`
+	Ended        time.Time `json:"ended,omitzero"`
+	Status       int       `json:"status,omitempty"`
+	Deltas       int       `json:"deltas"`
+	Outcome      Outcome   `json:"outcome"`
+	ClientGone   bool      `json:"clientGone,omitempty"`
+}
+
+// Control serves orders from outside the process to peers on the loopback interface only:
+// POST /-/behaviour takes a Behaviour as JSON, for SetBehaviour; GET gives the one in force;
+// GET /-/calls gives {"total": CallCount, "running": RunningCount, "calls": Calls}, of one question with ?query=.
+func (s *Server) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /-/behaviour", s.orderBehaviour)
+	mux.HandleFunc("GET /-/behaviour", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, s.Behaviour()) })
+	mux.HandleFunc("GET /-/calls", s.showCalls)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !fromLoopback(r.RemoteAddr) {
+			http.Error(w, "difysim: orders are taken from loopback only", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func fromLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (s *Server) orderBehaviour(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControl))
+	var b Behaviour
+	if err == nil {
+		err = json.Unmarshal(body, &b)
+	}
+	if err != nil {
+		http.Error(w, fmt.Sprintf("difysim: %v", err), http.StatusBadRequest)
+		return
+	}
+	s.SetBehaviour(b)
+	writeControl(w, b)
+}
+
+func (s *Server) showCalls(w http.ResponseWriter, r *http.Request) {
+	calls := s.Calls()
+	if query := r.URL.Query().Get("query"); query != "" {
+		calls = s.CallsFor(query)
+	}
+	shown := make([]callJSON, len(calls))
+	for i := range calls {
+		c := &calls[i]
+		shown[i] = callJSON{
+			c.Number, c.Query, c.User, c.ConversationID, c.Conversation, c.Message, c.Task, c.Started, c.Ended,
+			c.Status, c.Deltas, c.Outcome, c.ClientGone,
+		}
+	}
+	writeControl(w, struct {
+		Total   int        `json:"total"`
+		Running int        `json:"running"`
+		Calls   []callJSON `json:"calls"`
+	}{s.CallCount(), s.RunningCount(), shown})
+}
+
+func writeControl(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // fails only if the peer is gone
+}
