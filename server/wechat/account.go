@@ -92,7 +92,7 @@ func (a *Account) GoString() string { return a.String() }
 
 // VerifyURL answers WeChat's GET, sent when the URL is saved: the body to write is exactly echo. It is signed by signature in
 // every mode, and echostr comes in clear (the encrypted one is WeCom's). Every error is ErrUnauthenticated.
-func (a *Account) VerifyURL(q Query, now time.Time) (echo string, err error) { //nolint:gocritic // a Query is passed around by value
+func (a *Account) VerifyURL(q Query, now time.Time) (echo string, err error) {
 	if q.EchoStr == "" {
 		return "", refuse(ReasonQuery)
 	}
@@ -111,7 +111,7 @@ func (a *Account) VerifyURL(q Query, now time.Time) (echo string, err error) { /
 // In secure mode (a key is configured) only msg_signature counts, which covers the content; a plain push is refused
 // unless Options.AllowPlain. The plain half of a push in compatible mode is never read. In plain mode WeChat's signature
 // does not cover the body: whoever has seen one URL can forge pushes until its timestamp leaves the window.
-func (a *Account) Open(q Query, body []byte, now time.Time) (*Push, error) { //nolint:gocritic // a Query is passed around by value
+func (a *Account) Open(q Query, body []byte, now time.Time) (*Push, error) {
 	opened, err := a.authenticate(&q, body, now)
 	if err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func (a *Account) sentAt(timestamp string, now time.Time) (int64, error) {
 	if err != nil {
 		return 0, refuse(ReasonWindow)
 	}
-	sent := int64(seconds) //nolint:gosec // 63 bits
+	sent := int64(seconds)
 	if off := now.Unix() - sent; off > a.window || off < -a.window {
 		return 0, refuse(ReasonWindow)
 	}

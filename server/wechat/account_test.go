@@ -96,7 +96,8 @@ func TestModes(t *testing.T) {
 	rawQ, oddQ := plainQ, plainQ
 	rawQ.EncryptType, oddQ.EncryptType = "raw", "AES"
 	sealedQ, sealedBody := sealedPush(c, m.Token, m.Now, body)
-	strippedQ := sealedQ
+	strippedQ, forgedQ := sealedQ, sealedQ
+	forgedQ.Signature = repeat("0", 40)
 	strippedQ.EncryptType, strippedQ.MsgSignature = "", ""
 	compat := mustAccount(t, Options{Tokens: []string{m.Token}, AppID: m.AppID, EncodingAESKeys: []string{m.EncodingAESKey}, AllowPlain: true})
 	for name, tc := range map[string]struct {
@@ -110,6 +111,7 @@ func TestModes(t *testing.T) {
 		"sealed to plain":               {m.plain(t), sealedQ, sealedBody, refused(ReasonNoKey)},
 		"plain to secure":               {m.secure(t), plainQ, body, refused(ReasonPlainRefused)},
 		"sealed to secure":              {m.secure(t), sealedQ, sealedBody, parses},
+		"sealed, plain signature wrong": {m.secure(t), forgedQ, sealedBody, parses}, // it never counts
 		"sealed, type stripped":         {m.secure(t), strippedQ, sealedBody, refused(ReasonPlainRefused)},
 		"plain to compatible":           {compat, plainQ, body, parses},
 		"plain, bad signature":          {compat, Query{Signature: repeat("0", 40), Timestamp: plainQ.Timestamp, Nonce: testNonce}, body, refused(ReasonSignature)},

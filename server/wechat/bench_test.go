@@ -50,8 +50,9 @@ func BenchmarkParseTextPushStandard(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var v struct {
-			XMLName                                                       xml.Name `xml:"xml"`
-			ToUserName, FromUserName, CreateTime, MsgType, Content, MsgId string
+			XMLName                                                xml.Name `xml:"xml"`
+			ToUserName, FromUserName, CreateTime, MsgType, Content string
+			MsgID                                                  string `xml:"MsgId"`
 		}
 		if err := xml.Unmarshal(body, &v); err != nil {
 			b.Fatal(err)

@@ -18,8 +18,8 @@ func legalise(body []byte) (legalised []byte, ok bool) {
 	if !utf8.Valid(body) {
 		return nil, false
 	}
-	for i := 0; i < len(body); i++ {
-		if n := illegalAt(body, i); n > 0 {
+	for i := range body {
+		if illegalAt(body, i) > 0 {
 			return dropIllegal(body, i), true
 		}
 	}

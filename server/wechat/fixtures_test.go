@@ -127,5 +127,5 @@ func textPush(content string) []byte {
 		"<MsgType><![CDATA[text]]></MsgType>\n<Content>" + content + "</Content>\n<MsgId>25231685381080100</MsgId>\n</xml>")
 }
 
-// repeat is n copies of s around nothing, for oversized inputs.
+// repeat is for inputs of a certain size.
 func repeat(s string, n int) string { return strings.Repeat(s, n) }

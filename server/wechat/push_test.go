@@ -54,7 +54,7 @@ func TestRepeatedElementsWithoutMeaningAreIgnored(t *testing.T) {
 func TestCreateTime(t *testing.T) {
 	m := loadManifest(t)
 	for written, want := range map[string]int64{
-		"1767225600": 1767225600, " 1767225600\n": 1767225600, "1767225600123": 1767225600123, "9223372036854775807": 9223372036854775807,
+		"1767225600": 1767225600, "\t1767225600\n": 1767225600, "1767225600123": 1767225600123, "9223372036854775807": 9223372036854775807,
 		"": 0, "-1": 0, "yesterday": 0, "9223372036854775808": 0, "1e9": 0,
 	} {
 		body := strings.Replace(string(textPush("hello")), "1767225600", written, 1)

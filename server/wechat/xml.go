@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Bounds on a push's XML. The deepest one known (MASSSENDJOBFINISH) has 5 levels and some 100 elements.
@@ -107,7 +108,7 @@ func (r *reader) readText() {
 			r.fail("undefined entity or character reference")
 			return
 		}
-		r.add([]byte(string(char)))
+		r.addRune(char)
 		chunk = chunk[amp+size:]
 	}
 }
@@ -121,7 +122,7 @@ func (r *reader) addLines(run []byte) {
 			return
 		}
 		r.add(run[:i])
-		r.add([]byte{'\n'})
+		r.addRune('\n')
 		run = bytes.TrimPrefix(run[i+1:], []byte{'\n'})
 	}
 }
@@ -134,6 +135,13 @@ func (r *reader) add(text []byte) {
 	default:
 		r.text = append(r.text, text...)
 	}
+}
+
+func (r *reader) addRune(char rune) {
+	if r.text == nil {
+		r.text = make([]byte, 0, 64)
+	}
+	r.text = utf8.AppendRune(r.text, char)
 }
 
 // reference decodes the entity or character reference at the start of b. Its size is 0 if there is no valid one.
@@ -174,7 +182,7 @@ func number(name string) (char rune, ok bool) {
 		digits, base = digits[1:], 16
 	}
 	n, err := strconv.ParseUint(digits, base, 31)
-	return rune(n), err == nil && legal(rune(n)) //nolint:gosec // 31 bits
+	return rune(n), err == nil && legal(rune(n))
 }
 
 var (
