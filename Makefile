@@ -11,7 +11,7 @@ MAKEFLAGS   += --no-builtin-rules
 ##@ Variables
 PKG          ?= ./...        ## packages that test, vet, lint and bench look at
 RUN          ?= .            ## names of the tests or benchmarks to run (a regular expression)
-MIN_COVERAGE ?= 85           ## least coverage of ./server/... in per cent, when PKG is ./...
+MIN_COVERAGE ?= 85           ## least coverage of ./server/... in per cent; measured when PKG and RUN are as given here
 REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out is a failure
 ARGS         ?=              ## arguments for `make demo`
 
@@ -26,7 +26,7 @@ help: ## print this
 
 .PHONY: demo
 demo: ## run a bot with a stand-in for WeChat and one for Dify, and its page in a browser
-	go run ./cmd/demo $(ARGS)
+	go run ./test/demo $(ARGS)
 
 .PHONY: build
 build: ## build the commands of ./cmd into bin
