@@ -1,0 +1,103 @@
+// Command server answers one WeChat Official Account's followers with what a Dify app says. The operator runs one for
+// each WechatBot; it runs as well without Kubernetes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/wechatbot/wechatbot-operator/server"
+)
+
+func main() {
+	if err := command().Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var config, level, format string
+	c := &cobra.Command{
+		Use:           "server --config FILE",
+		Short:         "Answers a WeChat Official Account's followers through a Dify app",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			return run(ctx, config, level, format)
+		},
+	}
+	c.SetContext(context.Background())
+	c.Flags().StringVar(&config, "config", "", "configuration file (docs/server.md)")
+	c.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&format, "log-format", "json", "json or console")
+	if err := c.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag is defined three lines above
+	}
+	return c
+}
+
+func run(ctx context.Context, config, level, format string) error {
+	logger, err := newLogger(level, format)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logger.Sync() }() // stderr cannot be synced on every system
+	s, err := server.New(server.Options{
+		ConfigPath: config,
+		Log:        slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
+		HTTPLog:    httpLog(logger),
+	})
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+func newLogger(level, format string) (*zap.Logger, error) {
+	at, err := zap.ParseAtomicLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	c := zap.NewProductionConfig()
+	c.Level, c.Sampling, c.DisableStacktrace, c.DisableCaller = at, nil, true, true
+	c.EncoderConfig.TimeKey, c.EncoderConfig.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	c.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	switch format {
+	case "json":
+	case "console":
+		c.Encoding = "console"
+		c.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
+	default:
+		return nil, fmt.Errorf("--log-format: %q is neither json nor console", format)
+	}
+	logger, err := c.Build()
+	if err != nil {
+		return nil, fmt.Errorf("making the log: %w", err)
+	}
+	return logger, nil
+}
+
+// httpLog takes what net/http says of broken connections: scanners cause it, so it is for debugging only.
+func httpLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	return std
+}

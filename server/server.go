@@ -1,0 +1,239 @@
+// Package server is one bot's webhook server: it puts the packages below it together from a configuration file, serves
+// the webhook and the admin endpoints, takes changed files without a restart, and stops without losing a turn.
+//
+// It runs without Kubernetes and knows nothing of it.
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/render"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/server/webhook"
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
+)
+
+const (
+	leaseTTL       = 10 * time.Second // a dead process's turns are taken over after this
+	memoryBytes    = 256 << 20        // what the Memory store may hold
+	maxConnections = 16 << 10         // of the webhook, idle ones included; more wait to be accepted
+	queuePerPlace  = 10               // questions that may wait for each one that is answered at once
+	openQuestions  = 5                // of one follower, the running one included
+	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
+)
+
+// Options of a server.
+type Options struct {
+	ConfigPath  string
+	Log         *slog.Logger
+	HTTPLog     *log.Logger   // what net/http reports of broken connections
+	ReloadEvery time.Duration // how often the files are looked at; 0 is every 5 s
+}
+
+// Server is one bot's webhook server.
+type Server struct {
+	options  Options
+	config   serverconfig.Config // as applied
+	files    files
+	rotation rotation
+
+	registry *prometheus.Registry
+	metrics  *metrics
+	store    session.Store
+	dify     *difySwitch
+	engine   *turn.Engine
+	handler  *webhook.Handler
+
+	webhook, admin net.Listener
+	draining       atomic.Bool
+}
+
+// New reads the configuration and the secrets, puts the server together and starts to listen. An error names what is
+// wrong in which field or file.
+func New(o Options) (*Server, error) {
+	if o.ReloadEvery == 0 {
+		o.ReloadEvery = 5 * time.Second
+	}
+	loaded, err := load(o.ConfigPath)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, config: loaded.config, files: loaded, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.metrics = newMetrics(s.registry)
+	if s.store, err = newStore(s.config.Session); err != nil {
+		return nil, err
+	}
+	if s.dify, err = newDifySwitch(loaded); err != nil {
+		return nil, err
+	}
+	if s.engine, err = s.newEngine(loaded); err != nil {
+		return nil, err
+	}
+	account, err := s.rotation.account(loaded, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.handler = webhook.New(s.config.Path, webhook.Bot{Account: account, VerificationFiles: s.config.WeChat.VerificationFiles},
+		s.engine, webhook.NewMetrics(s.registry), o.Log)
+	if s.webhook, err = listen("listen", s.config.Listen); err != nil {
+		return nil, err
+	}
+	if s.admin, err = listen("adminListen", s.config.AdminListen); err != nil {
+		return nil, errors.Join(err, s.webhook.Close())
+	}
+	return s, nil
+}
+
+func listen(field, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return l, nil
+}
+
+func newStore(c serverconfig.Session) (session.Store, error) {
+	o := session.Options{
+		IdleTimeout: time.Duration(c.IdleTimeout), History: c.History, LeaseTTL: leaseTTL,
+	}
+	if c.Type != serverconfig.SessionMemory {
+		return nil, fmt.Errorf("session.type: this server has no %s store yet; use %s", c.Type, serverconfig.SessionMemory)
+	}
+	return memory.New(o, memoryBytes), nil
+}
+
+func (s *Server) newEngine(f files) (*turn.Engine, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("naming this process: %w", err)
+	}
+	return turn.New(turn.Options{
+		Store: s.store, Dify: s.dify, Renderer: renderer{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
+		Owner: host + "/" + rand.Text(),
+		Link:  func(label, send string) string { return wechat.TapLink(label, send, "") },
+		Alias: alias(f.secrets.Token),
+
+		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,
+	}, settings(f.config))
+}
+
+// settings are what the engine takes of a configuration.
+func settings(c serverconfig.Config) turn.Settings {
+	return turn.Settings{
+		Deadline:       time.Duration(c.Reply.Deadline),
+		HoldsPerMinute: c.Reply.HoldsPerMinute,
+		Timeout:        time.Duration(c.Dify.Timeout),
+		Inputs:         c.Dify.Inputs,
+		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
+		Limits: session.Limits{
+			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
+			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
+		},
+	}
+}
+
+// alias gives followers names for logs: short, the same on all replicas, and of no use without the token.
+func alias(key serverconfig.Secret) func(string) string {
+	return func(follower string) string {
+		mac := hmac.New(sha256.New, []byte(key.Reveal()))
+		mac.Write([]byte(follower))
+		return hex.EncodeToString(mac.Sum(nil)[:5])
+	}
+}
+
+// renderer is the package render as the engine wants it.
+type renderer struct{}
+
+func (renderer) Text(markdown string) string    { return render.Text(markdown) }
+func (renderer) Partial(markdown string) string { return render.Partial(markdown) }
+func (renderer) Page(text string, from, size int) (end, next int) {
+	return render.Page(text, from, size)
+}
+
+// Addr is where the webhook listens.
+func (s *Server) Addr() net.Addr { return s.webhook.Addr() }
+
+// AdminAddr is where health, readiness and metrics are.
+func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
+
+// Run serves until ctx ends and then stops: pushes are still taken while the turns are finished or left to others. The
+// error says what was lost, or why it could not serve.
+func (s *Server) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var background sync.WaitGroup
+	background.Go(func() { s.engine.Run(life) })
+	background.Go(func() { s.reload(life) })
+
+	hook := &http.Server{
+		Handler: s.handler, ErrorLog: s.options.HTTPLog, ConnContext: webhook.ConnContext, ConnState: webhook.ConnState,
+		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+	}
+	admin := &http.Server{
+		Handler: s.adminHandler(), ErrorLog: s.options.HTTPLog,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	failed := make(chan error, 2)
+	serve := func(h *http.Server, l net.Listener) {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
+		}
+	}
+	background.Go(func() { serve(hook, webhook.Listener(netutil.LimitListener(s.webhook, maxConnections))) })
+	background.Go(func() { serve(admin, s.admin) })
+	s.options.Log.Info("Serving", "webhook", s.Addr().String(), "path", s.config.Path, "admin", s.AdminAddr().String())
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		err = s.drain(context.WithoutCancel(ctx), hook)
+	}
+	end()
+	err = errors.Join(err, hook.Close(), admin.Close())
+	background.Wait()
+	return err
+}
+
+// drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is
+// finished too.
+func (s *Server) drain(ctx context.Context, hook *http.Server) error {
+	s.draining.Store(true)
+	s.options.Log.Info("Stopping: finishing the turns")
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Dify.Timeout)+drainMargin)
+	defer cancel()
+	if err := s.engine.Drain(ctx); err != nil {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	if err := hook.Shutdown(ctx); err != nil {
+		return fmt.Errorf("closing the webhook: %w", err)
+	}
+	if err := s.engine.Drain(ctx); err != nil {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	return nil
+}
