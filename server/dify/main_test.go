@@ -1,0 +1,124 @@
+package dify_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/testdata"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	secret   = "app-0123456789abcdefghijklmn"
+	user     = "oABCD-1234567890_follower"
+	question = "我的订单在哪里？"
+)
+
+// fixture reads a file of testdata/dify.
+func fixture(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := testdata.Dify.ReadFile(path.Join("dify", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// names lists a folder of testdata/dify.
+func names(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := testdata.Dify.ReadDir(path.Join("dify", dir))
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("no fixtures in %s: %v", dir, err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+// newClient returns a client of a real HTTP server with that handler.
+func newClient(t testing.TB, h http.HandlerFunc, o dify.Options) *dify.Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	o.BaseURL = srv.URL
+	c, err := dify.New(func() string { return secret }, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// roundTrip is a transport without a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// clientOf returns a client over a transport without a network.
+func clientOf(t testing.TB, f roundTrip) *dify.Client {
+	t.Helper()
+	c, err := dify.New(func() string { return secret },
+		dify.Options{BaseURL: "https://dify.example.com", HTTPClient: &http.Client{Transport: f}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// streaming is a transport that answers with a stream.
+func streaming(body io.Reader) roundTrip {
+	return func(*http.Request) (*http.Response, error) {
+		return response(http.StatusOK, "text/event-stream; charset=utf-8", body), nil
+	}
+}
+
+func response(status int, contentType string, body io.Reader) *http.Response {
+	return &http.Response{
+		StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(body),
+	}
+}
+
+// replay asks a question of a client that answers with those bytes.
+func replay(t testing.TB, body io.Reader) (dify.Answer, error) {
+	t.Helper()
+	return clientOf(t, streaming(body)).Chat(context.Background(), ask(), nil)
+}
+
+func ask() dify.ChatRequest { return dify.ChatRequest{Query: question, User: user} }
+
+// statusOf reads the status and content type off a fixture's name.
+func statusOf(name string) (status int, contentType string) {
+	parts := strings.Split(name, ".")
+	for _, c := range parts[len(parts)-2] {
+		status = status*10 + int(c-'0')
+	}
+	return status, map[string]string{
+		"json": "application/json", "html": "text/html; charset=utf-8", "txt": "text/plain",
+	}[parts[len(parts)-1]]
+}
+
+// serve answers every request with a fixture.
+func serve(t testing.TB, name string) http.HandlerFunc {
+	t.Helper()
+	body := fixture(t, name)
+	status, contentType := statusOf(name)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("X-Version", "1.13.3")
+		w.WriteHeader(status)
+		_, _ = io.Copy(w, bytes.NewReader(body))
+	}
+}
