@@ -80,7 +80,7 @@ func checkCharacters(v reflect.Value, path string) error {
 
 func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\uFEFF' || r == '\uFFFE' || r == '\uFFFF'
+		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' || r == '\uFEFF' || r == '\uFFFE' || r == '\uFFFF'
 	})
 }
 

@@ -7,7 +7,8 @@ const (
 	TextHelp          = "help"          // /help and every unknown command
 	TextWaiting       = "waiting"       // nothing of the answer is there yet
 	TextQueued        = "queued"        // the question waits behind an earlier one of the same follower
-	TextBusy          = "busy"          // too many questions wait already
+	TextBusy          = "busy"          // the bot runs as many turns as it may
+	TextTooManyOpen   = "tooManyOpen"   // too many questions of the same follower wait already
 	TextCleared       = "cleared"       // after /clear
 	TextStopped       = "stopped"       // after /stop
 	TextNothingToStop = "nothingToStop" // /stop while nothing runs
@@ -20,15 +21,16 @@ const (
 	TextNothingYet    = "nothingYet"    // `1` before any question
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
+	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
 )
 
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
 var TextKeys = []string{
-	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextCleared, TextStopped, TextNothingToStop,
-	TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured, TextNothingYet,
-	TextEmptyAnswer, TextContinue, TextRetry, TextCutShort,
+	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
+	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
+	TextNothingYet, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
 }
 
 // MaxTextBytes bounds a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer.
