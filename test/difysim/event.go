@@ -1,6 +1,7 @@
 package difysim
 
 import (
+	"cmp"
 	"time"
 	"unicode/utf8"
 )
@@ -71,7 +72,23 @@ func (r *run) messageEnd(answer string) object {
 	case r.server.options.Mode == Chatflow:
 		return append(o, member{"files", list{}})
 	}
-	return append(o, member{"files", nil})
+	return append(o, member{"files", r.files()})
+}
+
+// files lists the question's own files again, which since 1.13 message_end of a chat does.
+func (r *run) files() any {
+	if r.server.options.Release != V1_13_3 || r.server.options.Mode != Chat || len(r.question.Files) == 0 {
+		return nil
+	}
+	files := make(list, len(r.question.Files))
+	for i, f := range r.question.Files {
+		files[i] = object{
+			{"related_id", newID()}, {"extension", ".png"}, {"filename", "a.png"}, {"size", 8}, {"mime_type", "image/png"},
+			{"transfer_method", f.TransferMethod}, {"type", f.Type}, {"url", cmp.Or(f.URL, "/files/" + f.UploadFileID)},
+			{"upload_file_id", f.UploadFileID}, {"remote_url", f.URL},
+		}
+	}
+	return files
 }
 
 func (r *run) metadata(answer string) object {
