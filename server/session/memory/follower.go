@@ -93,14 +93,16 @@ func (s *Store) addTurn(f *follower, t *turn) {
 	s.account(f, t.weight())
 }
 
-// end takes an open turn out of work: nobody holds it, nobody waits for it any more. What is left is its record.
+// end takes a turn that has become over out of work: nobody holds it, nobody waits for it any more. It is what the
+// follower has last been active with, so that the answer is kept as long as one to a new message.
 func (s *Store) end(f *follower, t *turn, now time.Time) {
 	t.FinishedAt = now
+	f.open--
+	s.open--
+	s.trimHistory(f, now)
 	if t.waiters != nil {
 		t.wake(f.copyOf(t))
 	}
-	f.open--
-	s.open--
 	if f.open == 0 {
 		s.busy.Remove(f.place)
 		f.place = s.idle.PushBack(f)
@@ -136,13 +138,11 @@ func (s *Store) dropTurn(f *follower, i int, now time.Time) {
 
 // clear ends the follower's open turns and forgets all its turns and the conversation, which it returns.
 func (s *Store) clear(f *follower, now time.Time) (conversation string) {
-	for _, t := range f.turns {
-		if !t.State.Over() {
-			s.lose(t)
-			t.State = session.Cancelled
-			t.wake(gone(t.Key, 0))
-			s.end(f, t, now)
-		}
+	for t := f.head(); t != nil; t = f.head() {
+		s.lose(t)
+		t.State = session.Cancelled
+		t.wake(gone(t.Key, 0))
+		s.end(f, t, now)
 	}
 	for len(f.turns) > 0 {
 		s.dropTurn(f, len(f.turns)-1, now)

@@ -106,5 +106,5 @@ func (f *follower) stoppedBy(m *message) (session.Turn, bool) {
 	if t := f.find(m.stopped); t != nil {
 		return f.copyOf(t), true
 	}
-	return gone(session.Key{Follower: f.openid, ID: m.stopped}, f.untold()), true
+	return gone(session.Key{Follower: f.openid, ID: m.stopped}, f.untold(nil)), true
 }

@@ -230,7 +230,6 @@ func (s *Store) Finish(_ context.Context, l *session.Lease, o session.Outcome) e
 	s.setConversation(f, o.ConversationID)
 	s.end(f, t, now)
 	s.arrange(f)
-	s.trimHistory(f, now)
 	return nil
 }
 
@@ -278,7 +277,7 @@ func (s *Store) look(k session.Key, wait bool) (session.Turn, *waiters) {
 	t := f.find(k.ID)
 	switch {
 	case t == nil:
-		return gone(k, f.untold()), nil
+		return gone(k, f.untold(nil)), nil
 	case !wait || t.State.Over():
 		return f.copyOf(t), nil
 	case t.waiters == nil:
@@ -370,9 +369,7 @@ func (s *Store) Cancel(_ context.Context, k session.Key) (cancelled session.Turn
 	t.State = session.Cancelled
 	s.end(f, t, now)
 	s.arrange(f)
-	cancelled = f.copyOf(t)
-	s.trimHistory(f, now)
-	return cancelled, true, nil
+	return f.copyOf(t), true, nil
 }
 
 // Clear forgets turns and conversation. A second delivery returns no conversation. See session.Store.

@@ -69,18 +69,15 @@ func (f *follower) head() *turn {
 // copyOf returns the turn as it is now.
 func (f *follower) copyOf(t *turn) session.Turn {
 	c := t.Turn
-	c.Others = f.untold()
-	if !t.Told {
-		c.Others--
-	}
+	c.Others = f.untold(t)
 	return c
 }
 
-// untold counts the turns that are open, or over and not told. What is told is over.
-func (f *follower) untold() int {
+// untold counts the turns but one that are open, or over and not told. What is told is over.
+func (f *follower) untold(but *turn) int {
 	n := 0
 	for _, t := range f.turns {
-		if !t.Told {
+		if t != but && !t.Told {
 			n++
 		}
 	}

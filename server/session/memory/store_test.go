@@ -1,0 +1,35 @@
+package memory_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plenty is more bytes than any test uses that is not about them.
+const plenty = 1 << 30
+
+var harness = sessiontest.Harness{
+	Open:   func(_ testing.TB, o session.Options) session.Store { return memory.New(o, plenty) },
+	Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+}
+
+func TestSuite(t *testing.T) { sessiontest.Run(t, harness) }
+
+// In a bubble time stands still while anything can run: what the cases wait for happens at its very instant, and a
+// waiter that nobody wakes is a deadlock that is reported.
+func TestSuiteInBubble(t *testing.T) {
+	for _, c := range sessiontest.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { c.Run(t, harness) })
+		})
+	}
+}

@@ -1,0 +1,327 @@
+package sessiontest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+const (
+	// patience is how long is waited for what has to happen. Only a broken store uses it up.
+	patience = 30 * time.Second
+	// moment is how long is waited to see that something does not happen. A broken store may get away with it on a
+	// slow machine; a good one is never blamed.
+	moment = 50 * time.Millisecond
+)
+
+// roomy are limits that limit nothing the cases do.
+var roomy = session.Limits{Concurrency: 1000, Queue: 1000, Open: 1000}
+
+// tester is what a handle needs of a test, be it one of testing's or one that rapid repeats.
+type tester interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Context() context.Context
+}
+
+// handle is a store as one process uses it: with its own name as owner, and failing the test on an error.
+type handle struct {
+	t      tester
+	store  session.Store
+	owner  string
+	limits session.Limits
+	moment time.Duration
+}
+
+// String is what rapid shows of a drawn handle.
+func (h *handle) String() string { return h.owner }
+
+// options are those of a store in which nothing runs out while a case lasts.
+func options() session.Options {
+	return session.Options{IdleTimeout: time.Hour, History: 5, LeaseTTL: time.Hour}
+}
+
+// open opens an empty store and two handles on it.
+func open(t testing.TB, h Harness, o session.Options) (a, b *handle) {
+	t.Helper()
+	s := h.Open(t, o)
+	return &handle{t, s, "a", roomy, moment}, &handle{t, h.Reopen(t, s), "b", roomy, moment}
+}
+
+func key(follower, id string) session.Key { return session.Key{Follower: follower, ID: id} }
+
+func (h *handle) check(doing string, err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatalf("%s: %v", doing, err)
+	}
+}
+
+// begin hands a question in, to be worked on at once if possible.
+func (h *handle) begin(follower, id string) session.Begun {
+	h.t.Helper()
+	return h.beginAs(h.owner, follower, id)
+}
+
+// enqueue hands a question in that is left to whoever asks for work.
+func (h *handle) enqueue(follower, id string) session.Begun {
+	h.t.Helper()
+	return h.beginAs("", follower, id)
+}
+
+func (h *handle) beginAs(owner, follower, id string) session.Begun {
+	h.t.Helper()
+	q := session.Question{Key: key(follower, id), Text: "question " + id}
+	b, err := h.store.Begin(h.t.Context(), q, owner, h.limits)
+	h.check("Begin", err)
+	return b
+}
+
+// start hands a question in that must be started, and returns the right to work on it.
+func (h *handle) start(follower, id string) *session.Lease {
+	h.t.Helper()
+	b := h.begin(follower, id)
+	if b.Verdict != session.Started || b.Lease == nil {
+		h.t.Fatalf("Begin %s of %s: verdict %d, lease %v; want it started at once", id, follower, b.Verdict, b.Lease)
+	}
+	return b.Lease
+}
+
+// wantVerdict begins and says what must come of it.
+func (h *handle) wantVerdict(follower, id string, want session.Verdict) session.Begun {
+	h.t.Helper()
+	b := h.begin(follower, id)
+	if b.Verdict != want {
+		h.t.Fatalf("Begin %s of %s: verdict %d, want %d", id, follower, b.Verdict, want)
+	}
+	return b
+}
+
+// next waits for work.
+func (h *handle) next() *session.Lease {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	l, err := h.store.Next(ctx, h.owner, h.limits)
+	h.check("Next", err)
+	return l
+}
+
+// wantNext waits for work, and says which it must be.
+func (h *handle) wantNext(follower, id string) *session.Lease {
+	h.t.Helper()
+	l := h.next()
+	if l.Turn.Key != key(follower, id) {
+		h.t.Fatalf("Next gave %v, want %v", l.Turn.Key, key(follower, id))
+	}
+	if l.Owner != h.owner || l.Turn.State != session.Answering {
+		h.t.Fatalf("Next gave owner %q and state %v, want %q and answering", l.Owner, l.Turn.State, h.owner)
+	}
+	return l
+}
+
+// wantNone sees that there is no work.
+func (h *handle) wantNone() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), h.moment)
+	defer cancel()
+	l, err := h.store.Next(ctx, h.owner, h.limits)
+	if l != nil || !errors.Is(err, context.DeadlineExceeded) {
+		h.t.Fatalf("Next gave %+v, %v; want nothing until the context ends", l, err)
+	}
+}
+
+func (h *handle) progress(l *session.Lease, partial, conversation string) {
+	h.t.Helper()
+	p := session.Progress{Partial: partial, ConversationID: conversation}
+	h.check("Progress", h.store.Progress(h.t.Context(), l, p))
+}
+
+func (h *handle) finish(l *session.Lease, answer, conversation string) {
+	h.t.Helper()
+	o := session.Outcome{State: session.Answered, Answer: answer, ConversationID: conversation}
+	h.check("Finish", h.store.Finish(h.t.Context(), l, o))
+}
+
+// answer begins a question and answers it.
+func (h *handle) answer(follower, id string) {
+	h.t.Helper()
+	h.finish(h.start(follower, id), "answer "+id, "conversation of "+follower)
+}
+
+func (h *handle) release(l *session.Lease) {
+	h.t.Helper()
+	h.check("Release", h.store.Release(h.t.Context(), l))
+}
+
+// await waits for the end of a turn.
+func (h *handle) await(k session.Key) session.Turn {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	t, err := h.store.Await(ctx, k)
+	h.check("Await", err)
+	if !t.State.Over() {
+		h.t.Fatalf("Await %v came back with state %v after %v", k, t.State, patience)
+	}
+	return t
+}
+
+// peek returns the turn as it is.
+func (h *handle) peek(k session.Key) session.Turn {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	cancel()
+	t, err := h.store.Await(ctx, k)
+	h.check("Await with an ended context", err)
+	return t
+}
+
+func (h *handle) look(follower string) session.Session {
+	h.t.Helper()
+	s, err := h.store.Look(h.t.Context(), follower)
+	h.check("Look", err)
+	return s
+}
+
+func (h *handle) open(follower, id string) session.Opened {
+	h.t.Helper()
+	o, err := h.store.Open(h.t.Context(), key(follower, id))
+	h.check("Open", err)
+	return o
+}
+
+func (h *handle) delivered(follower string, r session.Receipt) {
+	h.t.Helper()
+	h.check("Delivered", h.store.Delivered(h.t.Context(), follower, r))
+}
+
+// tell records that the follower has got the end of a turn.
+func (h *handle) tell(follower, message, turn string) {
+	h.t.Helper()
+	h.delivered(follower, session.Receipt{Message: message, Turn: turn, To: 1, Sum: 1, Told: true})
+}
+
+func (h *handle) cancel(follower, id string) (session.Turn, bool) {
+	h.t.Helper()
+	t, ok, err := h.store.Cancel(h.t.Context(), key(follower, id))
+	h.check("Cancel", err)
+	return t, ok
+}
+
+func (h *handle) clear(follower, id string) string {
+	h.t.Helper()
+	c, err := h.store.Clear(h.t.Context(), key(follower, id))
+	h.check("Clear", err)
+	return c
+}
+
+func (h *handle) forget(follower string) string {
+	h.t.Helper()
+	c, err := h.store.Forget(h.t.Context(), follower)
+	h.check("Forget", err)
+	return c
+}
+
+func (h *handle) takeHold(perMinute int) bool {
+	h.t.Helper()
+	ok, err := h.store.TakeHold(h.t.Context(), perMinute)
+	h.check("TakeHold", err)
+	return ok
+}
+
+func (h *handle) pending() session.Pending {
+	h.t.Helper()
+	p, err := h.store.Pending(h.t.Context())
+	h.check("Pending", err)
+	return p
+}
+
+// wantLost sees that the owner of the lease is refused everything, and that its Lost is closed then at the latest.
+func (h *handle) wantLost(l *session.Lease) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	if err := h.store.Progress(ctx, l, session.Progress{Partial: "late", ConversationID: "late"}); !errors.Is(err, session.ErrLeaseLost) {
+		h.t.Fatalf("Progress with a lost lease: %v, want ErrLeaseLost", err)
+	}
+	o := session.Outcome{State: session.Answered, Answer: "late", ConversationID: "late"}
+	if err := h.store.Finish(ctx, l, o); !errors.Is(err, session.ErrLeaseLost) {
+		h.t.Fatalf("Finish with a lost lease: %v, want ErrLeaseLost", err)
+	}
+	if err := h.store.Release(ctx, l); !errors.Is(err, session.ErrLeaseLost) {
+		h.t.Fatalf("Release with a lost lease: %v, want ErrLeaseLost", err)
+	}
+	h.wantClosed(l.Lost)
+}
+
+func (h *handle) wantClosed(lost <-chan struct{}) {
+	h.t.Helper()
+	select {
+	case <-lost:
+	case <-time.After(patience):
+		h.t.Fatalf("Lost is not closed after %v", patience)
+	}
+}
+
+func (h *handle) wantOpen(lost <-chan struct{}) {
+	h.t.Helper()
+	select {
+	case <-lost:
+		h.t.Fatal("Lost is closed, but the lease is not lost")
+	default:
+	}
+}
+
+// eventually polls a condition, ever less often, until it holds. It is for what the store does by itself and says to
+// nobody, such as letting an idle session go.
+func (h *handle) eventually(what string, holds func() bool) {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	for pause := time.Millisecond; !holds(); pause = min(2*pause, 50*time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("still not so after %v: %s", patience, what)
+		}
+		select {
+		case <-time.After(pause):
+		case <-h.t.Context().Done():
+			h.t.Fatalf("the test ended before: %s", what)
+		}
+	}
+}
+
+// result is what a call made in the background came back with.
+type result[T any] struct {
+	value T
+	err   error
+}
+
+// background makes a call whose result is read later. The call has to end with the test's context.
+func background[T any](call func() (T, error)) <-chan result[T] {
+	done := make(chan result[T], 1)
+	go func() {
+		v, err := call()
+		done <- result[T]{v, err}
+	}()
+	return done
+}
+
+// collect waits for a call made in the background.
+func collect[T any](t tester, what string, done <-chan result[T]) T {
+	t.Helper()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			t.Fatalf("%s: %v", what, r.err)
+		}
+		return r.value
+	case <-time.After(patience):
+		t.Fatalf("%s has not come back after %v", what, patience)
+		panic("unreachable")
+	}
+}

@@ -1,0 +1,49 @@
+// Package sessiontest is what a session.Store has to prove. Every implementation runs the same cases.
+//
+// The cases use two handles on the same data, as two processes would, and no clock but the store's: they wait for what
+// has to happen with limits that only a broken store reaches, and what must not happen is waited for briefly. So they
+// hold in real time and, where the store is of this process, in a testing/synctest bubble.
+//
+// The package knows nothing of how a store does it: it sees what session.Store shows.
+package sessiontest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+// Harness opens the store that is tested.
+type Harness struct {
+	// Open opens a store with no data; whatever it needs is released by t.Cleanup.
+	Open func(t testing.TB, o session.Options) session.Store
+
+	// Reopen returns another process's handle on the data of a store that Open has returned. A store that lives in
+	// one process returns the store itself.
+	Reopen func(t testing.TB, s session.Store) session.Store
+}
+
+// Case is one thing to prove. Run uses neither subtests nor t.Parallel, so that it may be run in a synctest bubble.
+type Case struct {
+	Name string
+	Run  func(t *testing.T, h Harness)
+}
+
+// Cases returns all cases.
+func Cases() []Case {
+	return slices.Concat(
+		deliveryCases(), orderCases(), limitCases(), leaseCases(), awaitCases(), receiptCases(),
+		commandCases(), forgettingCases(), pendingCases(), modelCases(),
+	)
+}
+
+// Run runs all cases side by side, in real time.
+func Run(t *testing.T, h Harness) {
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			c.Run(t, h)
+		})
+	}
+}
