@@ -3,8 +3,6 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Dify describes the Dify app that answers the followers' questions.
-//
-// +kubebuilder:validation:XValidation:rule=`!has(self.timeout) || !has(self.idleTimeout) || duration(self.idleTimeout) <= duration(self.timeout)`,message="idleTimeout must not be longer than timeout: lower dify.idleTimeout or raise dify.timeout",fieldPath=`.idleTimeout`
 type Dify struct {
 	// apiKeySecretRef names the Secret key that holds the app's API key (app-...). Required.
 	// +required
@@ -22,6 +20,7 @@ type Dify struct {
 	// each at most 4096 characters. A variable that the app requires must be here.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=50
+	// +kubebuilder:validation:XValidation:rule=`!('' in self)`,message="an input needs the name of one of the app's variables: remove the one without"
 	Inputs map[string]InputValue `json:"inputs,omitempty"`
 
 	// timeout is how long one answer may take in all, 1s to 1h. Default 5m.
@@ -32,7 +31,7 @@ type Dify struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')`,message="timeout must be a duration from 1s to 1h, like 5m or 90s"
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
-	// idleTimeout is how long Dify may send nothing before an answer is given up, 1s to 1h and not longer than timeout. Default 60s.
+	// idleTimeout is how long Dify may send nothing before an answer is given up, 1s to 1h. Default 60s.
 	// +optional
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:Type=string

@@ -68,7 +68,7 @@ const (
 
 // ExternalRedis is a Redis that the user runs.
 //
-// +kubebuilder:validation:XValidation:rule=`(has(self.mode) && self.mode != 'Standalone') || size(self.addresses) == 1`,message="mode Standalone has one address: give one, or set mode to Sentinel or Cluster",fieldPath=`.addresses`
+// +kubebuilder:validation:XValidation:rule=`(has(self.mode) && self.mode != 'Standalone') || size(self.addresses) <= 1`,message="mode Standalone has one address: give one, or set mode to Sentinel or Cluster",fieldPath=`.addresses`
 // +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'Sentinel' || has(self.masterName)`,message="mode Sentinel needs masterName, the name that the Sentinels know the master by",fieldPath=`.masterName`,reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule=`!has(self.masterName) || (has(self.mode) && self.mode == 'Sentinel')`,message="masterName is used with mode Sentinel only: set mode to Sentinel, or remove masterName",fieldPath=`.masterName`,reason=FieldValueForbidden
 // +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'Cluster' || !has(self.database) || self.database == 0`,message="a Redis Cluster has database 0 only: remove database",fieldPath=`.database`

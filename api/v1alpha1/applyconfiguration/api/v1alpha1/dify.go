@@ -22,7 +22,7 @@ type DifyApplyConfiguration struct {
 	Inputs map[string]apiv1alpha1.InputValue `json:"inputs,omitempty"`
 	// timeout is how long one answer may take in all, 1s to 1h. Default 5m.
 	Timeout *v1.Duration `json:"timeout,omitempty"`
-	// idleTimeout is how long Dify may send nothing before an answer is given up, 1s to 1h and not longer than timeout. Default 60s.
+	// idleTimeout is how long Dify may send nothing before an answer is given up, 1s to 1h. Default 60s.
 	IdleTimeout *v1.Duration `json:"idleTimeout,omitempty"`
 }
 

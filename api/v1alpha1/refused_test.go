@@ -1,0 +1,148 @@
+package v1alpha1_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// unchecked is what the API server adds when it could not evaluate the rules for an error of the schema.
+const unchecked = ", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; " +
+	"correct the existing errors to complete validation]"
+
+// TestRefusedObjectsSayWhatToDo pins the exact words a user reads for an object that the API server refuses.
+func TestRefusedObjectsSayWhatToDo(t *testing.T) {
+	external := func(fields string) string {
+		return "spec: {session: {type: Redis, redis: {external: {" + fields + "}}}}"
+	}
+	for _, c := range []struct {
+		name   string
+		change string // to the minimal object
+		want   string
+	}{
+		{"name starts with a digit", `metadata: {name: 1winter}`, `<nil>: Invalid value: metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it`},
+		{"name has a dot", `metadata: {name: winter.bot}`, `<nil>: Invalid value: metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it`},
+		{"name of 53 characters", `metadata: {name: ` + strings.Repeat("n", 53) + `}`, `<nil>: Invalid value: metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it`},
+		{"no spec", `spec: null`, `[spec: Required value` + unchecked},
+		{"unknown field", `spec: {domian: bot.example.com}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.domian"`},
+		{"field of a later release", `spec: {menu: {}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.menu"`},
+		{"plain token", `spec: {token: secret}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.token"`},
+
+		{"no domain", `spec: {domain: null}`, `[spec.domain: Required value` + unchecked},
+		{"empty domain", `spec: {domain: ""}`, `spec.domain: Invalid value: "": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain is a URL", `spec: {domain: "https://bot.example.com"}`, `spec.domain: Invalid value: "https://bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain in upper case", `spec: {domain: Bot.example.com}`, `spec.domain: Invalid value: "Bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain with a port", `spec: {domain: "bot.example.com:443"}`, `spec.domain: Invalid value: "bot.example.com:443": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain with a wildcard", `spec: {domain: "*.example.com"}`, `spec.domain: Invalid value: "*.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain is an IP address", `spec: {domain: 192.0.2.1}`, `spec.domain: Invalid value: "192.0.2.1": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain of one label", `spec: {domain: bot}`, `spec.domain: Invalid value: "bot": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain with a label of 64 characters", `spec: {domain: ` + strings.Repeat("a", 64) + `.example.com}`, `spec.domain: Invalid value: "` + strings.Repeat("a", 64) + `.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"domain of 254 characters", `spec: {domain: ` + strings.Repeat("a.", 125) + `comm}`, `[spec.domain: Too long: may not be more than 253 bytes` + unchecked},
+		{"domain is a number", `spec: {domain: 5}`, `[spec.domain: Invalid value: "integer": spec.domain in body must be of type string: "integer"` + unchecked},
+
+		{"relative path", `spec: {path: wechat}`, `spec.path: Invalid value: "wechat": path must be an absolute path like /wechat: segments of letters, digits and - . _ ~ that do not start with a dot, no trailing slash, no query`},
+		{"path with a trailing slash", `spec: {path: /wechat/}`, `spec.path: Invalid value: "/wechat/": path must be an absolute path like /wechat: segments of letters, digits and - . _ ~ that do not start with a dot, no trailing slash, no query`},
+		{"path that climbs", `spec: {path: /a/../b}`, `spec.path: Invalid value: "/a/../b": path must be an absolute path like /wechat: segments of letters, digits and - . _ ~ that do not start with a dot, no trailing slash, no query`},
+		{"path with a query", `spec: {path: "/wechat?bot=1"}`, `spec.path: Invalid value: "/wechat?bot=1": path must be an absolute path like /wechat: segments of letters, digits and - . _ ~ that do not start with a dot, no trailing slash, no query`},
+		{"path of a verification file", `spec: {path: /MP_verify_AbCdEfGhIjKlMnOp.txt}`, `spec.path: Invalid value: "/MP_verify_AbCdEfGhIjKlMnOp.txt": path must not be that of a verification file: choose another one, like /wechat`},
+		{"path of 257 characters", `spec: {path: /` + strings.Repeat("p", 256) + `}`, `[spec.path: Too long: may not be more than 256 bytes` + unchecked},
+
+		{"no token", `spec: {tokenSecretRef: null}`, `[spec.tokenSecretRef: Required value` + unchecked},
+		{"token without key", `spec: {tokenSecretRef: {key: null}}`, `[spec.tokenSecretRef.key: Required value` + unchecked},
+		{"token without name", `spec: {tokenSecretRef: {name: null}}`, `[spec.tokenSecretRef.name: Required value` + unchecked},
+		{"secret of another namespace", `spec: {tokenSecretRef: {namespace: other}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.tokenSecretRef.namespace"`},
+		{"secret name with a slash", `spec: {tokenSecretRef: {name: other/winter}}`, `spec.tokenSecretRef: Invalid value: not a Secret's name and key: a name has a-z, 0-9, - and .; a key has letters, digits, -, _ and .`},
+		{"secret key that climbs", `spec: {tokenSecretRef: {key: ../token}}`, `spec.tokenSecretRef: Invalid value: not a Secret's name and key: a name has a-z, 0-9, - and .; a key has letters, digits, -, _ and .`},
+		{"empty secret key", `spec: {tokenSecretRef: {key: ""}}`, `spec.tokenSecretRef: Invalid value: not a Secret's name and key: a name has a-z, 0-9, - and .; a key has letters, digits, -, _ and .`},
+
+		{"secure mode without AppID", `spec: {wechat: {encodingAESKeySecretRef: {name: winter, key: aes}}}`, `spec.wechat.appID: Required value: secure mode needs the account's AppID to decrypt and encrypt: set wechat.appID beside wechat.encodingAESKeySecretRef`},
+		{"AppID of another kind", `spec: {wechat: {appID: ww0123456789abcdef}}`, `spec.wechat.appID: Invalid value: "ww0123456789abcdef": appID must be the account's AppID: wx and 16 letters or digits`},
+		{"original ID that is a WeChat name", `spec: {wechat: {originalID: winterbot}}`, `spec.wechat.originalID: Invalid value: "winterbot": originalID must be the account's original ID: gh_ and letters or digits`},
+		{"verification file of another name", `spec: {wechat: {verificationFiles: {index.html: hello}}}`, `spec.wechat.verificationFiles: Invalid value: verificationFiles must be named as WeChat names them: MP_verify_, 16 letters or digits, .txt`},
+		{"empty verification file", `spec: {wechat: {verificationFiles: {MP_verify_AbCdEfGhIjKlMnOp.txt: ""}}}`, `spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt: Invalid value: "": spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt in body should be at least 1 chars long`},
+
+		{"no dify", `spec: {dify: null}`, `[spec.dify: Required value` + unchecked},
+		{"no API key", `spec: {dify: {apiKeySecretRef: null}}`, `[spec.dify.apiKeySecretRef: Required value` + unchecked},
+		{"base URL without scheme", `spec: {dify: {baseURL: api.dify.ai/v1}}`, `spec.dify.baseURL: Invalid value: "api.dify.ai/v1": baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef`},
+		{"base URL of another scheme", `spec: {dify: {baseURL: "ftp://api.dify.ai/v1"}}`, `spec.dify.baseURL: Invalid value: "ftp://api.dify.ai/v1": baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef`},
+		{"base URL with a key in it", `spec: {dify: {baseURL: "https://app-key@api.dify.ai/v1"}}`, `spec.dify.baseURL: Invalid value: "https://app-key@api.dify.ai/v1": baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef`},
+		{"base URL with a query", `spec: {dify: {baseURL: "https://api.dify.ai/v1?key=x"}}`, `spec.dify.baseURL: Invalid value: "https://api.dify.ai/v1?key=x": baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef`},
+		{"inputs that are not strings", `spec: {dify: {inputs: {age: 5}}}`, `[spec.dify.inputs.age: Invalid value: "integer": spec.dify.inputs.age in body must be of type string: "integer"` + unchecked},
+		{"input without a name", `spec: {dify: {inputs: {"": x}}}`, `spec.dify.inputs: Invalid value: an input needs the name of one of the app's variables: remove the one without`},
+		{"timeout that is no duration", `spec: {dify: {timeout: soon}}`, `spec.dify.timeout: Invalid value: "soon": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout without unit", `spec: {dify: {timeout: "300"}}`, `spec.dify.timeout: Invalid value: "300": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout as a number", `spec: {dify: {timeout: 300}}`, `[spec.dify.timeout: Invalid value: "integer": spec.dify.timeout in body must be of type string: "integer"` + unchecked},
+		{"negative timeout", `spec: {dify: {timeout: -5m}}`, `spec.dify.timeout: Invalid value: "-5m": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout in days", `spec: {dify: {timeout: 1d}}`, `spec.dify.timeout: Invalid value: "1d": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout over an hour", `spec: {dify: {timeout: 1h1s}}`, `spec.dify.timeout: Invalid value: "1h1s": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout below a second", `spec: {dify: {timeout: 999ms}}`, `spec.dify.timeout: Invalid value: "999ms": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout that overflows", `spec: {dify: {timeout: 999999h999999h1h}}`, `spec.dify.timeout: Invalid value: "999999h999999h1h": timeout must be a duration from 1s to 1h, like 5m or 90s`},
+		{"timeout of 17 characters", `spec: {dify: {timeout: 1m1m1m1m1m1m1m1ms}}`, `[spec.dify.timeout: Too long: may not be more than 16 bytes` + unchecked},
+		{"idle timeout over an hour", `spec: {dify: {idleTimeout: 2h}}`, `spec.dify.idleTimeout: Invalid value: "2h": idleTimeout must be a duration from 1s to 1h, like 60s`},
+
+		{"deadline past WeChat's patience", `spec: {reply: {deadline: 5s}}`, `spec.reply.deadline: Invalid value: "5s": deadline must be a duration from 1s to 4800ms, like 4500ms: WeChat hangs up after 5s`},
+		{"deadline below a second", `spec: {reply: {deadline: 500ms}}`, `spec.reply.deadline: Invalid value: "500ms": deadline must be a duration from 1s to 4800ms, like 4500ms: WeChat hangs up after 5s`},
+		{"negative holds", `spec: {reply: {holdsPerMinute: -1}}`, `spec.reply.holdsPerMinute: Invalid value: -1: spec.reply.holdsPerMinute in body should be greater than or equal to 0`},
+		{"another language", `spec: {reply: {language: fr}}`, `[spec.reply.language: Unsupported value: "fr": supported values: "zh-CN", "en"` + unchecked},
+		{"unknown text", `spec: {reply: {texts: {hello: hi}}}`, "spec.reply.texts: Invalid value: unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"},
+		{"blank text", `spec: {reply: {texts: {welcome: " \u3000\n"}}}`, `spec.reply.texts[welcome]: Invalid value: " \u3000\n": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
+		{"text of 201 Chinese characters", `spec: {reply: {texts: {welcome: ` + strings.Repeat("好", 201) + `}}}`, `spec.reply.texts[welcome]: Invalid value: "` + strings.Repeat("好", 201) + `": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
+		{"reply mode of a later release", `spec: {reply: {mode: CustomerService}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.reply.mode"`},
+
+		{"no questions", `spec: {limits: {questions: 0}}`, `spec.limits.questions: Invalid value: 0: spec.limits.questions in body should be greater than or equal to 1`},
+		{"window over a day", `spec: {limits: {window: 25h}}`, `spec.limits.window: Invalid value: "25h": window must be a duration from 1s to 24h, like 10m`},
+		{"no concurrency", `spec: {limits: {concurrency: 0}}`, `spec.limits.concurrency: Invalid value: 0: spec.limits.concurrency in body should be greater than or equal to 1`},
+
+		{"another session store", `spec: {session: {type: Memory}}`, `[spec.session.type: Unsupported value: "Memory": supported values: "ConfigMap", "Redis"` + unchecked},
+		{"history over the bound", `spec: {session: {history: 201}}`, `spec.session.history: Invalid value: 201: spec.session.history in body should be less than or equal to 200`},
+		{"sessions that end too soon", `spec: {session: {idleTimeout: 59s}}`, `spec.session.idleTimeout: Invalid value: "59s": idleTimeout must be a duration from 1m to 8760h, like 24h`},
+		{"Redis that is not described", `spec: {session: {type: Redis}}`, `spec.session.redis: Required value: session.type Redis needs to know your Redis: set session.redis.external.addresses`},
+		{"Redis described but not used", `spec: {session: {redis: {external: {addresses: ["redis:6379"]}}}}`, `spec.session.redis: Forbidden: session.redis is used with session.type Redis only: set session.type to Redis, or remove session.redis`},
+		{"managed Redis of a later release", `spec: {session: {type: Redis, redis: {managed: {}}}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.session.redis.managed"`},
+		{"Redis without addresses", external(`addresses: []`), `spec.session.redis.external.addresses: Invalid value: 0: spec.session.redis.external.addresses in body should have at least 1 items`},
+		{"Redis address that is a URL", external(`addresses: ["redis://redis:6379"]`), `spec.session.redis.external.addresses[0]: Invalid value: "redis://redis:6379": an address must be host:port like redis.example.com:6379, without redis:// and without a user or password`},
+		{"Redis address without port", external(`addresses: [redis]`), `spec.session.redis.external.addresses[0]: Invalid value: "redis": an address must be host:port like redis.example.com:6379, without redis:// and without a user or password`},
+		{"Redis address with an impossible port", external(`addresses: ["redis:65536"]`), `spec.session.redis.external.addresses[0]: Invalid value: "redis:65536": an address must be host:port like redis.example.com:6379, without redis:// and without a user or password`},
+		{"standalone Redis with two addresses", external(`addresses: ["a:6379", "b:6379"]`), `spec.session.redis.external.addresses: Invalid value: mode Standalone has one address: give one, or set mode to Sentinel or Cluster`},
+		{"Sentinel without master name", external(`mode: Sentinel, addresses: ["a:26379"]`), `spec.session.redis.external.masterName: Required value: mode Sentinel needs masterName, the name that the Sentinels know the master by`},
+		{"master name without Sentinel", external(`addresses: ["a:6379"], masterName: mymaster`), `spec.session.redis.external.masterName: Forbidden: masterName is used with mode Sentinel only: set mode to Sentinel, or remove masterName`},
+		{"Cluster with a database", external(`mode: Cluster, addresses: ["a:6379"], database: 1`), `spec.session.redis.external.database: Invalid value: a Redis Cluster has database 0 only: remove database`},
+		{"Redis user without password", external(`addresses: ["a:6379"], usernameSecretRef: {name: r, key: user}`), `spec.session.redis.external.passwordSecretRef: Required value: a Redis user needs a password: set passwordSecretRef beside usernameSecretRef`},
+		{"Redis CA without TLS", external(`addresses: ["a:6379"], tls: {caSecretRef: {name: r, key: ca}}`), `spec.session.redis.external.tls.enabled: Invalid value: tls is not enabled: set tls.enabled to true, or remove caSecretRef and insecureSkipVerify`},
+		{"another Redis mode", external(`mode: Ring, addresses: ["a:6379"]`), `[spec.session.redis.external.mode: Unsupported value: "Ring": supported values: "Standalone", "Sentinel", "Cluster"` + unchecked},
+
+		{"no replicas", `spec: {replicas: 0}`, `spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1`},
+		{"101 replicas", `spec: {replicas: 101, session: {type: Redis, redis: {external: {addresses: ["a:6379"]}}}}`, `spec.replicas: Invalid value: 101: spec.replicas in body should be less than or equal to 100`},
+		{"two replicas over ConfigMaps", `spec: {replicas: 2}`, `spec.replicas: Invalid value: more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1`},
+
+		{"ingress and gateway", `spec: {ingress: {}, gateway: {parentRefs: [{name: public}]}}`, `spec.gateway: Invalid value: set ingress or gateway, not both: remove one of them`},
+		{"issuer of another kind", `spec: {ingress: {tls: {issuerRef: {name: ca, kind: Vault}}}}`, `[spec.ingress.tls.issuerRef.kind: Unsupported value: "Vault": supported values: "Issuer", "ClusterIssuer"` + unchecked},
+		{"issuer without name", `spec: {ingress: {tls: {issuerRef: {kind: Issuer}}}}`, `[spec.ingress.tls.issuerRef.name: Required value` + unchecked},
+		{"TLS secret name with a slash", `spec: {ingress: {tls: {secretName: other/tls}}}`, `spec.ingress.tls.secretName: Invalid value: "other/tls": secretName must be the name of a Secret in the bot's namespace: a-z, 0-9, - and .`},
+		{"class name in upper case", `spec: {ingress: {className: Traefik}}`, `spec.ingress.className: Invalid value: "Traefik": className must be the name of an IngressClass: a-z, 0-9, - and .`},
+		{"gateway without parents", `spec: {gateway: {parentRefs: []}}`, `spec.gateway.parentRefs: Invalid value: 0: spec.gateway.parentRefs in body should have at least 1 items`},
+		{"gateway without parentRefs", `spec: {gateway: {}}`, `[spec.gateway.parentRefs: Required value` + unchecked},
+		{"parent listed twice", `spec: {gateway: {parentRefs: [{name: public}, {name: public, kind: Gateway}]}}`, `spec.gateway.parentRefs: Invalid value: each parentRef may be listed once: remove the repeated one`},
+		{"parent of another kind", `spec: {gateway: {parentRefs: [{name: web, kind: Service}]}}`, `[spec.gateway.parentRefs[0].kind: Unsupported value: "Service": supported values: "Gateway", "ListenerSet"` + unchecked},
+		{"parent port out of range", `spec: {gateway: {parentRefs: [{name: public, port: 65536}]}}`, `spec.gateway.parentRefs[0].port: Invalid value: 65536: spec.gateway.parentRefs[0].port in body should be less than or equal to 65535`},
+		{"gateway with TLS", `spec: {gateway: {parentRefs: [{name: public}], tls: {}}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.gateway.tls"`},
+
+		{"image with a scheme", `spec: {image: "docker://bot:1 "}`, `spec.image: Invalid value: "docker://bot:1 ": image must be an image reference like registry.example.com/wechatbot-operator:v0.1.0, without a scheme or spaces`},
+		{"pull secret listed twice", `spec: {imagePullSecrets: [{name: a}, {name: a}]}`, `spec.imagePullSecrets[1]: Duplicate value: {"name":"a"}`},
+		{"resources that are no quantity", `spec: {resources: {limits: {memory: lots}}}`, `spec.resources.limits.memory: Invalid value: "lots": spec.resources.limits.memory in body should match '^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$'`},
+		{"pod template that is no object", `spec: {podTemplate: []}`, `[spec.podTemplate: Invalid value: "array": spec.podTemplate in body must be of type object: "array"` + unchecked},
+		{"suspend as a word", `spec: {suspend: "yes"}`, `[spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"` + unchecked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBots(t)
+			bot := changed(t, parse(t, minimal), c.change)
+			_, err := b.create(t.Context(), bot)
+			got := strings.TrimPrefix(refusal(err), `WechatBot.wechatbot.dev "`+bot.GetName()+`" is invalid: `)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("refused with (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
