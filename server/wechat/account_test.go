@@ -62,6 +62,7 @@ func TestVerifyURL(t *testing.T) {
 		"without echostr":        {func(q *Query) { q.EchoStr = "" }, m.Now, ReasonQuery},
 		"without signature":      {func(q *Query) { q.Signature = "" }, m.Now, ReasonSignature},
 		"upper case":             {func(q *Query) { q.Signature = strings.ToUpper(q.Signature) }, m.Now, ReasonSignature},
+		"one digit too long":     {func(q *Query) { q.Signature += "0" }, m.Now, ReasonSignature},
 		"of another token":       {func(q *Query) { q.Signature = Sign("other", q.Timestamp, q.Nonce) }, m.Now, ReasonSignature},
 		"another nonce":          {func(q *Query) { q.Nonce += "1" }, m.Now, ReasonSignature},
 		"timestamp not a number": {func(q *Query) { q.Timestamp = "now"; q.Signature = Sign(m.Token, q.Timestamp, q.Nonce) }, m.Now, ReasonWindow},

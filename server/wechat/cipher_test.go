@@ -2,6 +2,8 @@ package wechat
 
 import (
 	"bytes"
+	"crypto/cipher"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -77,16 +79,48 @@ func TestCipherOpensWhatItSealed(t *testing.T) {
 func TestCipherRefusesBase64ThatItsDecoderWouldForgive(t *testing.T) {
 	c := mustCipher(t, testKey, testAppID)
 	sealed := c.Seal([16]byte{}, []byte("hello"))
+	digits, found := strings.CutSuffix(sealed, "==")
+	if !found {
+		t.Fatal("the example has no padding to play with")
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := len(digits) - 1
+	sparse := alphabet[strings.IndexByte(alphabet, digits[last])+1] // the same bits, and one of the four spare ones
 	for name, bad := range map[string]string{
 		"line breaks":   sealed[:4] + "\r\n\r\n" + sealed[4:],
-		"spare bits":    strings.TrimRight(sealed, "=")[:len(strings.TrimRight(sealed, "="))-1] + "B" + sealed[len(strings.TrimRight(sealed, "=")):],
-		"no padding":    strings.TrimRight(sealed, "="),
+		"spare bits":    digits[:last] + string(sparse) + "==",
+		"no padding":    digits,
 		"trailing byte": sealed + "A",
 	} {
-		if !strings.HasSuffix(sealed, "=") {
-			t.Fatal("the example has no padding to play with")
-		}
 		if got, err := c.Open(bad); err == nil {
+			t.Errorf("%s: opened as %q", name, got)
+		}
+	}
+}
+
+func TestCipherRefusesFramesThatWeChatDoesNotWrite(t *testing.T) {
+	c := mustCipher(t, testKey, testAppID)
+	frame := func(length byte, rest string) []byte {
+		return append(append(make([]byte, headLen-1), length), rest...)
+	}
+	encrypt := func(frame []byte) string {
+		cipher.NewCBCEncrypter(c.block, c.iv[:]).CryptBlocks(frame, frame)
+		return base64.StdEncoding.EncodeToString(frame)
+	}
+	right := frame(5, "hello"+testAppID+repeat("\x15", 21))
+	if got, err := c.Open(encrypt(right)); err != nil || string(got) != "hello" {
+		t.Fatalf("opened as %q, %v", got, err)
+	}
+	for name, wrong := range map[string][]byte{
+		"padded to AES's block":     frame(5, "hello"+testAppID+repeat("\x05", 5)),
+		"padded by two blocks":      frame(5, "hello"+testAppID+repeat("\x35", 53)),
+		"length short of the AppID": frame(4, "hello"+testAppID+repeat("\x15", 21)),
+		"another AppID's length":    frame(5, "hello"+testAppID[1:]+repeat("\x16", 22)),
+		"another AppID":             frame(5, "hello"+"wx0123456789abcdee"+repeat("\x15", 21)),
+		"padding that differs":      frame(5, "hello"+testAppID+"\x14"+repeat("\x15", 20)),
+		"nothing before padding":    []byte(repeat("\x20", 32)),
+	} {
+		if got, err := c.Open(encrypt(wrong)); err == nil {
 			t.Errorf("%s: opened as %q", name, got)
 		}
 	}

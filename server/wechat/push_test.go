@@ -114,6 +114,7 @@ func TestDedupeKeys(t *testing.T) {
 		"event, other event":            {event, func(p *Push) { p.Event = "LOCATION" }, false},
 		"event, other key":              {event, func(p *Push) { p.EventKey = "l" }, false},
 		"event, letters moved":          {event, func(p *Push) { p.Event, p.EventKey = "CLIC", "Kk" }, false},
+		"event, of a template message":  {Push{CreateTime: 1, MsgType: MsgTypeEvent, Event: "TEMPLATESENDJOBFINISH", MsgID: "1"}, func(p *Push) { p.CreateTime = 2 }, false},
 		"event against message":         {event, func(p *Push) { p.MsgType, p.MsgID = MsgTypeText, "1" }, false},
 		"no id, later delivery":         {noID, func(p *Push) { p.sentAt = 7 }, true},
 		"no id, other words":            {noID, func(p *Push) { p.Content = "b" }, false},
