@@ -71,11 +71,6 @@ type wireFile struct {
 	Size      int64  `json:"size"`
 }
 
-// delta is content of the events that make up nearly all of a stream.
-type delta struct {
-	Answer string `json:"answer"`
-}
-
 // peek returns the type of an event without decoding it. All releases write it first; a nil name means that data must
 // be decoded to know.
 func peek(data []byte) (name []byte) {

@@ -71,20 +71,23 @@ func (s *stream) take(e sse.Event) verdict {
 // decode fills s.ev with what is not yet known, and returns the event's type.
 func (s *stream) decode(name, data []byte) (string, bool) {
 	s.ev = event{}
-	var err error
-	switch {
-	case name == nil || !s.ids.complete():
-		err = decode(data, &s.ev)
-	case string(name) == "message", string(name) == "agent_message":
-		var d delta
-		err = decode(data, &d)
-		s.ev.Answer = d.Answer
-		s.ev.Event = string(name)
-	default:
-		err = decode(data, &s.ev.content)
-		s.ev.Event = string(name)
+	if !s.ids.complete() || name == nil {
+		err := decode(data, &s.ev)
+		return s.ev.Event, err == nil && s.ev.Event != ""
 	}
-	return s.ev.Event, err == nil && s.ev.Event != ""
+	switch string(name) {
+	case "message":
+		s.ev.Event = "message"
+	case "agent_message":
+		s.ev.Event = "agent_message"
+	default:
+		return string(name), decode(data, &s.ev.content) == nil
+	}
+	var sure bool
+	if s.ev.Answer, sure = deltaOf(data); !sure {
+		return s.ev.Event, decode(data, &s.ev.content) == nil
+	}
+	return s.ev.Event, true
 }
 
 func (s *stream) on(name string) verdict {
