@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -40,7 +42,7 @@ func advice(v *wechatsim.VerifyError, f flags) string {
 }
 
 func tlsAdvice(v *wechatsim.VerifyError) string {
-	if strings.Contains(v.Err.Error(), "HTTP response") {
+	if record, ok := errors.AsType[tls.RecordHeaderError](v.Err); ok && string(record.RecordHeader[:]) == "HTTP/" {
 		return "The server speaks plain HTTP there: use http:// in --url."
 	}
 	return "The certificate is not trusted here. WeChat takes only certificates of public authorities, with the whole chain. " +

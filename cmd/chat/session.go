@@ -34,17 +34,17 @@ type session struct {
 
 func (s *session) say(format string, values ...any) { _, _ = fmt.Fprintf(s.out, format, values...) }
 
-var (
-	errQuit    = errors.New("quit")
-	errTooLong = errors.New("reading the terminal")
-)
+// errQuit leaves the prompt.
+var errQuit = errors.New("there is no prompt to quit")
 
 // maxLine is far more than a client lets a follower type.
 const maxLine = 64 << 10
 
 // prompt reads lines until the input ends, :quit, or ctx ends: Ctrl-C is a way to leave and no failure.
 func (s *session) prompt(ctx context.Context) error {
-	lines, readErr := s.lines(ctx)
+	reading, leave := context.WithCancel(ctx)
+	defer leave()
+	lines, readErr := s.lines(reading)
 	for {
 		s.say("> ")
 		select {
@@ -72,6 +72,7 @@ func (s *session) lines(ctx context.Context) (<-chan string, <-chan error) {
 	lines, result := make(chan string), make(chan error, 1)
 	go func() {
 		defer close(lines)
+		defer close(result) // after Ctrl-C nothing is sent on it
 		scanner := bufio.NewScanner(s.in)
 		scanner.Buffer(nil, maxLine)
 		for scanner.Scan() {
@@ -81,11 +82,9 @@ func (s *session) lines(ctx context.Context) (<-chan string, <-chan error) {
 				return
 			}
 		}
-		err := scanner.Err()
-		if err != nil {
-			err = fmt.Errorf("%w: %w", errTooLong, err)
+		if err := scanner.Err(); err != nil {
+			result <- fmt.Errorf("reading the terminal: %w", err)
 		}
-		result <- err
 	}()
 	return lines, result
 }

@@ -137,9 +137,6 @@ func failure(budget context.Context, err error) Verdict {
 }
 
 func tlsFailure(err error) bool {
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return true
-	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
