@@ -12,15 +12,16 @@ import (
 // Followers, not turns: whoever has a turn in work is not in it, so it needs no searching.
 type ready []*follower
 
-func (r ready) Len() int           { return len(r) }
-func (r ready) Less(i, j int) bool { return r[i].order < r[j].order }
-func (r ready) Swap(i, j int) {
-	r[i], r[j] = r[j], r[i]
-	r[i].ready, r[j].ready = i, j
+func (r *ready) Len() int           { return len(*r) }
+func (r *ready) Less(i, j int) bool { return (*r)[i].order < (*r)[j].order }
+func (r *ready) Swap(i, j int) {
+	a := *r
+	a[i], a[j] = a[j], a[i]
+	a[i].ready, a[j].ready = i, j
 }
 
 func (r *ready) Push(x any) {
-	f := x.(*follower)
+	f, _ := x.(*follower) // nothing else is pushed
 	f.ready = len(*r)
 	*r = append(*r, f)
 }
@@ -166,7 +167,7 @@ func (s *Store) wake() {
 // expire takes turns from owners whose leases have run out, and forgets followers that have been silent for too long.
 func (s *Store) expire(now time.Time) {
 	for e := s.leases.Front(); e != nil; e = s.leases.Front() {
-		l := e.Value.(*lease)
+		l := leaseAt(e)
 		if l.expires.After(now) {
 			break
 		}
@@ -174,7 +175,7 @@ func (s *Store) expire(now time.Time) {
 		s.arrange(l.follower)
 	}
 	for e := s.idle.Front(); e != nil; e = s.idle.Front() {
-		f := e.Value.(*follower)
+		f := followerAt(e)
 		if f.active.Add(s.idleTimeout).After(now) {
 			break
 		}
@@ -186,10 +187,10 @@ func (s *Store) expire(now time.Time) {
 func (s *Store) nextExpiry() time.Time {
 	var next time.Time
 	if e := s.leases.Front(); e != nil {
-		next = e.Value.(*lease).expires
+		next = leaseAt(e).expires
 	}
 	if e := s.idle.Front(); e != nil {
-		if idle := e.Value.(*follower).active.Add(s.idleTimeout); before(idle, next) {
+		if idle := followerAt(e).active.Add(s.idleTimeout); before(idle, next) {
 			next = idle
 		}
 	}

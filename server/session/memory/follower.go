@@ -47,6 +47,12 @@ func (m *message) weight() int64 {
 	return w
 }
 
+// followerAt returns the follower at a place in Store.idle or Store.busy.
+func followerAt(e *list.Element) *follower {
+	f, _ := e.Value.(*follower) // nothing else is in there
+	return f
+}
+
 // account books what the follower has grown or shrunk by.
 func (s *Store) account(f *follower, grown int64) {
 	f.bytes += grown

@@ -81,7 +81,7 @@ func (s *Store) leave(now time.Time) {
 // fit forgets until the store keeps to its bytes.
 func (s *Store) fit(now time.Time) {
 	for s.bytes > s.maxBytes && s.idle.Len() > 0 {
-		s.drop(s.idle.Front().Value.(*follower), now)
+		s.drop(followerAt(s.idle.Front()), now)
 	}
 	s.fitTurns(now, func(t *turn) bool { return t.State.Over() && t.Told })
 	s.fitTurns(now, func(t *turn) bool { return t.State.Over() })
@@ -92,7 +92,7 @@ func (s *Store) fitTurns(now time.Time, dispensable func(*turn) bool) {
 		return
 	}
 	for e := s.busy.Front(); e != nil; e = e.Next() {
-		f := e.Value.(*follower)
+		f := followerAt(e)
 		for i := 0; i < len(f.turns); {
 			if s.bytes <= s.maxBytes {
 				return
@@ -417,11 +417,11 @@ func (s *Store) Pending(_ context.Context) (session.Pending, error) {
 	defer s.leave(now)
 	p := session.Pending{Open: s.open}
 	for e := s.busy.Front(); e != nil; e = e.Next() {
-		p.Untold += e.Value.(*follower).lateUntold(now)
+		p.Untold += followerAt(e).lateUntold(now)
 	}
 	// The end of a turn is activity: who was not active lately has none that ended lately.
 	for e := s.idle.Back(); e != nil; e = e.Prev() {
-		f := e.Value.(*follower)
+		f := followerAt(e)
 		if now.Sub(f.active) > session.UntoldFor {
 			break
 		}

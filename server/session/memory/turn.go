@@ -2,6 +2,7 @@ package memory
 
 import (
 	"container/list"
+	"slices"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
@@ -26,6 +27,12 @@ type lease struct {
 	at       *list.Element // in Store.leases
 }
 
+// leaseAt returns the lease at a place in Store.leases.
+func leaseAt(e *list.Element) *lease {
+	l, _ := e.Value.(*lease) // nothing else is in there
+	return l
+}
+
 // waiters is where those who await a turn meet. The turn as it was when it ended is left here before done is closed,
 // so that ten thousand of them wake up without queueing for the store.
 type waiters struct {
@@ -45,9 +52,9 @@ func (t *turn) wake(last session.Turn) {
 
 // find returns the follower's turn, nil if there is none (any more).
 func (f *follower) find(id string) *turn {
-	for i := len(f.turns) - 1; i >= 0; i-- {
-		if f.turns[i].Key.ID == id {
-			return f.turns[i]
+	for _, t := range slices.Backward(f.turns) {
+		if t.Key.ID == id {
+			return t
 		}
 	}
 	return nil

@@ -1,8 +1,8 @@
 package sessiontest
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -170,7 +170,7 @@ func historyDropsTold(t *testing.T, h Harness) {
 	o.History = 3
 	a, b := open(t, h, o)
 	for i := 1; i <= 3; i++ {
-		a.answer("alice", fmt.Sprint(i))
+		a.answer("alice", strconv.Itoa(i))
 	}
 	a.tell("alice", "2", "2")
 	a.tell("alice", "3", "3")
@@ -196,7 +196,7 @@ func historyKeepsOpen(t *testing.T, h Harness) {
 	a.answer("alice", "1")
 	running := a.start("alice", "2")
 	for i := 3; i <= 6; i++ {
-		b.enqueue("alice", fmt.Sprint(i))
+		b.enqueue("alice", strconv.Itoa(i))
 	}
 	if got, want := a.past("alice"), []string{"1", "2", "3", "4", "5", "6"}; !slices.Equal(got, want) {
 		t.Errorf("turns %v, want %v", got, want)
@@ -212,12 +212,12 @@ func historyIsGone(t *testing.T, h Harness) {
 	o := options()
 	o.History = 1
 	a, b := open(t, h, o)
-	a.answer("alice", "1")
-	a.answer("alice", "2")
-	if got := b.wantVerdict("alice", "1", session.Gone); got.Lease != nil {
+	a.answer("bob", "1")
+	a.answer("bob", "2")
+	if got := b.wantVerdict("bob", "1", session.Gone); got.Lease != nil {
 		t.Error("begun with a lease")
 	}
-	if got := a.past("alice"); !slices.Equal(got, []string{"2"}) {
+	if got := a.past("bob"); !slices.Equal(got, []string{"2"}) {
 		t.Errorf("turns %v, want only 2", got)
 	}
 }

@@ -1,7 +1,7 @@
 package sessiontest
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -100,7 +100,7 @@ func refillsEvenly(t *testing.T, h Harness) {
 	since := time.Now()
 	ask := func() bool {
 		id++
-		switch v := a.enqueue("alice", fmt.Sprint(id)).Verdict; v {
+		switch v := a.enqueue("alice", strconv.Itoa(id)).Verdict; v {
 		case session.Started:
 			begun++
 			// Never more than what was there and what has come back since before the first was taken.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
@@ -159,12 +160,12 @@ func manyWorkers(t *testing.T, h Harness) {
 	}
 	for q := range questions {
 		for f := range followers {
-			[]*handle{a, b}[f%2].enqueue(fmt.Sprint("follower", f), fmt.Sprint(q))
+			[]*handle{a, b}[f%2].enqueue(fmt.Sprint("follower", f), strconv.Itoa(q))
 		}
 	}
 	for f := range followers {
 		for q := range questions {
-			if got := a.await(key(fmt.Sprint("follower", f), fmt.Sprint(q))); got.Answer != fmt.Sprint("answer ", q) || got.Attempts != 1 {
+			if got := a.await(key(fmt.Sprint("follower", f), strconv.Itoa(q))); got.Answer != fmt.Sprint("answer ", q) || got.Attempts != 1 {
 				t.Errorf("turn %+v", got)
 			}
 		}
@@ -180,7 +181,7 @@ func manyWorkers(t *testing.T, h Harness) {
 	last := map[string]int{}
 	for range followers * questions {
 		k := <-seen
-		if fmt.Sprint(last[k.Follower]) != k.ID {
+		if strconv.Itoa(last[k.Follower]) != k.ID {
 			t.Fatalf("%s: turn %s was worked on when %d was next", k.Follower, k.ID, last[k.Follower])
 		}
 		last[k.Follower]++

@@ -1,0 +1,213 @@
+package sessiontest_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
+)
+
+// faultEnv names the fault that a child process of TestSuiteFindsFaults gives its store.
+const faultEnv = "SESSIONTEST_FAULT"
+
+// faulty is a good store with one thing gone wrong.
+type faulty struct {
+	session.Store
+	fault string
+	calls int // cases with a fault that counts make their calls one after another
+}
+
+// faults are what can go wrong, and a case that has to notice.
+var faults = map[string]string{
+	"every delivery is a message": "a later delivery sees the turn as it is",
+	"followers share message IDs": "the same message ID of two followers is two turns",
+	"any concurrency":             "as many run as may, side by side",
+	"any queue":                   "a full queue refuses, and leaves no trace",
+	"any patience":                "a follower with too many open questions is refused, and that leaves no trace",
+	"any rate":                    "the allowance of questions is kept, and what is refused uses none of it",
+	"whole windows":               "the allowance refills evenly",
+	"claims unasked":              "without an owner nothing is claimed",
+	"late owners are let go on":   "a dead owner's turn is taken over",
+	"leases never end":            "a dead owner's turn is taken over",
+	"leases cannot be renewed":    "reporting keeps the lease",
+	"finishing does not end":      "the end of a turn wakes everybody who awaits it",
+	"conversations stay":          "the conversation follows progress and outcome",
+	"receipts are lost":           "a message delivered again sees what it was replied with",
+	"looking is activity":         "looking records nothing",
+	"others are not counted":      "every copy of a turn counts the follower's other turns",
+	"cancels each time":           "a second delivery of a cancellation cancels nothing",
+	"clears each time":            "a second delivery of a clearing clears nothing",
+	"clearing forgets all":        "clearing keeps the allowance",
+	"forgetting is clearing":      "forgetting leaves nothing",
+	"idle sessions stay":          "an idle session goes",
+	"history grows":               "of the past, what was told goes first",
+	"holds for all":               "holds have a budget that refills evenly",
+	"nothing is pending":          "what a stopping process leaves behind is counted",
+}
+
+// open opens a store with the fault.
+func open(fault string, o session.Options) session.Store {
+	switch fault {
+	case "leases never end":
+		o.LeaseTTL = 1000 * time.Hour
+	case "idle sessions stay":
+		o.IdleTimeout = 1000 * time.Hour
+	case "history grows":
+		o.History = 1000
+	}
+	return &faulty{Store: memory.New(o, 1<<30), fault: fault}
+}
+
+func (f *faulty) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+	switch f.fault {
+	case "every delivery is a message":
+		f.calls++
+		q.Key.ID += strings.Repeat("'", f.calls)
+	case "followers share message IDs":
+		q.Key.Follower = "everybody"
+	case "any concurrency":
+		l.Concurrency = 1000
+	case "any queue":
+		l.Queue = 1000
+	case "any patience":
+		l.Open = 1000
+	case "any rate":
+		l.Questions = 0
+	case "whole windows":
+		if f.calls++; l.Questions > 0 && f.calls > l.Questions {
+			return session.Begun{Verdict: session.RateLimited, Delivery: 1}, nil
+		}
+	case "claims unasked":
+		owner = "somebody"
+	}
+	return f.Store.Begin(ctx, q, owner, l)
+}
+
+func (f *faulty) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
+	if f.fault == "leases cannot be renewed" {
+		return nil
+	}
+	err := f.Store.Progress(ctx, l, p)
+	if f.fault == "late owners are let go on" {
+		return nil
+	}
+	return err
+}
+
+func (f *faulty) Finish(ctx context.Context, l *session.Lease, o session.Outcome) error {
+	switch {
+	case f.fault == "finishing does not end" && o.State.Over():
+		return f.Store.Progress(ctx, l, session.Progress{Partial: o.Answer})
+	case f.fault == "conversations stay" && o.ConversationID == "":
+		o.ConversationID = l.ConversationID
+	}
+	return f.Store.Finish(ctx, l, o)
+}
+
+func (f *faulty) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+	t, err := f.Store.Await(ctx, k)
+	if f.fault == "others are not counted" {
+		t.Others = 0
+	}
+	return t, err
+}
+
+func (f *faulty) Look(ctx context.Context, follower string) (session.Session, error) {
+	if f.fault == "looking is activity" {
+		o, err := f.Store.Open(ctx, session.Key{Follower: follower, ID: "look"})
+		return o.Session, err
+	}
+	return f.Store.Look(ctx, follower)
+}
+
+func (f *faulty) Delivered(ctx context.Context, follower string, r session.Receipt) error {
+	if f.fault == "receipts are lost" {
+		return nil
+	}
+	return f.Store.Delivered(ctx, follower, r)
+}
+
+func (f *faulty) Cancel(ctx context.Context, k session.Key) (session.Turn, bool, error) {
+	if f.fault == "cancels each time" {
+		f.calls++
+		k.ID += strings.Repeat("'", f.calls)
+	}
+	return f.Store.Cancel(ctx, k)
+}
+
+func (f *faulty) Clear(ctx context.Context, k session.Key) (string, error) {
+	switch f.fault {
+	case "clears each time":
+		f.calls++
+		k.ID += strings.Repeat("'", f.calls)
+	case "clearing forgets all":
+		return f.Store.Forget(ctx, k.Follower)
+	}
+	return f.Store.Clear(ctx, k)
+}
+
+func (f *faulty) Forget(ctx context.Context, follower string) (string, error) {
+	if f.fault == "forgetting is clearing" {
+		return f.Store.Clear(ctx, session.Key{Follower: follower, ID: "forget"})
+	}
+	return f.Store.Forget(ctx, follower)
+}
+
+func (f *faulty) TakeHold(ctx context.Context, perMinute int) (bool, error) {
+	if f.fault == "holds for all" && perMinute > 0 {
+		perMinute = 1_000_000
+	}
+	return f.Store.TakeHold(ctx, perMinute)
+}
+
+func (f *faulty) Pending(ctx context.Context) (session.Pending, error) {
+	if f.fault == "nothing is pending" {
+		return session.Pending{}, nil
+	}
+	return f.Store.Pending(ctx)
+}
+
+// TestCase runs all cases with the fault that the environment names: none, unless it is a child process.
+func TestCase(t *testing.T) {
+	h := sessiontest.Harness{
+		Open:   func(_ testing.TB, o session.Options) session.Store { return open(os.Getenv(faultEnv), o) },
+		Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+	}
+	for _, c := range sessiontest.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.Run(t, h) })
+		})
+	}
+}
+
+// A suite that lets a broken store pass is worth nothing: each fault has to fail the case that is about it.
+func TestSuiteFindsFaults(t *testing.T) {
+	cases := map[string]bool{}
+	for _, c := range sessiontest.Cases() {
+		cases[c.Name] = true
+	}
+	for fault, name := range faults {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			if !cases[name] {
+				t.Fatalf("there is no case %q", name)
+			}
+			child := strings.NewReplacer(" ", "_").Replace(name)
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCase$/^"+child+"$")
+			cmd.Env = append(os.Environ(), faultEnv+"="+fault)
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Errorf("the case %q has passed", name)
+			} else if !strings.Contains(string(out), "--- FAIL: TestCase/"+child) {
+				t.Errorf("the case %q has not failed but ended with %v:\n%s", name, err, out)
+			}
+		})
+	}
+}
