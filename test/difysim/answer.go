@@ -56,7 +56,7 @@ func thinkingDeltas(think string) []string {
 	return append(deltas, "\n</th", "ink>\n\n")
 }
 
-// split cuts text between characters into at most most pieces of about the same length.
+// split cuts text between characters into pieces of about the same length, and no more than most.
 func split(text string, most int) []string {
 	runes := utf8.RuneCountInString(text)
 	n := min(most, (runes+deltaRunes-1)/deltaRunes)

@@ -58,7 +58,7 @@ func (c *client) read(request *http.Request) (int, []byte) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer closeBody(c.t, response)
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -166,7 +166,7 @@ type live struct {
 
 func (c *client) open(ctx context.Context, query string, more ...member) *live {
 	c.t.Helper()
-	response, err := c.http.Do(c.request(ctx, "POST", "/v1/chat-messages", question(query, more...)))
+	response, err := c.http.Do(c.request(ctx, "POST", "/v1/chat-messages", question(query, more...))) //nolint:bodyclose // all closes it, or the test
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -200,18 +200,16 @@ func (l *live) next() (event, bool) {
 	}
 }
 
-// until reads up to the nth event of that name.
-func (l *live) until(name string, n int) event {
+// until reads up to the first event of that name.
+func (l *live) until(name string) {
 	l.t.Helper()
 	for {
 		e, ok := l.next()
 		if !ok {
-			l.t.Fatalf("the stream ended before %d × %s", n, name)
+			l.t.Fatalf("the stream ended before %s", name)
 		}
 		if e.Event == name {
-			if n--; n == 0 {
-				return e
-			}
+			return
 		}
 	}
 }
@@ -233,3 +231,28 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 }
 
 func since(start time.Time) time.Duration { return time.Since(start) }
+
+// later runs act on the bubble's clock; the channel tells when it has run.
+func later(d time.Duration, act func()) <-chan struct{} {
+	done := make(chan struct{})
+	time.AfterFunc(d, func() { defer close(done); act() })
+	return done
+}
+
+func closeBody(t *testing.T, response *http.Response) {
+	t.Helper()
+	if err := response.Body.Close(); err != nil {
+		t.Errorf("closing the response: %v", err)
+	}
+}
+
+// unanswered sends a request that must fail, and gives the error.
+func (c *client) unanswered(body string) error {
+	c.t.Helper()
+	response, err := c.http.Do(c.request(c.t.Context(), "POST", "/v1/chat-messages", body))
+	if err == nil {
+		c.t.Errorf("answered %s", response.Status)
+		closeBody(c.t, response)
+	}
+	return err
+}

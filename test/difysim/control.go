@@ -90,6 +90,10 @@ func (s *Server) showCalls(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeControl(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // fails only if the peer is gone
+	body, err := json.Marshal(value)
+	if err != nil {
+		http.Error(w, "difysim: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	write(w, &response{status: http.StatusOK, contentType: "application/json", body: body})
 }

@@ -191,7 +191,7 @@ func (s *Server) renameConversation(w http.ResponseWriter, r *http.Request) {
 	s.ownConversation(w, r, func(c *conversation, body map[string]any) *response {
 		if name, ok := body["name"].(string); ok && name != "" {
 			c.name = name
-		} else if body["auto_generate"] == true && len(c.messages) > 0 {
+		} else if generate, _ := body["auto_generate"].(bool); generate && len(c.messages) > 0 {
 			c.name = firstRunes(c.messages[0].Query, deltaRunes*2)
 		}
 		return jsonResponse(http.StatusOK, s.conversationJSON(c))

@@ -2,6 +2,7 @@ package difysim
 
 import (
 	"cmp"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -84,7 +85,7 @@ func (r *run) files() any {
 	for i, f := range r.question.Files {
 		files[i] = object{
 			{"related_id", newID()}, {"extension", ".png"}, {"filename", "a.png"}, {"size", 8}, {"mime_type", "image/png"},
-			{"transfer_method", f.TransferMethod}, {"type", f.Type}, {"url", cmp.Or(f.URL, "/files/" + f.UploadFileID)},
+			{"transfer_method", f.TransferMethod}, {"type", f.Type}, {"url", cmp.Or(f.URL, "/files/"+f.UploadFileID)},
 			{"upload_file_id", f.UploadFileID}, {"remote_url", f.URL},
 		}
 	}
@@ -149,18 +150,17 @@ func (r *run) planEnd(p *plan) {
 		p.stored.answer = text
 		replaced = []step{{at: at, event: func() object { return r.messageReplace(text) }}}
 	}
-	switch {
-	case r.server.options.Mode == Chat:
-		p.end = append(replaced, end)
-	case r.server.options.Mode == Agent:
-		p.end = append(append(r.lastThought(at, answer), replaced...), end)
-	default:
+	switch r.server.options.Mode {
+	case Chat:
+		p.end = slices.Concat(replaced, []step{end})
+	case Agent:
+		p.end = slices.Concat(r.lastThought(at, answer), replaced, []step{end})
+	case Chatflow:
 		nodes, finished := r.finishedWorkflow(at, answer)
-		p.end = nodes
 		if r.relayed {
-			p.end = append(append(append(p.end, replaced...), end), finished)
+			p.end = slices.Concat(nodes, replaced, []step{end, finished})
 		} else {
-			p.end = append(append(append(p.end, finished), replaced...), end)
+			p.end = slices.Concat(nodes, []step{finished}, replaced, []step{end})
 		}
 	}
 }

@@ -93,7 +93,8 @@ func (s *Server) readQuestion(w http.ResponseWriter, r *http.Request) (q Request
 	q.Inputs, _ = body["inputs"].(map[string]any)
 	q.Files = readFiles(body["files"])
 	q.Blocking = body["response_mode"] != "streaming" // absent and null too
-	q.AutoName = body["auto_generate_name"] != false
+	named, ok := body["auto_generate_name"].(bool)
+	q.AutoName = named || !ok
 	if q.Blocking && s.options.Mode == Agent {
 		return q, mustErrorBody("invalid_param-agent-blocking.400")
 	}

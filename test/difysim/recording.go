@@ -81,8 +81,9 @@ type stream struct {
 var streams sync.Map // file name → *stream; at most as many as there are files
 
 func recordedStream(name string) (*stream, error) {
-	if known, ok := streams.Load(name); ok {
-		return known.(*stream), nil //nolint:forcetypeassert // only streams are stored
+	known, _ := streams.Load(name)
+	if s, ok := known.(*stream); ok {
+		return s, nil
 	}
 	data, err := testdata.Dify.ReadFile("dify/sse/" + name)
 	if err != nil {

@@ -168,7 +168,7 @@ func TestEveryResponseTellsItsVersionExceptAProxys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer closeBody(t, response)
 	if response.Header.Get("X-Version") == "" || response.Header.Get("WWW-Authenticate") != `Bearer realm="api"` {
 		t.Errorf("401 with %v", response.Header)
 	}

@@ -247,7 +247,7 @@ func (r *run) send(steps []step) interruption {
 		if !r.write(r.frame(step)) {
 			return left
 		}
-		if step.text != "" {
+		if step.text != "" && !step.half {
 			r.sent++
 		}
 	}

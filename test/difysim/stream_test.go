@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func writeShape(t *testing.T, b *strings.Builder, decoder *json.Decoder) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.WriteString(name.(string) + " ")
+			fmt.Fprintf(b, "%s ", name)
 		}
 		writeShape(t, b, decoder)
 	}
@@ -161,11 +162,11 @@ func TestDeltasComeAtTheOrderedPace(t *testing.T) {
 			start := time.Now()
 			stream := c.open(t.Context(), "多少钱")
 			var times []time.Duration
-			answer := ""
+			var answer strings.Builder
 			for e, ok := stream.next(); ok; e, ok = stream.next() {
 				if e.Event == "message" && e.Answer != "" {
 					times = append(times, since(start))
-					answer += e.Answer
+					answer.WriteString(e.Answer)
 				}
 			}
 			if got := since(start); got != total {
@@ -180,8 +181,8 @@ func TestDeltasComeAtTheOrderedPace(t *testing.T) {
 					t.Errorf("length %d: delta %d after %v, want %v", length, i, at, want)
 				}
 			}
-			if want := Echo("多少钱", length); answer != want {
-				t.Errorf("length %d: answer %q, want %q", length, answer, want)
+			if want := Echo("多少钱", length); answer.String() != want {
+				t.Errorf("length %d: answer %q, want %q", length, answer.String(), want)
 			}
 		})
 	}
@@ -245,7 +246,7 @@ func TestLingerKeepsTheConnectionAfterTheEnd(t *testing.T) {
 		c := newClient(t, Options{Behaviour: Behaviour{Linger: 7 * time.Second}})
 		start := time.Now()
 		stream := c.open(t.Context(), "你好")
-		stream.until("message_end", 1)
+		stream.until("message_end")
 		if got := since(start); got != 0 {
 			t.Errorf("message_end after %v", got)
 		}
@@ -287,11 +288,11 @@ func TestStopEndsTheCallersOwnStream(t *testing.T) {
 					first, _ = stream.next()
 				}
 				events := []event{first}
-				stop := time.AfterFunc(4*time.Second, func() {
+				stopped := later(4*time.Second, func() {
 					c.do("POST", "/v1/chat-messages/"+first.Task+"/stop", `{"user":"`+tc.user+`"}`)
 				})
-				defer stop.Stop()
 				events = append(events, stream.all()...)
+				<-stopped
 				tail := events[len(events)-len(tc.tail):]
 				if diff := cmp.Diff(tc.tail, names(tail)); diff != "" || since(start) != tc.after {
 					t.Errorf("ended after %v, -want +got:\n%s", since(start), diff)
@@ -376,12 +377,12 @@ func TestCloseEndsStreamsAndDetachedRuns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newClient(t, Options{Mode: Chatflow, Behaviour: Behaviour{Total: time.Hour}})
 		gone := c.open(t.Context(), "一")
-		gone.until("workflow_started", 1)
+		gone.until("workflow_started")
 		_ = gone.body.Close()
 		stays := c.open(t.Context(), "二")
-		stays.until("workflow_started", 1)
+		stays.until("workflow_started")
 		late := c.open(t.Context(), "三")
-		late.until("workflow_started", 1)
+		late.until("workflow_started")
 		c.server.Close()
 		_ = late.body.Close()
 		stays.all()

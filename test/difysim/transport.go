@@ -1,6 +1,7 @@
 package difysim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,15 +31,15 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if served.Body == nil {
 		served.Body = http.NoBody
 	}
-	// A cancelled reader or writer must not stay in the pipe.
-	unhook := context.AfterFunc(ctx, func() { _ = body.CloseWithError(ctx.Err()); _ = pipe.CloseWithError(ctx.Err()) })
+	// A reader or writer must not stay in the pipe when the request is over.
+	unhook := context.AfterFunc(ctx, func() { _ = pipe.CloseWithError(ctx.Err()) })
 	go func() {
 		defer func() {
 			broken := recover()
 			if served.Body != nil {
 				_ = served.Body.Close()
 			}
-			w.finish(broken)
+			w.finish(ctx, broken)
 			unhook()
 			leave()
 			if err, ok := broken.(error); broken != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
@@ -53,7 +54,7 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("round trip: %w", request.Context().Err())
 	}
 	if w.status == 0 { // the handler gave up before
-		return nil, fmt.Errorf("round trip: %w", errReset)
+		return nil, fmt.Errorf("round trip: %w", cmp.Or(request.Context().Err(), errReset))
 	}
 	return &http.Response{
 		Status:        fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
@@ -98,15 +99,15 @@ func (w *pipeWriter) Write(b []byte) (int, error) {
 // Flush has nothing to do: a pipe buffers nothing.
 func (w *pipeWriter) Flush() { w.WriteHeader(http.StatusOK) }
 
-// finish ends the body, as a reset if the handler panicked.
-func (w *pipeWriter) finish(broken any) {
-	if broken != nil {
-		w.once.Do(func() { close(w.written) })
-		_ = w.pipe.CloseWithError(errReset)
+// finish ends the body: as cancelled if the client had left, as a reset if the handler panicked.
+func (w *pipeWriter) finish(ctx context.Context, broken any) {
+	if broken == nil && ctx.Err() == nil {
+		w.WriteHeader(http.StatusOK)
+		_ = w.pipe.Close()
 		return
 	}
-	w.WriteHeader(http.StatusOK)
-	_ = w.pipe.Close()
+	w.once.Do(func() { close(w.written) })
+	_ = w.pipe.CloseWithError(cmp.Or(ctx.Err(), errReset))
 }
 
 // pipeBody tells the server when the client closes the body.

@@ -83,7 +83,7 @@ func writeRepr(b *strings.Builder, decoder *json.Decoder) {
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		b.WriteByte(byte(t))
+		b.WriteRune(rune(t))
 		for i := 0; decoder.More(); i++ {
 			if i > 0 {
 				b.WriteString(", ")

@@ -25,17 +25,21 @@ import (
 // closeTime is how long connections have to end after the streams were ended.
 const closeTime = 5 * time.Second
 
-func main() {
+func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// command runs until a signal, and gives the exit code.
+func command(arguments []string, out, failures io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
+	defer stop()
+	err := run(ctx, arguments, out)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
+		return 2
 	case err != nil:
-		_, _ = fmt.Fprintln(os.Stderr, "difysim:", err)
-		os.Exit(1)
+		_, _ = fmt.Fprintln(failures, "difysim:", err)
+		return 1
 	}
+	return 0
 }
 
 func run(ctx context.Context, arguments []string, out io.Writer) error {
@@ -85,7 +89,9 @@ func serve(ctx context.Context, listener net.Listener, dify *difysim.Server, out
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
 	err := server.Shutdown(closing)
-	<-served
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	if err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
