@@ -121,17 +121,17 @@ func TestMessages(t *testing.T) {
 }
 
 // call is a method of Client without its result.
-type call func(*dify.Client, *testing.T) error
+type call func(*testing.T, *dify.Client) error
 
 var calls = map[string]call{
-	"stop": func(c *dify.Client, t *testing.T) error { return c.Stop(t.Context(), "t1", user) },
-	"delete": func(c *dify.Client, t *testing.T) error {
+	"stop": func(t *testing.T, c *dify.Client) error { return c.Stop(t.Context(), "t1", user) },
+	"delete": func(t *testing.T, c *dify.Client) error {
 		return c.DeleteConversation(t.Context(), "c1", user)
 	},
-	"feedback": func(c *dify.Client, t *testing.T) error {
+	"feedback": func(t *testing.T, c *dify.Client) error {
 		return c.Feedback(t.Context(), "m1", user, dify.Like)
 	},
-	"suggested": func(c *dify.Client, t *testing.T) error {
+	"suggested": func(t *testing.T, c *dify.Client) error {
 		_, err := c.Suggested(t.Context(), "m1", user)
 		return err
 	},
@@ -160,7 +160,7 @@ func TestRecordedResponsesOfTheSmallCalls(t *testing.T) {
 		{"suggested", "0.6.5/suggested.200.json", ""},
 		{"suggested", "1.13.3/suggested.200.json", ""},
 	} {
-		err := calls[c.call](newClient(t, serve(t, "responses/"+c.response), dify.Options{}), t)
+		err := calls[c.call](t, newClient(t, serve(t, "responses/"+c.response), dify.Options{}))
 		if dify.KindOf(err) != c.kind || (err == nil) != (c.kind == "") {
 			t.Errorf("%s: error %v, want kind %q", c.response, err, c.kind)
 		}

@@ -145,7 +145,7 @@ func TestChatAnswersAsEveryRecordedStreamDoes(t *testing.T) {
 				w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 				_, _ = w.Write(body)
 				if want.hold {
-					w.(http.Flusher).Flush()
+					flush(t, w)
 					<-r.Context().Done()
 				}
 			}, dify.Options{})
@@ -273,6 +273,11 @@ func TestChatKnowsTheOdditiesOfReleases(t *testing.T) {
 			in: ev("workflow_started", "") + ev("message", `,"answer":"坏话"`) + ev("message_replace", `,"answer":""`) +
 				ev("workflow_finished", `,"data":{"status":"succeeded","outputs":{"answer":"坏话"}}`) + ev("message_end", end),
 			want: answer(func(a *dify.Answer) { a.Usage = cost }),
+		},
+		"outputs never undo a moderation before any text": {
+			in: ev("workflow_started", "") + ev("message_replace", `,"answer":""`) +
+				ev("workflow_finished", `,"data":{"status":"succeeded","outputs":{"answer":"坏话"}}`),
+			want: ids,
 		},
 		"a moderation after workflow_finished counts": {
 			in: ev("workflow_started", "") + ev("message", `,"answer":"坏话"`) +

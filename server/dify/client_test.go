@@ -23,7 +23,7 @@ func TestNewTakesTheBaseURLThatPeoplePaste(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://api.dify.ai/v1":        "https://api.dify.ai/v1/info",
 		"https://api.dify.ai":           "https://api.dify.ai/v1/info",
-		" https://api.dify.ai/v1/ \n":   "https://api.dify.ai/v1/info",
+		"\thttps://api.dify.ai/v1/\n":   "https://api.dify.ai/v1/info",
 		"http://10.0.0.1:5001//":        "http://10.0.0.1:5001/v1/info",
 		"http://[::1]:5001":             "http://[::1]:5001/v1/info",
 		"https://host/dify":             "https://host/dify/v1/info",
@@ -285,7 +285,7 @@ func TestChatEndsWithItsContext(t *testing.T) {
 				if wait {
 					w.Header().Set("Content-Type", "text/event-stream")
 					_, _ = io.WriteString(w, ev("message", `,"answer":"半"`))
-					w.(http.Flusher).Flush()
+					flush(t, w)
 				}
 				close(arrived)
 				<-r.Context().Done()
@@ -317,7 +317,7 @@ func TestChatLetsGoOfAConnectionThatTheServerKeeps(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = w.Write(fixture(t, "sse/chat-simple.0.6.5.sse"))
-		w.(http.Flusher).Flush()
+		flush(t, w)
 		<-r.Context().Done()
 		close(released)
 	}, dify.Options{})

@@ -3,6 +3,7 @@ package dify
 import (
 	"bytes"
 	"encoding/hex"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -73,7 +74,7 @@ func unescape(s []byte) (rune, int) {
 		return 0, 0
 	}
 	if s[1] != 'u' {
-		i := bytes.IndexByte([]byte(`"\/bfnrt`), s[1])
+		i := strings.IndexByte(`"\/bfnrt`, s[1])
 		if i < 0 {
 			return 0, 0
 		}

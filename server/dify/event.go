@@ -18,7 +18,7 @@ type ids struct {
 	TaskID         string `json:"task_id"`
 }
 
-func (i ids) complete() bool { return i.ConversationID != "" && i.MessageID != "" && i.TaskID != "" }
+func (i *ids) complete() bool { return i.ConversationID != "" && i.MessageID != "" && i.TaskID != "" }
 
 // adopt takes what is not yet known.
 func (i *ids) adopt(from ids) {

@@ -99,6 +99,14 @@ func replay(t testing.TB, body io.Reader) (dify.Answer, error) {
 
 func ask() dify.ChatRequest { return dify.ChatRequest{Query: question, User: user} }
 
+// flush sends what a handler has written.
+func flush(t testing.TB, w http.ResponseWriter) {
+	t.Helper()
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		t.Error(err)
+	}
+}
+
 // statusOf reads the status and content type off a fixture's name.
 func statusOf(name string) (status int, contentType string) {
 	parts := strings.Split(name, ".")
