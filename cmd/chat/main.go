@@ -45,7 +45,7 @@ var errFailed = errors.New("failed")
 
 // run gives the exit code.
 func (t terminal) run(ctx context.Context, args []string) int {
-	c := t.command()
+	c := t.command() //nolint:contextcheck // cobra hands the context over
 	c.SetArgs(args)
 	err := c.ExecuteContext(ctx)
 	switch {

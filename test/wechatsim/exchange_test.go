@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
 )
 
@@ -173,7 +174,7 @@ func TestFollowersActions(t *testing.T) {
 		for _, mode := range []Mode{Plain, Compatible, Secure} {
 			t.Run(fmt.Sprintf("%s/%s", test.name, mode), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					a := newAccount(t, func(w http.ResponseWriter, r *http.Request, in inbound) {
+					a := newAccount(t, func(w http.ResponseWriter, _ *http.Request, in inbound) {
 						sealedAnswer(t, mode, w, in, "fine")
 					})
 					p := simulate(t, testAccount(mode), Options{}, a)
@@ -360,4 +361,24 @@ func TestThousandsOfFollowers(t *testing.T) {
 			t.Errorf("%d message ids, stats %+v; want %d of each", len(ids), s, followers)
 		}
 	})
+}
+
+func BenchmarkExchange(b *testing.B) {
+	for _, mode := range []Mode{Plain, Secure} {
+		b.Run(mode.String(), func(b *testing.B) {
+			account := testAccount(mode)
+			transport := HandlerTransport(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(wechat.Success)) }))
+			p, err := New(account, Options{Transport: transport})
+			if err != nil {
+				b.Fatal(err)
+			}
+			f := p.Follower("")
+			b.ReportAllocs()
+			for b.Loop() {
+				if x, err := f.Send(b.Context(), "我们几点关门？"); err != nil || x.Outcome != Silent {
+					b.Fatal(x, err)
+				}
+			}
+		})
+	}
 }

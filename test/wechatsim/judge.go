@@ -199,7 +199,8 @@ func (p *Platform) read(root *element, openid string) (Reply, refusal) {
 		return Reply{}, "CreateTime is not an integer"
 	}
 	r := Reply{Type: root.value("MsgType")}
-	return r, r.fill(root)
+	no := r.fill(root)
+	return r, no
 }
 
 // fill reads the members of the reply's type.

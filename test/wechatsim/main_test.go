@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wechatbot/wechatbot-operator/server/wechat"
 	"go.uber.org/goleak"
+
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -130,7 +130,7 @@ func (h *Histogram) percentile(p int) time.Duration {
 		return 0
 	}
 	rank, seen := (h.count*p+99)/100, 0
-	for bucket, n := range h.buckets {
+	for bucket, n := range &h.buckets {
 		if seen += int(n); seen >= rank {
 			return min(h.max, time.Duration(middleOf(bucket))*time.Microsecond)
 		}

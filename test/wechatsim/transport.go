@@ -28,7 +28,7 @@ func HandlerTransport(h http.Handler) *InProcess {
 func (t *InProcess) Wait() { t.handlers.Wait() }
 
 // RoundTrip implements http.RoundTripper.
-func (t *InProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *InProcess) RoundTrip(r *http.Request) (*http.Response, error) { //nolint:contextcheck // the server side has a context of its own
 	if err := r.Context().Err(); err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}

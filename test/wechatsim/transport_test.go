@@ -84,7 +84,7 @@ func TestHandlerTransportHangsUp(t *testing.T) {
 
 func TestHandlerTransportCancelsWhenAnswered(t *testing.T) {
 	var ctx context.Context
-	transport := HandlerTransport(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() }))
+	transport := HandlerTransport(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })) //nolint:fatcontext // looked at from outside
 	response, err := transport.RoundTrip(get(t, t.Context()))
 	if err != nil {
 		t.Fatal(err)

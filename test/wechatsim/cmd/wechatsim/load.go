@@ -134,8 +134,8 @@ func (l *load) goOn(x *wechatsim.Exchange) (wechatsim.Link, bool) {
 	return x.Links[i], true
 }
 
-// print writes the table.
-func (t *tally) print(w io.Writer, s wechatsim.Stats) error {
+// write writes the table.
+func (t *tally) write(w io.Writer, s wechatsim.Stats) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	took := t.took.Latency()
@@ -156,7 +156,7 @@ func (t *tally) print(w io.Writer, s wechatsim.Stats) error {
 		row("  "+string(v), "%d", s.Failures[v])
 	}
 	if err := table.Flush(); err != nil {
-		return fmt.Errorf("printing the table: %w", err)
+		return fmt.Errorf("writing the table: %w", err)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func command(out io.Writer, transport http.RoundTripper) *cobra.Command {
 			if err := platform.VerifyURL(c.Context()); err != nil {
 				return err //nolint:wrapcheck // as above
 			}
-			return load.run(c.Context(), platform).print(out, platform.Stats())
+			return load.run(c.Context(), platform).write(out, platform.Stats())
 		},
 	}
 	f := c.Flags()

@@ -106,7 +106,7 @@ func runCommand(t *testing.T, ctx context.Context, b *bot, args ...string) (stri
 	t.Helper()
 	transport := wechatsim.HandlerTransport(b)
 	var out strings.Builder
-	c := command(&out, transport)
+	c := command(&out, transport) //nolint:contextcheck // cobra hands the context over
 	c.SetArgs(append([]string{"--url", "http://bot.example/wechat", "--token", token}, args...))
 	c.SetOut(&out)
 	err := c.ExecuteContext(ctx)
@@ -230,8 +230,8 @@ type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestUnprintableTable(t *testing.T) {
-	if err := new(tally).print(brokenPipe{}, wechatsim.Stats{}); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("print = %v, want the writer's error", err)
+func TestUnwritableTable(t *testing.T) {
+	if err := new(tally).write(brokenPipe{}, wechatsim.Stats{}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("write = %v, want the writer's error", err)
 	}
 }
