@@ -69,6 +69,7 @@ func newRun(s *Server, w http.ResponseWriter, req *http.Request, q *Request, b B
 		started:  time.Now(),
 		nextPing: pingEvery,
 		pings:    true,
+		buffer:   make([]byte, 0, 1<<10), // most events fit
 		stopped:  make(chan struct{}),
 	}
 	if s.options.Release == V0_6_5 {
