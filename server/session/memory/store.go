@@ -119,6 +119,9 @@ func (s *Store) Begin(_ context.Context, q session.Question, owner string, l ses
 			return s.again(f, m, now), nil
 		}
 	}
+	if f != nil && l.Questions > 0 {
+		f.allowance = f.allowance.within(now, l.Window)
+	}
 	verdict, allowed, claims := s.judge(f, now, owner, l)
 	if verdict != session.Started {
 		return session.Begun{Verdict: verdict, Delivery: 1}, nil

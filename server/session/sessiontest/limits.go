@@ -14,6 +14,7 @@ func limitCases() []Case {
 		{"a follower with too many open questions is refused, and that leaves no trace", impatient},
 		{"the allowance of questions is kept, and what is refused uses none of it", rateLimited},
 		{"the allowance refills evenly", refillsEvenly},
+		{"a shorter window counts at once", shorterWindow},
 		{"the allowance is each follower's own", allowanceOfEach},
 		{"what is known is not limited", knownIsNotLimited},
 		{"holds have a budget that refills evenly", holdBudget},
@@ -126,6 +127,17 @@ func refillsEvenly(t *testing.T, h Harness) {
 	if took := time.Since(since); took >= window {
 		t.Fatalf("three questions more took %v, a whole window", took)
 	}
+}
+
+func shorterWindow(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	a.limits.Questions, a.limits.Window = 1, 10*time.Hour
+	a.wantVerdict("alice", "1", session.Started)
+	a.wantVerdict("alice", "2", session.RateLimited)
+	b.limits.Questions, b.limits.Window = 1, time.Second
+	b.eventually("the allowance refills in the shorter window", func() bool {
+		return b.begin("alice", "2").Verdict == session.Started
+	})
 }
 
 func allowanceOfEach(t *testing.T, h Harness) {

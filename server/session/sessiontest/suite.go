@@ -4,6 +4,10 @@
 // has to happen with limits that only a broken store reaches, and what must not happen is waited for briefly. So they
 // hold in real time and, where the store is of this process, in a testing/synctest bubble.
 //
+// Where the contract leaves a choice, so do the cases: which refusal is given if there are several reasons, and whether
+// an expired lease may still be renewed while nobody has taken the turn over. Limits.Queue counts every open turn that
+// nobody holds, also one that waits for its follower's turn before.
+//
 // The package knows nothing of how a store does it: it sees what session.Store shows.
 package sessiontest
 

@@ -33,6 +33,7 @@ var faults = map[string]string{
 	"any patience":                "a follower with too many open questions is refused, and that leaves no trace",
 	"any rate":                    "the allowance of questions is kept, and what is refused uses none of it",
 	"whole windows":               "the allowance refills evenly",
+	"one window for ever":         "a shorter window counts at once",
 	"claims unasked":              "without an owner nothing is claimed",
 	"late owners are let go on":   "a dead owner's turn is taken over",
 	"leases never end":            "a dead owner's turn is taken over",
@@ -81,9 +82,12 @@ func (f *faulty) Begin(ctx context.Context, q session.Question, owner string, l 
 	case "any rate":
 		l.Questions = 0
 	case "whole windows":
-		if f.calls++; l.Questions > 0 && f.calls > l.Questions {
+		f.calls++
+		if l.Questions > 0 && f.calls > l.Questions {
 			return session.Begun{Verdict: session.RateLimited, Delivery: 1}, nil
 		}
+	case "one window for ever":
+		l.Window = max(l.Window, 10*time.Hour)
 	case "claims unasked":
 		owner = "somebody"
 	}
@@ -121,7 +125,7 @@ func (f *faulty) Await(ctx context.Context, k session.Key) (session.Turn, error)
 
 func (f *faulty) Look(ctx context.Context, follower string) (session.Session, error) {
 	if f.fault == "looking is activity" {
-		o, err := f.Store.Open(ctx, session.Key{Follower: follower, ID: "look"})
+		o, err := f.Open(ctx, session.Key{Follower: follower, ID: "look"})
 		return o.Session, err
 	}
 	return f.Store.Look(ctx, follower)
