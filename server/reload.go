@@ -160,11 +160,14 @@ func (r rotation) account(f files, now time.Time) (*wechat.Account, error) {
 // difySwitch is the Dify client of the configuration that is in force. A call goes on with the client that began it.
 type difySwitch struct {
 	current atomic.Pointer[dify.Client]
-	made    serverconfig.Dify
+	made    dify.Options
 	key     atomic.Pointer[serverconfig.Secret]
 }
 
 var _ turn.Dify = (*difySwitch)(nil)
+
+// spareConnections are for the short calls beside the turns.
+const spareConnections = 16
 
 func newDifySwitch(f files) (*difySwitch, error) {
 	d := new(difySwitch)
@@ -173,16 +176,19 @@ func newDifySwitch(f files) (*difySwitch, error) {
 
 func (d *difySwitch) configure(f files) error {
 	c := f.config.Dify
-	if old := d.current.Load(); old == nil || c.BaseURL != d.made.BaseURL || c.IdleTimeout != d.made.IdleTimeout {
-		client, err := dify.New(func() string { return d.key.Load().Reveal() }, dify.Options{
-			BaseURL: c.BaseURL, IdleTimeout: time.Duration(c.IdleTimeout), FirstEventTimeout: time.Duration(c.IdleTimeout),
-			UserAgent: "wechatbot-server",
-		})
+	o := dify.Options{
+		BaseURL: c.BaseURL, UserAgent: "wechatbot-server", MaxConns: f.config.Limits.Concurrency + spareConnections,
+		IdleTimeout: time.Duration(c.IdleTimeout), FirstEventTimeout: time.Duration(c.IdleTimeout),
+	}
+	if o != d.made {
+		client, err := dify.New(func() string { return d.key.Load().Reveal() }, o)
 		if err != nil {
 			return fmt.Errorf("dify.baseURL: %w", err)
 		}
-		d.current.Store(client)
-		d.made = c
+		if old := d.current.Swap(client); old != nil {
+			old.CloseIdleConnections()
+		}
+		d.made = o
 	}
 	d.key.Store(&f.secrets.DifyAPIKey)
 	return nil

@@ -40,6 +40,7 @@ const (
 	maxConnections = 16 << 10         // of the webhook, idle ones included; more wait to be accepted
 	queuePerPlace  = 10               // questions that may wait for each one that is answered at once
 	openQuestions  = 5                // of one follower, the running one included
+	menuID         = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
 	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
 )
 
@@ -133,7 +134,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 	return turn.New(turn.Options{
 		Store: s.store, Dify: s.dify, Renderer: renderer{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
 		Owner: host + "/" + rand.Text(),
-		Link:  func(label, send string) string { return wechat.TapLink(label, send, "") },
+		Link:  func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias: alias(f.secrets.Token),
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,

@@ -193,9 +193,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 			body, contentType = xml, "text/xml; charset=utf-8"
 		}
 	}
+	if r.Context().Err() != nil {
+		return // the connection is gone: what this reply would show stays unseen
+	}
 	write(w, contentType, body)
-	if err := http.NewResponseController(w).Flush(); err != nil || r.Context().Err() != nil {
-		return // the connection is gone: what this reply shows stays unseen
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return
 	}
 	h.metrics.replied(p, reply.Kind, received, reply.Ready)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)

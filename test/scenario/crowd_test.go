@@ -1,0 +1,216 @@
+// Package scenario runs crowds of followers against a whole webhook server: WeChat's stand-in pushes over loopback, the
+// server is the real one on its real clocks, Dify's stand-in streams. docs/behaviour.md reports what it measures.
+//
+// It has tests only.
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server"
+	"github.com/wechatbot/wechatbot-operator/server/render"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+const (
+	token = "scenarioToken"
+	key   = "scenarioEncodingAESKey0123456789abcdefghijk"
+	appID = "wx00000000scenario"
+	think = 2 * time.Second // between a reply and the follower's tap on its link
+	taps  = 6               // more than any answer here takes: a follower who needs more is given up
+)
+
+// world is one bot with what is around it.
+type world struct {
+	dify     *difysim.Server
+	platform *wechatsim.Platform
+	url      string
+	stop     context.CancelFunc
+	stopped  chan error
+}
+
+// start starts a server with these lines of configuration, in secure mode as a careful platform team would.
+func start(t *testing.T, config string, b difysim.Behaviour, o wechatsim.Options) *world {
+	t.Helper()
+	w := &world{dify: difysim.New(difysim.Options{Behaviour: b}), stopped: make(chan error, 1)}
+	api := httptest.NewServer(w.dify)
+	s, err := server.New(server.Options{
+		ConfigPath: configure(t, api.URL, config),
+		Log:        slog.New(slog.DiscardHandler), HTTPLog: log.New(io.Discard, "", 0),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	go func() { w.stopped <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-w.stopped; err != nil {
+			t.Errorf("the server stopped with: %v", err)
+		}
+		w.dify.Close()
+		api.Close()
+	})
+	w.connect(t, "http://"+s.Addr().String()+"/wechat", o)
+	return w
+}
+
+func configure(t *testing.T, dify, more string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"token": token, "dify-api-key": "app-scenario", "encoding-aes-key": key} {
+		writeFile(t, filepath.Join(dir, name), content)
+	}
+	path := filepath.Join(dir, "bot.yaml")
+	writeFile(t, path, fmt.Sprintf(`bot: test/scenario
+listen: 127.0.0.1:0
+adminListen: 127.0.0.1:0
+secretsDir: %s
+wechat: {appID: %s}
+dify: {baseURL: %s}
+%s
+`, dir, appID, dify, more))
+	return path
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) connect(t *testing.T, url string, o wechatsim.Options) {
+	t.Helper()
+	var err error
+	w.url = url
+	w.platform, err = wechatsim.New(wechatsim.Account{
+		URL: url, Token: token, EncodingAESKey: key, AppID: appID, Mode: wechatsim.Secure,
+	}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.platform.VerifyURL(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// story is what became of one question.
+type story struct {
+	question string
+	messages int           // that the follower sent for it: the question, and taps on links
+	first    time.Duration // until the first text of the answer
+	whole    time.Duration // until its end; 0 if it was never seen
+	refused  bool          // told at once to ask later
+	pieces   []string      // of the answer
+	replies  []string
+}
+
+// ask asks as a patient follower does, who taps on what goes on until the answer is whole.
+func ask(ctx context.Context, t *testing.T, f *wechatsim.Follower, question, answer string) story {
+	t.Helper()
+	s := story{question: question}
+	began := time.Now()
+	send := func() (*wechatsim.Exchange, error) { return f.Send(ctx, question) }
+	for s.messages < taps {
+		x, err := send()
+		s.messages++
+		if err != nil {
+			t.Errorf("%s: %v", question, err)
+			return s
+		}
+		if x.Outcome == wechatsim.Replied {
+			s.take(x.Text, answer, time.Since(began))
+			if s.whole > 0 || s.refused {
+				return s
+			}
+		}
+		link := goOn(x.Links)
+		select {
+		case <-time.After(think): // a person reads and reaches for the link
+		case <-ctx.Done():
+		}
+		send = func() (*wechatsim.Exchange, error) {
+			if link.Send == "" { // after a fault toast: reply 1, as the waiting line says
+				return f.Send(ctx, "1")
+			}
+			return f.Tap(ctx, link)
+		}
+	}
+	return s
+}
+
+// take adds what a reply shows of the answer. A reply about another question adds nothing.
+func (s *story) take(text, answer string, after time.Duration) {
+	s.replies = append(s.replies, text)
+	body, _, _ := strings.Cut(text, "\n\n<a href=\"weixin://bizmsgmenu")
+	if head, rest, quoted := strings.Cut(body, "\n------------\n"); quoted {
+		if head != s.question {
+			return
+		}
+		body = rest
+	}
+	if strings.Contains(body, "没有收下") {
+		s.refused = true
+		return
+	}
+	if !strings.Contains(squeeze(answer), squeeze(body)) {
+		return // a waiting line
+	}
+	if len(s.pieces) == 0 {
+		s.first = after
+	}
+	s.pieces = append(s.pieces, body)
+	if squeeze(strings.Join(s.pieces, "")) == squeeze(answer) {
+		s.whole = after
+	}
+}
+
+// squeeze drops white space: pages are cut at it.
+func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
+
+// goOn is the link that asks for more.
+func goOn(links []wechatsim.Link) wechatsim.Link {
+	for _, l := range links {
+		if l.Send == "1" {
+			return l
+		}
+	}
+	return wechatsim.Link{}
+}
+
+// echoed is what the follower is to see of difysim's answer to a question.
+func echoed(question string, length int) string { return render.Text(difysim.Echo(question, length)) }
+
+// crowd lets n followers ask one question each, spread over a time, and waits for all of them.
+func (w *world) crowd(t *testing.T, n int, spread time.Duration, length int) []story {
+	t.Helper()
+	stories := make([]story, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			select {
+			case <-time.After(spread * time.Duration(i) / time.Duration(n)):
+			case <-t.Context().Done():
+				return
+			}
+			question := fmt.Sprintf("第 %d 位关注者的问题是什么？", i)
+			stories[i] = ask(t.Context(), t, w.platform.Follower(""), question, echoed(question, length))
+		})
+	}
+	all.Wait()
+	return stories
+}
