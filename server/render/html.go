@@ -14,7 +14,7 @@ const maxEntity = 33
 var htmlTags = func() map[string]string {
 	tags := map[string]string{}
 	for name := range strings.FieldsSeq(`a abbr address area article aside audio b base bdi bdo big body
-		button canvas caption center cite code col colgroup data datalist del details dfn dialog em embed
+		button canvas caption center cite code col colgroup data datalist del dfn dialog em embed
 		fieldset figure font footer form frame frameset head header html i iframe img input ins kbd label
 		legend link main map mark meta meter nav noscript object optgroup option output param picture
 		progress q rp rt ruby s samp script section select slot small source span strike strong style sub
@@ -22,7 +22,7 @@ var htmlTags = func() map[string]string {
 		tbody tfoot thead think thinking`) {
 		tags[name] = ""
 	}
-	for name := range strings.FieldsSeq(`blockquote br dd div dl dt figcaption h1 h2 h3 h4 h5 h6 hr li ol p
+	for name := range strings.FieldsSeq(`blockquote br dd details div dl dt figcaption h1 h2 h3 h4 h5 h6 hr li ol p
 		pre summary table tr ul`) {
 		tags[name] = "\n"
 	}
