@@ -34,7 +34,7 @@ const (
 	Answering                  // an owner holds its lease
 	Answered                   // over: Answer is complete
 	Failed                     // over: Failure says why, Answer is what came before
-	Cancelled                  // over: stopped, cleared or forgotten; Answer is what came before
+	Cancelled                  // over: stopped, cleared or forgotten; Partial is what came before it was stopped
 )
 
 // Over tells whether nothing more will come.
@@ -62,7 +62,7 @@ type Turn struct {
 	Question string
 	State    State
 
-	Partial string // while Answering: what has streamed in so far, as the owner last reported it
+	Partial string // while Answering, and when Cancelled: what has streamed in so far, as the owner last reported it
 	Answer  string // when over: the text to show
 	Failure string // when Failed, or Answered but cut short: the owner's code for the reason
 

@@ -215,7 +215,7 @@ func (s *Store) Progress(_ context.Context, l *session.Lease, p session.Progress
 	return nil
 }
 
-// Finish ends a turn. Its Partial goes, the outcome's Answer takes its place. See session.Store.
+// Finish ends a turn. Unless it is cancelled its Partial goes: Answer takes its place. See session.Store.
 func (s *Store) Finish(_ context.Context, l *session.Lease, o session.Outcome) error {
 	if !o.State.Over() {
 		return errors.New("finishing a turn: its outcome is not an end")
@@ -228,7 +228,10 @@ func (s *Store) Finish(_ context.Context, l *session.Lease, o session.Outcome) e
 	}
 	s.unhand(t)
 	before := t.weight()
-	t.State, t.Partial, t.Answer, t.Failure = o.State, "", o.Answer, o.Failure
+	t.State, t.Answer, t.Failure = o.State, o.Answer, o.Failure
+	if t.State != session.Cancelled {
+		t.Partial = ""
+	}
 	s.account(f, t.weight()-before)
 	s.setConversation(f, o.ConversationID)
 	s.end(f, t, now)

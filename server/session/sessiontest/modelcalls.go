@@ -119,7 +119,10 @@ func (m *model) finish(r *rapid.T) {
 		ConversationID: rapid.SampledFrom([]string{"", "c1", "c2"}).Draw(r, "conversation"),
 	}
 	l.by.check("Finish", l.by.store.Finish(r.Context(), l.lease, o))
-	l.turn.Partial, l.turn.Answer, l.turn.Failure = "", o.Answer, o.Failure
+	l.turn.Answer, l.turn.Failure = o.Answer, o.Failure
+	if o.State != session.Cancelled {
+		l.turn.Partial = ""
+	}
 	f.conversation = o.ConversationID
 	m.ended(l.turn, o.State)
 	m.trim(f)
