@@ -14,3 +14,5 @@ api=./api/v1alpha1
 bin/controller-gen object paths=$api
 bin/controller-gen applyconfiguration paths=$api
 bin/controller-gen crd paths=$api output:crd:dir=config/crd/bases
+bin/crd-ref-docs --source-path=$api --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs --renderer=markdown \
+  --output-path=docs/api.md --log-level=ERROR

@@ -2,8 +2,9 @@ package v1alpha1
 
 // Gateway exposes a bot by an HTTPRoute. The certificate is the listener's affair.
 type Gateway struct {
-	// parentRefs are the Gateways (or ListenerSets) that the HTTPRoute attaches to, for example [{name: public, namespace: infra}];
-	// 1 to 8, each once. Required.
+	// parentRefs are the Gateways (or ListenerSets) that the HTTPRoute attaches
+	// to, for example [{name: public, namespace: infra}]; 1 to 8, each once.
+	// Required.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -31,24 +32,28 @@ type ParentRef struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')`,message="name must be the name of a Gateway: a-z, 0-9, - and ."
 	Name string `json:"name"`
 
-	// namespace is the Gateway's namespace, for example infra; its listener must allow routes from the bot's. Default: the bot's namespace.
+	// namespace is the Gateway's namespace, for example infra; its listener must
+	// allow routes from the bot's. Default: the bot's namespace.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')`,message="namespace must be the name of a namespace: a-z, 0-9 and -"
 	Namespace string `json:"namespace,omitempty"`
 
-	// kind is Gateway or ListenerSet, both of gateway.networking.k8s.io. Default Gateway.
+	// kind is Gateway or ListenerSet, both of gateway.networking.k8s.io. Default
+	// Gateway.
 	// +optional
 	// +kubebuilder:default=Gateway
 	Kind ParentKind `json:"kind,omitempty"`
 
-	// sectionName is the name of one listener, for example https. Default: every listener that fits.
+	// sectionName is the name of one listener, for example https. Default: every
+	// listener that fits.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')`,message="sectionName must be the name of a listener: a-z, 0-9, - and ."
 	SectionName string `json:"sectionName,omitempty"`
 
-	// port chooses the listeners of one port, 1 to 65535, for example 443. Default: any port.
+	// port chooses the listeners of one port, 1 to 65535, for example 443.
+	// Default: any port.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

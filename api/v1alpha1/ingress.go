@@ -2,19 +2,21 @@ package v1alpha1
 
 // Ingress shapes the Ingress that exposes a bot.
 type Ingress struct {
-	// enabled makes an Ingress. With false you bring your own way in: route the domain to the Service that is named as the bot.
-	// Default true.
+	// enabled makes an Ingress. With false you bring your own way in: route the
+	// domain to the Service that is named as the bot. Default true.
 	// +optional
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// className is the IngressClass, for example traefik. Default: the operator's --default-ingress-class, else the cluster's default class.
+	// className is the IngressClass, for example traefik. Default: the operator's
+	// --default-ingress-class, else the cluster's default class.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')`,message="className must be the name of an IngressClass: a-z, 0-9, - and ."
 	ClassName string `json:"className,omitempty"`
 
-	// annotations are put on the Ingress, for example what your ingress controller or external-dns asks for; at most 64.
+	// annotations are put on the Ingress, for example what your ingress controller
+	// or external-dns asks for; at most 64.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -26,15 +28,17 @@ type Ingress struct {
 
 // IngressTLS says where a domain's certificate comes from.
 type IngressTLS struct {
-	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace with the certificate of the domain: yours, or the one
-	// that cert-manager fills for issuerRef. Default: the bot's name and -tls.
+	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace
+	// with the certificate of the domain: yours, or the one that cert-manager
+	// fills for issuerRef. Default: the bot's name and -tls.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')`,message="secretName must be the name of a Secret in the bot's namespace: a-z, 0-9, - and ."
 	SecretName string `json:"secretName,omitempty"`
 
-	// issuerRef has cert-manager get the certificate: it becomes cert-manager's annotation on the Ingress.
-	// Default: the operator's --default-issuer, if it has one.
+	// issuerRef has cert-manager get the certificate: it becomes cert-manager's
+	// annotation on the Ingress. Default: the operator's --default-issuer, if it
+	// has one.
 	// +optional
 	IssuerRef *IssuerRef `json:"issuerRef,omitempty"`
 }

@@ -18,7 +18,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			manifest, err := os.ReadFile(file) //nolint:gosec // a file of the repository
+			manifest, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +101,7 @@ wechatbot.wechatbot.dev/winter
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := "\n" + regexp.MustCompile(` [0-9]+s( |\n)`).ReplaceAllString(out, " 0s$1"); got != c.want {
+			if got := "\n" + regexp.MustCompile(` \d+s( |\n)`).ReplaceAllString(out, " 0s$1"); got != c.want {
 				t.Errorf("got:%s\nwant:%s", strings.ReplaceAll(got, " ", "·"), strings.ReplaceAll(c.want, " ", "·"))
 			}
 		})

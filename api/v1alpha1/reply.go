@@ -15,8 +15,9 @@ const (
 
 // Reply says how followers are answered.
 type Reply struct {
-	// deadline is how long one push may wait for an answer before it is replied to, counted from its first byte, 1s to 4800ms:
-	// WeChat hangs up after 5 s. Lower it if the way from WeChat to the pod is slow. Default 4500ms.
+	// deadline is how long one push may wait for an answer before it is replied
+	// to, counted from its first byte, 1s to 4800ms: WeChat hangs up after 5 s.
+	// Lower it if the way from WeChat to the pod is slow. Default 4500ms.
 	// +optional
 	// +kubebuilder:default="4500ms"
 	// +kubebuilder:validation:Type=string
@@ -24,9 +25,11 @@ type Reply struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('4800ms')`,message="deadline must be a duration from 1s to 4800ms, like 4500ms: WeChat hangs up after 5s"
 	Deadline metav1.Duration `json:"deadline,omitzero"`
 
-	// holdsPerMinute is how many pushes a minute, over all replicas, may be left unanswered so that WeChat delivers them again and a
-	// slow answer still arrives as a reply, 0 to 600. WeChat counts each as a failure and pauses an account with too many. 0 never
-	// holds: what has streamed in by the deadline is sent. Default 30.
+	// holdsPerMinute is how many pushes a minute, over all replicas, may be left
+	// unanswered so that WeChat delivers them again and a slow answer still
+	// arrives as a reply, 0 to 600. WeChat counts each as a failure and pauses an
+	// account with too many. 0 never holds: what has streamed in by the deadline
+	// is sent. Default 30.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0
@@ -38,23 +41,38 @@ type Reply struct {
 	// +kubebuilder:default="zh-CN"
 	Language Language `json:"language,omitempty"`
 
-	// texts replace single texts of the bot's own, for example {welcome: "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese
-	// characters). What is not set is the language's default. The texts:
-	// welcome (greets a new follower, in place of the Dify app's opening statement), help (answers /help and unknown commands),
-	// waiting (nothing of the answer is there yet), queued (the question waits behind an earlier one of the follower),
-	// busy (too many questions wait already), cleared (after /clear), stopped (after /stop), nothingToStop (/stop while nothing runs),
-	// unsupported (a kind of message that the bot cannot read), failed (no answer, for a reason without words of its own),
-	// quotaExceeded (the app's model quota is used up), rateLimited (the follower asked more than limits allow),
-	// timedOut (the answer took longer than dify.timeout), misconfigured (Dify refuses the key, the app's mode or its variables),
-	// nothingYet (1 before any question), emptyAnswer (the app answered with nothing to show), continue (label of the link to what
-	// follows), retry (label of the link that asks again), cutShort (follows an answer that broke off).
+	// texts replace single texts of the bot's own, for example {welcome:
+	// "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese characters). What is not
+	// set is the language's default. There are:
+	// - welcome (greets a new follower, in place of the Dify app's opening
+	//   statement)
+	// - help (answers /help and unknown commands)
+	// - waiting (nothing of the answer is there yet)
+	// - queued (the question waits behind an earlier one of the same follower)
+	// - busy (the bot answers as many questions as limits allow already)
+	// - tooManyOpen (too many questions of the same follower wait already)
+	// - cleared (after /clear)
+	// - stopped (after /stop)
+	// - nothingToStop (after /stop while nothing runs)
+	// - unsupported (a kind of message that the bot cannot read)
+	// - failed (no answer, for a reason without words of its own)
+	// - quotaExceeded (the app's model quota is used up)
+	// - rateLimited (the follower asked more than limits allow)
+	// - timedOut (the answer took longer than dify.timeout)
+	// - misconfigured (Dify refuses the key, the app's mode or its variables)
+	// - nothingYet (1 before any question)
+	// - emptyAnswer (the app answered with nothing to show)
+	// - continue (label of the link to what follows)
+	// - orReply (follows that label, for clients without such links)
+	// - retry (label of the link that asks again)
+	// - cutShort (follows an answer that broke off)
 	// +optional
-	// +kubebuilder:validation:MaxProperties=19
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'nothingYet', 'emptyAnswer', 'continue', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'nothingYet', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 
-// ReplyText is one of the bot's own texts. Its limit in bytes is what leaves room for an answer in one of WeChat's replies.
+// ReplyText is one of the bot's own texts.
 //
 // +kubebuilder:validation:MaxLength=600
 // +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 600 && self.matches('[^\\s\\p{Z}]')`,message="a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text"

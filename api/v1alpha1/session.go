@@ -8,7 +8,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type SessionType string
 
 const (
-	// SessionConfigMap keeps conversations in ConfigMaps of the bot's namespace: nothing to install, one replica, a small account.
+	// SessionConfigMap keeps conversations in ConfigMaps of the bot's namespace:
+	// nothing to install, one replica, a small account.
 	SessionConfigMap SessionType = "ConfigMap"
 	// SessionRedis keeps conversations in Redis: many replicas, many followers.
 	SessionRedis SessionType = "Redis"
@@ -19,13 +20,15 @@ const (
 // +kubebuilder:validation:XValidation:rule=`!has(self.type) || self.type != 'Redis' || has(self.redis)`,message="session.type Redis needs to know your Redis: set session.redis.external.addresses",fieldPath=`.redis`,reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule=`!has(self.redis) || (has(self.type) && self.type == 'Redis')`,message="session.redis is used with session.type Redis only: set session.type to Redis, or remove session.redis",fieldPath=`.redis`,reason=FieldValueForbidden
 type Session struct {
-	// type is where conversations are remembered: ConfigMap (nothing to install, for one replica and a small account)
-	// or Redis (for many replicas and followers; needs redis). Default ConfigMap.
+	// type is where conversations are remembered: ConfigMap (nothing to install,
+	// for one replica and a small account) or Redis (for many replicas and
+	// followers; needs redis). Default ConfigMap.
 	// +optional
 	// +kubebuilder:default=ConfigMap
 	Type SessionType `json:"type,omitempty"`
 
-	// idleTimeout is how long a follower may be silent before the conversation is forgotten, 1m to 8760h (a year). Default 24h.
+	// idleTimeout is how long a follower may be silent before the conversation is
+	// forgotten, 1m to 8760h (a year). Default 24h.
 	// +optional
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:Type=string
@@ -33,7 +36,8 @@ type Session struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('8760h')`,message="idleTimeout must be a duration from 1m to 8760h, like 24h"
 	IdleTimeout metav1.Duration `json:"idleTimeout,omitzero"`
 
-	// history is how many questions with their answers are kept of each follower, to be fetched again with 1; 1 to 200. Default 20.
+	// history is how many questions with their answers are kept of each follower,
+	// to be fetched again with 1; 1 to 200. Default 20.
 	// +optional
 	// +kubebuilder:default=20
 	// +kubebuilder:validation:Minimum=1
@@ -74,20 +78,23 @@ const (
 // +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'Cluster' || !has(self.database) || self.database == 0`,message="a Redis Cluster has database 0 only: remove database",fieldPath=`.database`
 // +kubebuilder:validation:XValidation:rule=`!has(self.usernameSecretRef) || has(self.passwordSecretRef)`,message="a Redis user needs a password: set passwordSecretRef beside usernameSecretRef",fieldPath=`.passwordSecretRef`,reason=FieldValueRequired
 type ExternalRedis struct {
-	// addresses are host:port of the Redis (Standalone: one), of the Sentinels, or of some nodes of the Cluster,
-	// for example [redis.example.com:6379]; 1 to 16, an IPv6 address in brackets. Required.
+	// addresses are host:port of the Redis (Standalone: one), of the Sentinels, or
+	// of some nodes of the Cluster, for example [redis.example.com:6379]; 1 to 16,
+	// an IPv6 address in brackets. Required.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Addresses []RedisAddress `json:"addresses"`
 
-	// mode is how the Redis is built: Standalone, Sentinel or Cluster. Default Standalone.
+	// mode is how the Redis is built: Standalone, Sentinel or Cluster. Default
+	// Standalone.
 	// +optional
 	// +kubebuilder:default=Standalone
 	Mode RedisMode `json:"mode,omitempty"`
 
-	// masterName is the name that the Sentinels know the master by, for example mymaster. Required with mode Sentinel, else not allowed.
+	// masterName is the name that the Sentinels know the master by, for example
+	// mymaster. Required with mode Sentinel, else not allowed.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -99,11 +106,13 @@ type ExternalRedis struct {
 	// +kubebuilder:validation:Maximum=65535
 	Database int32 `json:"database,omitempty"`
 
-	// usernameSecretRef names the Secret key that holds the user name (Redis ACL). Default: the user named default.
+	// usernameSecretRef names the Secret key that holds the user name (Redis ACL).
+	// Default: the user named default.
 	// +optional
 	UsernameSecretRef *SecretKeyRef `json:"usernameSecretRef,omitempty"`
 
-	// passwordSecretRef names the Secret key that holds the password. Default: none.
+	// passwordSecretRef names the Secret key that holds the password. Default:
+	// none.
 	// +optional
 	PasswordSecretRef *SecretKeyRef `json:"passwordSecretRef,omitempty"`
 
@@ -126,8 +135,8 @@ type RedisTLS struct {
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
 
-	// caSecretRef names the Secret key that holds the CA certificates (PEM) that the Redis' certificate is checked against.
-	// Default: the system's.
+	// caSecretRef names the Secret key that holds the CA certificates (PEM) that
+	// the Redis' certificate is checked against. Default: the system's.
 	// +optional
 	CASecretRef *SecretKeyRef `json:"caSecretRef,omitempty"`
 

@@ -4,11 +4,13 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // WechatBotStatus is what the operator found.
 type WechatBotStatus struct {
-	// observedGeneration is the metadata.generation that this status is about. A lower one: the operator has not yet looked at the change.
+	// observedGeneration is the metadata.generation that this status is about. A
+	// lower one: the operator has not yet looked at the change.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// url is the address to paste into the server configuration of WeChat's console.
+	// url is the address to paste into the server configuration of WeChat's
+	// console.
 	// +optional
 	URL string `json:"url,omitempty"`
 
@@ -20,7 +22,8 @@ type WechatBotStatus struct {
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 
-	// selector selects the webhook servers' pods: for `kubectl get pods -l` and the HorizontalPodAutoscaler.
+	// selector selects the webhook servers' pods: for `kubectl get pods -l` and
+	// the HorizontalPodAutoscaler.
 	// +optional
 	Selector string `json:"selector,omitempty"`
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -134,19 +135,20 @@ func everyField(t *testing.T, path string, schema map[string]any, value any) {
 		case !found:
 			t.Errorf("%s is not set", at)
 		default:
-			everyField(t, at, property.(map[string]any), v)
+			everyField(t, at, asMap(t, property), v)
 		}
 	}
 }
 
 // TestEveryFieldIsDocumented: the comments are the manual, so each has one, and its default and bounds are in it.
 func TestEveryFieldIsDocumented(t *testing.T) {
-	documented(t, "spec", crd(t)["properties"].(map[string]any)["spec"].(map[string]any))
+	documented(t, "spec", asMap(t, asMap(t, crd(t)["properties"])["spec"]))
 }
 
 func documented(t *testing.T, path string, schema map[string]any) {
 	t.Helper()
-	description, _ := schema["description"].(string)
+	written, _ := schema["description"].(string)
+	description := strings.Join(strings.Fields(written), " ")
 	if strings.HasPrefix(path, "spec.resources.") {
 		return // Kubernetes' own words
 	}
@@ -165,8 +167,18 @@ func documented(t *testing.T, path string, schema map[string]any) {
 		properties, _ = items["properties"].(map[string]any)
 	}
 	for name, property := range properties {
-		documented(t, path+"."+name, property.(map[string]any))
+		documented(t, path+"."+name, asMap(t, property))
 	}
+}
+
+func asMap(t *testing.T, value any) map[string]any {
+	t.Helper()
+	made, ok := value.(map[string]any)
+	if !ok {
+		t.Fatalf("not an object: %v", value)
+	}
+
+	return made
 }
 
 // crd gives the schema of the generated CRD.
@@ -176,7 +188,7 @@ func crd(t *testing.T) map[string]any {
 	if err != nil || len(versions) != 1 {
 		t.Fatalf("the CRD has %d versions: %v", len(versions), err)
 	}
-	schema, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema")
+	schema, _, err := unstructured.NestedMap(asMap(t, versions[0]), "schema", "openAPIV3Schema")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +264,48 @@ func TestTextsAreTheServers(t *testing.T) {
 	if _, err := b.create(t.Context(), bot); err != nil {
 		t.Errorf("a bot with every text of the server's is refused: %v", err)
 	}
-	if got, _ := texts["maxProperties"].(float64); int(got) != len(serverconfig.TextKeys) {
-		t.Errorf("the CRD knows %v texts, the server %d", got, len(serverconfig.TextKeys))
+}
+
+// TestDeepCopyOfEveryType: the parts of an object can be copied by themselves, nil too.
+func TestDeepCopyOfEveryType(t *testing.T) {
+	bot := full(t)
+	if bot.DeepCopyObject() == nil {
+		t.Error("an object has no copy")
+	}
+	seen := map[reflect.Type]bool{}
+	copyParts(t, reflect.ValueOf(bot), seen)
+	copyParts(t, reflect.ValueOf(&v1alpha1.WechatBotList{Items: []v1alpha1.WechatBot{*bot}}), seen)
+	if len(seen) < 20 {
+		t.Errorf("only %d types were copied", len(seen))
+	}
+}
+
+func copyParts(t *testing.T, value reflect.Value, seen map[reflect.Type]bool) {
+	t.Helper()
+	switch value.Kind() {
+	case reflect.Pointer:
+		if !value.IsNil() {
+			copyParts(t, value.Elem(), seen)
+		}
+	case reflect.Slice:
+		for i := range value.Len() {
+			copyParts(t, value.Index(i), seen)
+		}
+	case reflect.Struct:
+		if value.Type().PkgPath() != reflect.TypeFor[v1alpha1.WechatBot]().PkgPath() {
+			return
+		}
+		seen[value.Type()] = true
+		made := value.Addr().MethodByName("DeepCopy").Call(nil)[0]
+		if diff := cmp.Diff(value.Addr().Interface(), made.Interface()); diff != "" || made.Pointer() == value.Addr().Pointer() {
+			t.Errorf("copy of %s (-original +copy):\n%s", value.Type(), diff)
+		}
+		if none := reflect.Zero(value.Addr().Type()).MethodByName("DeepCopy").Call(nil)[0]; !none.IsNil() {
+			t.Errorf("the copy of no %s is one", value.Type())
+		}
+		for _, field := range value.Fields() {
+			copyParts(t, field, seen)
+		}
+	default:
 	}
 }

@@ -17,7 +17,7 @@ func TestUpdates(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		from, to string // changes to the minimal object, and to what is stored
-		want     string // refusal; empty: accepted
+		want     string // how it is refused; empty when it is accepted
 	}{
 		{"another domain", `{}`, `spec: {domain: other.example.com}`, ``},
 		{"from ConfigMaps to Redis with more replicas", `{}`, `spec: {replicas: 3, ` + overRedis + `}`, ``},

@@ -7,8 +7,8 @@ import (
 )
 
 // WechatBot joins one WeChat Official Account to one Dify app: the operator runs a
-// webhook server for it, exposes it at https://<domain><path>, and says in the status
-// which address to paste into WeChat's console and what, if anything, is missing.
+// webhook server for it, exposes it at its domain, and says in the status which address
+// to paste into WeChat's console and what, if anything, is missing.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=wbot,categories={all,wechat}
@@ -33,7 +33,8 @@ type WechatBot struct {
 	// +required
 	Spec WechatBotSpec `json:"spec"`
 
-	// status is what the operator found: the address for WeChat's console, and the conditions.
+	// status is what the operator found: the address for WeChat's console, and the
+	// conditions.
 	// +optional
 	Status WechatBotStatus `json:"status,omitzero"`
 }
@@ -55,17 +56,20 @@ type WechatBotList struct {
 // +kubebuilder:validation:XValidation:rule=`!(has(self.ingress) && has(self.gateway))`,message="set ingress or gateway, not both: remove one of them",fieldPath=`.gateway`
 // +kubebuilder:validation:XValidation:rule=`!has(self.replicas) || self.replicas <= 1 || (has(self.session) && has(self.session.type) && self.session.type == 'Redis')`,message="more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1",fieldPath=`.replicas`
 type WechatBotSpec struct {
-	// domain is the public DNS name of the webhook, for example bot.example.com: lower case,
-	// with at least one dot, at most 253 characters; an internationalised name in its xn-- form.
-	// Its DNS record must point to your ingress controller or Gateway. Use a domain of its own for each account:
+	// domain is the public DNS name of the webhook, for example bot.example.com:
+	// lower case, with at least one dot, at most 253 characters; an
+	// internationalised name in its xn-- form. Its DNS record must point to your
+	// ingress controller or Gateway. Use a domain of its own for each account:
 	// WeChat blocks domains, and a block then hits one bot only. Required.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')`,message="domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address"
 	Domain string `json:"domain"`
 
-	// path is the path of the webhook on the domain, for example /winter: an absolute path of letters, digits and - . _ ~,
-	// without a trailing slash and at most 256 characters. Two bots may share a domain if their paths differ. Default /wechat.
+	// path is the path of the webhook on the domain, for example /winter: an
+	// absolute path of letters, digits and - . _ ~, without a trailing slash and
+	// at most 256 characters. Two bots may share a domain if their paths differ.
+	// Default /wechat.
 	// +optional
 	// +kubebuilder:default="/wechat"
 	// +kubebuilder:validation:MaxLength=256
@@ -73,12 +77,14 @@ type WechatBotSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`!self.startsWith('/MP_verify_')`,message="path must not be that of a verification file: choose another one, like /wechat"
 	Path string `json:"path,omitempty"`
 
-	// tokenSecretRef names the Secret key that holds the Token: the 3 to 32 letters and digits which you also type into
-	// the server configuration of WeChat's console. Every push is authenticated with it. Required.
+	// tokenSecretRef names the Secret key that holds the Token: the 3 to 32
+	// letters and digits which you also type into the server configuration of
+	// WeChat's console. Every push is authenticated with it. Required.
 	// +required
 	TokenSecretRef SecretKeyRef `json:"tokenSecretRef"`
 
-	// wechat describes the Official Account beyond its Token; needed for secure (encrypted) mode.
+	// wechat describes the Official Account beyond its Token; needed for secure
+	// (encrypted) mode.
 	// +optional
 	WeChat WeChat `json:"wechat,omitzero"`
 
@@ -101,45 +107,52 @@ type WechatBotSpec struct {
 	// +kubebuilder:default={}
 	Session Session `json:"session,omitzero"`
 
-	// replicas is the number of webhook servers, 1 to 100. More than one needs session.type Redis.
-	// `kubectl scale wechatbot` and a HorizontalPodAutoscaler that targets the WechatBot set this field. Default 1.
+	// replicas is the number of webhook servers, 1 to 100. More than one needs
+	// session.type Redis. `kubectl scale wechatbot` and a HorizontalPodAutoscaler
+	// that targets the WechatBot set this field. Default 1.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway an Ingress of the default class is made.
-	// At most one of ingress and gateway.
+	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway
+	// an Ingress of the default class is made. At most one of ingress and gateway.
 	// +optional
 	Ingress *Ingress `json:"ingress,omitempty"`
 
-	// gateway exposes the bot by a Gateway API HTTPRoute instead of an Ingress. At most one of ingress and gateway.
+	// gateway exposes the bot by a Gateway API HTTPRoute instead of an Ingress. At
+	// most one of ingress and gateway.
 	// +optional
 	Gateway *Gateway `json:"gateway,omitempty"`
 
-	// image is the webhook server's image, for example registry.example.com/wechatbot-operator:v0.1.0.
-	// Default: the operator's own image, so that both are of one version.
+	// image is the webhook server's image, for example
+	// registry.example.com/wechatbot-operator:v0.1.0. Default: the operator's own
+	// image, so that both are of one version.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z0-9][-A-Za-z0-9._/:@]*$')`,message="image must be an image reference like registry.example.com/wechatbot-operator:v0.1.0, without a scheme or spaces"
 	Image string `json:"image,omitempty"`
 
-	// imagePullSecrets are the Secrets of the bot's namespace with which the image is pulled, for example [{name: registry}]; at most 16.
+	// imagePullSecrets are the Secrets of the bot's namespace with which the image
+	// is pulled, for example [{name: registry}]; at most 16.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// resources are the requests and limits of the webhook server's container, for example
-	// {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}. Default: requests that suit a small account, and a memory limit.
+	// resources are the requests and limits of the webhook server's container, for
+	// example {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}.
+	// Default: requests that suit a small account, and a memory limit.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
-	// podTemplate is merged (strategic merge patch) over the pod template that the operator makes: for what has no field here,
-	// such as nodeSelector, tolerations, affinity, annotations or sidecars; the server's container is named "server".
-	// Example: {spec: {nodeSelector: {disk: ssd}}}. It is checked when it is merged: an invalid one is reported as Stalled.
+	// podTemplate is merged (strategic merge patch) over the pod template that the
+	// operator makes: for what has no field here, such as nodeSelector,
+	// tolerations, affinity, annotations or sidecars; the server's container is
+	// named "server". Example: {spec: {nodeSelector: {disk: ssd}}}. It is checked
+	// when it is merged: an invalid one is reported as Stalled.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
@@ -148,15 +161,17 @@ type WechatBotSpec struct {
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
-	// suspend stops the operator from touching the bot: what runs goes on running, changes wait until it is false again. Default false.
+	// suspend stops the operator from touching the bot: what runs goes on running,
+	// changes wait until it is false again. Default false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
 
 // NetworkPolicy restricts who may reach the webhook server's pods.
 type NetworkPolicy struct {
-	// enabled makes a NetworkPolicy for the bot's pods. Your network plugin must enforce policies,
-	// and your ingress controller must be able to reach the pods. Default false.
+	// enabled makes a NetworkPolicy for the bot's pods. Your network plugin must
+	// enforce policies, and your ingress controller must be able to reach the
+	// pods. Default false.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
 }

@@ -12,17 +12,21 @@ import (
 //
 // Dify describes the Dify app that answers the followers' questions.
 type DifyApplyConfiguration struct {
-	// apiKeySecretRef names the Secret key that holds the app's API key (app-...). Required.
+	// apiKeySecretRef names the Secret key that holds the app's API key (app-...).
+	// Required.
 	APIKeySecretRef *SecretKeyRefApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// baseURL is where Dify's service API is, for example http://dify-api.dify.svc:5001/v1; with or without /v1 and a trailing slash,
+	// baseURL is where Dify's service API is, for example
+	// http://dify-api.dify.svc:5001/v1; with or without /v1 and a trailing slash,
 	// at most 512 characters. Default https://api.dify.ai/v1 (Dify Cloud).
 	BaseURL *string `json:"baseURL,omitempty"`
-	// inputs are the values of the app's variables, the same for every question, for example {city: Shanghai}; at most 50,
-	// each at most 4096 characters. A variable that the app requires must be here.
+	// inputs are the values of the app's variables, the same for every question,
+	// for example {city: Shanghai}; at most 50, each at most 4096 characters. A
+	// variable that the app requires must be here.
 	Inputs map[string]apiv1alpha1.InputValue `json:"inputs,omitempty"`
 	// timeout is how long one answer may take in all, 1s to 1h. Default 5m.
 	Timeout *v1.Duration `json:"timeout,omitempty"`
-	// idleTimeout is how long Dify may send nothing before an answer is given up, 1s to 1h. Default 60s.
+	// idleTimeout is how long Dify may send nothing before an answer is given up,
+	// 1s to 1h. Default 60s.
 	IdleTimeout *v1.Duration `json:"idleTimeout,omitempty"`
 }
 

@@ -11,18 +11,23 @@ import (
 //
 // ExternalRedis is a Redis that the user runs.
 type ExternalRedisApplyConfiguration struct {
-	// addresses are host:port of the Redis (Standalone: one), of the Sentinels, or of some nodes of the Cluster,
-	// for example [redis.example.com:6379]; 1 to 16, an IPv6 address in brackets. Required.
+	// addresses are host:port of the Redis (Standalone: one), of the Sentinels, or
+	// of some nodes of the Cluster, for example [redis.example.com:6379]; 1 to 16,
+	// an IPv6 address in brackets. Required.
 	Addresses []apiv1alpha1.RedisAddress `json:"addresses,omitempty"`
-	// mode is how the Redis is built: Standalone, Sentinel or Cluster. Default Standalone.
+	// mode is how the Redis is built: Standalone, Sentinel or Cluster. Default
+	// Standalone.
 	Mode *apiv1alpha1.RedisMode `json:"mode,omitempty"`
-	// masterName is the name that the Sentinels know the master by, for example mymaster. Required with mode Sentinel, else not allowed.
+	// masterName is the name that the Sentinels know the master by, for example
+	// mymaster. Required with mode Sentinel, else not allowed.
 	MasterName *string `json:"masterName,omitempty"`
 	// database is the number of the database, 0 to 65535. Default 0.
 	Database *int32 `json:"database,omitempty"`
-	// usernameSecretRef names the Secret key that holds the user name (Redis ACL). Default: the user named default.
+	// usernameSecretRef names the Secret key that holds the user name (Redis ACL).
+	// Default: the user named default.
 	UsernameSecretRef *SecretKeyRefApplyConfiguration `json:"usernameSecretRef,omitempty"`
-	// passwordSecretRef names the Secret key that holds the password. Default: none.
+	// passwordSecretRef names the Secret key that holds the password. Default:
+	// none.
 	PasswordSecretRef *SecretKeyRefApplyConfiguration `json:"passwordSecretRef,omitempty"`
 	// tls encrypts the connections to the Redis.
 	TLS *RedisTLSApplyConfiguration `json:"tls,omitempty"`

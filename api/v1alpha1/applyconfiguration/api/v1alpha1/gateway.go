@@ -7,8 +7,9 @@ package v1alpha1
 //
 // Gateway exposes a bot by an HTTPRoute. The certificate is the listener's affair.
 type GatewayApplyConfiguration struct {
-	// parentRefs are the Gateways (or ListenerSets) that the HTTPRoute attaches to, for example [{name: public, namespace: infra}];
-	// 1 to 8, each once. Required.
+	// parentRefs are the Gateways (or ListenerSets) that the HTTPRoute attaches
+	// to, for example [{name: public, namespace: infra}]; 1 to 8, each once.
+	// Required.
 	ParentRefs []ParentRefApplyConfiguration `json:"parentRefs,omitempty"`
 }
 

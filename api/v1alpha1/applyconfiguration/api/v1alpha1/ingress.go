@@ -7,12 +7,14 @@ package v1alpha1
 //
 // Ingress shapes the Ingress that exposes a bot.
 type IngressApplyConfiguration struct {
-	// enabled makes an Ingress. With false you bring your own way in: route the domain to the Service that is named as the bot.
-	// Default true.
+	// enabled makes an Ingress. With false you bring your own way in: route the
+	// domain to the Service that is named as the bot. Default true.
 	Enabled *bool `json:"enabled,omitempty"`
-	// className is the IngressClass, for example traefik. Default: the operator's --default-ingress-class, else the cluster's default class.
+	// className is the IngressClass, for example traefik. Default: the operator's
+	// --default-ingress-class, else the cluster's default class.
 	ClassName *string `json:"className,omitempty"`
-	// annotations are put on the Ingress, for example what your ingress controller or external-dns asks for; at most 64.
+	// annotations are put on the Ingress, for example what your ingress controller
+	// or external-dns asks for; at most 64.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// tls says where the domain's certificate comes from.
 	TLS *IngressTLSApplyConfiguration `json:"tls,omitempty"`

@@ -7,11 +7,13 @@ package v1alpha1
 //
 // IngressTLS says where a domain's certificate comes from.
 type IngressTLSApplyConfiguration struct {
-	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace with the certificate of the domain: yours, or the one
-	// that cert-manager fills for issuerRef. Default: the bot's name and -tls.
+	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace
+	// with the certificate of the domain: yours, or the one that cert-manager
+	// fills for issuerRef. Default: the bot's name and -tls.
 	SecretName *string `json:"secretName,omitempty"`
-	// issuerRef has cert-manager get the certificate: it becomes cert-manager's annotation on the Ingress.
-	// Default: the operator's --default-issuer, if it has one.
+	// issuerRef has cert-manager get the certificate: it becomes cert-manager's
+	// annotation on the Ingress. Default: the operator's --default-issuer, if it
+	// has one.
 	IssuerRef *IssuerRefApplyConfiguration `json:"issuerRef,omitempty"`
 }
 

@@ -11,12 +11,14 @@ import (
 //
 // Limits protect the Dify app and its budget.
 type LimitsApplyConfiguration struct {
-	// questions is how many questions one follower may ask within window, 1 to 10000; further ones get the text rateLimited. Default 20.
+	// questions is how many questions one follower may ask within window, 1 to
+	// 10000; further ones get the text rateLimited. Default 20.
 	Questions *int32 `json:"questions,omitempty"`
-	// window is the time over which a follower's questions are counted, 1s to 24h. Default 10m.
+	// window is the time over which a follower's questions are counted, 1s to 24h.
+	// Default 10m.
 	Window *v1.Duration `json:"window,omitempty"`
-	// concurrency is how many answers each replica fetches from Dify at once, 1 to 10000; when all are taken, questions wait or
-	// get the text busy. Default 50.
+	// concurrency is how many answers each replica fetches from Dify at once, 1 to
+	// 10000; when all are taken, questions wait or get the text busy. Default 50.
 	Concurrency *int32 `json:"concurrency,omitempty"`
 }
 

@@ -7,8 +7,9 @@ package v1alpha1
 //
 // NetworkPolicy restricts who may reach the webhook server's pods.
 type NetworkPolicyApplyConfiguration struct {
-	// enabled makes a NetworkPolicy for the bot's pods. Your network plugin must enforce policies,
-	// and your ingress controller must be able to reach the pods. Default false.
+	// enabled makes a NetworkPolicy for the bot's pods. Your network plugin must
+	// enforce policies, and your ingress controller must be able to reach the
+	// pods. Default false.
 	Enabled *bool `json:"enabled,omitempty"`
 }
 

@@ -13,13 +13,17 @@ import (
 type ParentRefApplyConfiguration struct {
 	// name is the Gateway's name, for example public. Required.
 	Name *string `json:"name,omitempty"`
-	// namespace is the Gateway's namespace, for example infra; its listener must allow routes from the bot's. Default: the bot's namespace.
+	// namespace is the Gateway's namespace, for example infra; its listener must
+	// allow routes from the bot's. Default: the bot's namespace.
 	Namespace *string `json:"namespace,omitempty"`
-	// kind is Gateway or ListenerSet, both of gateway.networking.k8s.io. Default Gateway.
+	// kind is Gateway or ListenerSet, both of gateway.networking.k8s.io. Default
+	// Gateway.
 	Kind *apiv1alpha1.ParentKind `json:"kind,omitempty"`
-	// sectionName is the name of one listener, for example https. Default: every listener that fits.
+	// sectionName is the name of one listener, for example https. Default: every
+	// listener that fits.
 	SectionName *string `json:"sectionName,omitempty"`
-	// port chooses the listeners of one port, 1 to 65535, for example 443. Default: any port.
+	// port chooses the listeners of one port, 1 to 65535, for example 443.
+	// Default: any port.
 	Port *int32 `json:"port,omitempty"`
 }
 

@@ -9,8 +9,8 @@ package v1alpha1
 type RedisTLSApplyConfiguration struct {
 	// enabled turns TLS on. Default false.
 	Enabled *bool `json:"enabled,omitempty"`
-	// caSecretRef names the Secret key that holds the CA certificates (PEM) that the Redis' certificate is checked against.
-	// Default: the system's.
+	// caSecretRef names the Secret key that holds the CA certificates (PEM) that
+	// the Redis' certificate is checked against. Default: the system's.
 	CASecretRef *SecretKeyRefApplyConfiguration `json:"caSecretRef,omitempty"`
 	// insecureSkipVerify accepts any certificate: for trials only. Default false.
 	InsecureSkipVerify *bool `json:"insecureSkipVerify,omitempty"`

@@ -12,25 +12,43 @@ import (
 //
 // Reply says how followers are answered.
 type ReplyApplyConfiguration struct {
-	// deadline is how long one push may wait for an answer before it is replied to, counted from its first byte, 1s to 4800ms:
-	// WeChat hangs up after 5 s. Lower it if the way from WeChat to the pod is slow. Default 4500ms.
+	// deadline is how long one push may wait for an answer before it is replied
+	// to, counted from its first byte, 1s to 4800ms: WeChat hangs up after 5 s.
+	// Lower it if the way from WeChat to the pod is slow. Default 4500ms.
 	Deadline *v1.Duration `json:"deadline,omitempty"`
-	// holdsPerMinute is how many pushes a minute, over all replicas, may be left unanswered so that WeChat delivers them again and a
-	// slow answer still arrives as a reply, 0 to 600. WeChat counts each as a failure and pauses an account with too many. 0 never
-	// holds: what has streamed in by the deadline is sent. Default 30.
+	// holdsPerMinute is how many pushes a minute, over all replicas, may be left
+	// unanswered so that WeChat delivers them again and a slow answer still
+	// arrives as a reply, 0 to 600. WeChat counts each as a failure and pauses an
+	// account with too many. 0 never holds: what has streamed in by the deadline
+	// is sent. Default 30.
 	HoldsPerMinute *int32 `json:"holdsPerMinute,omitempty"`
 	// language is the language of the bot's own texts: zh-CN or en. Default zh-CN.
 	Language *apiv1alpha1.Language `json:"language,omitempty"`
-	// texts replace single texts of the bot's own, for example {welcome: "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese
-	// characters). What is not set is the language's default. The texts:
-	// welcome (greets a new follower, in place of the Dify app's opening statement), help (answers /help and unknown commands),
-	// waiting (nothing of the answer is there yet), queued (the question waits behind an earlier one of the follower),
-	// busy (too many questions wait already), cleared (after /clear), stopped (after /stop), nothingToStop (/stop while nothing runs),
-	// unsupported (a kind of message that the bot cannot read), failed (no answer, for a reason without words of its own),
-	// quotaExceeded (the app's model quota is used up), rateLimited (the follower asked more than limits allow),
-	// timedOut (the answer took longer than dify.timeout), misconfigured (Dify refuses the key, the app's mode or its variables),
-	// nothingYet (1 before any question), emptyAnswer (the app answered with nothing to show), continue (label of the link to what
-	// follows), retry (label of the link that asks again), cutShort (follows an answer that broke off).
+	// texts replace single texts of the bot's own, for example {welcome:
+	// "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese characters). What is not
+	// set is the language's default. There are:
+	// - welcome (greets a new follower, in place of the Dify app's opening
+	// statement)
+	// - help (answers /help and unknown commands)
+	// - waiting (nothing of the answer is there yet)
+	// - queued (the question waits behind an earlier one of the same follower)
+	// - busy (the bot answers as many questions as limits allow already)
+	// - tooManyOpen (too many questions of the same follower wait already)
+	// - cleared (after /clear)
+	// - stopped (after /stop)
+	// - nothingToStop (after /stop while nothing runs)
+	// - unsupported (a kind of message that the bot cannot read)
+	// - failed (no answer, for a reason without words of its own)
+	// - quotaExceeded (the app's model quota is used up)
+	// - rateLimited (the follower asked more than limits allow)
+	// - timedOut (the answer took longer than dify.timeout)
+	// - misconfigured (Dify refuses the key, the app's mode or its variables)
+	// - nothingYet (1 before any question)
+	// - emptyAnswer (the app answered with nothing to show)
+	// - continue (label of the link to what follows)
+	// - orReply (follows that label, for clients without such links)
+	// - retry (label of the link that asks again)
+	// - cutShort (follows an answer that broke off)
 	Texts map[string]apiv1alpha1.ReplyText `json:"texts,omitempty"`
 }
 

@@ -12,12 +12,15 @@ import (
 //
 // Session says where conversations are remembered, and for how long.
 type SessionApplyConfiguration struct {
-	// type is where conversations are remembered: ConfigMap (nothing to install, for one replica and a small account)
-	// or Redis (for many replicas and followers; needs redis). Default ConfigMap.
+	// type is where conversations are remembered: ConfigMap (nothing to install,
+	// for one replica and a small account) or Redis (for many replicas and
+	// followers; needs redis). Default ConfigMap.
 	Type *apiv1alpha1.SessionType `json:"type,omitempty"`
-	// idleTimeout is how long a follower may be silent before the conversation is forgotten, 1m to 8760h (a year). Default 24h.
+	// idleTimeout is how long a follower may be silent before the conversation is
+	// forgotten, 1m to 8760h (a year). Default 24h.
 	IdleTimeout *v1.Duration `json:"idleTimeout,omitempty"`
-	// history is how many questions with their answers are kept of each follower, to be fetched again with 1; 1 to 200. Default 20.
+	// history is how many questions with their answers are kept of each follower,
+	// to be fetched again with 1; 1 to 200. Default 20.
 	History *int32 `json:"history,omitempty"`
 	// redis describes the Redis of session.type Redis.
 	Redis *RedisApplyConfiguration `json:"redis,omitempty"`

@@ -11,20 +11,25 @@ import (
 //
 // WeChat describes the Official Account.
 type WeChatApplyConfiguration struct {
-	// appID is the account's AppID (developer ID), for example wx0123456789abcdef: wx and 16 letters or digits.
-	// Required with encodingAESKeySecretRef.
+	// appID is the account's AppID (developer ID), for example wx0123456789abcdef:
+	// wx and 16 letters or digits. Required with encodingAESKeySecretRef.
 	AppID *string `json:"appID,omitempty"`
-	// encodingAESKeySecretRef names the Secret key that holds the EncodingAESKey: the 43 letters and digits of the console's server
-	// configuration. It turns on secure mode: encrypted pushes are understood, and plain ones refused unless allowPlain is true.
+	// encodingAESKeySecretRef names the Secret key that holds the EncodingAESKey:
+	// the 43 letters and digits of the console's server configuration. It turns on
+	// secure mode: encrypted pushes are understood, and plain ones refused unless
+	// allowPlain is true.
 	EncodingAESKeySecretRef *SecretKeyRefApplyConfiguration `json:"encodingAESKeySecretRef,omitempty"`
-	// allowPlain accepts plain pushes beside encrypted ones: WeChat's compatible mode, or the minutes of a change to secure mode.
-	// Without encodingAESKeySecretRef pushes are plain anyway. Default false.
+	// allowPlain accepts plain pushes beside encrypted ones: WeChat's compatible
+	// mode, or the minutes of a change to secure mode. Without
+	// encodingAESKeySecretRef pushes are plain anyway. Default false.
 	AllowPlain *bool `json:"allowPlain,omitempty"`
-	// originalID is the account's original ID, for example gh_0123456789ab. When set, pushes that are addressed to another account
-	// are refused.
+	// originalID is the account's original ID, for example gh_0123456789ab. When
+	// set, pushes that are addressed to another account are refused.
 	OriginalID *string `json:"originalID,omitempty"`
-	// verificationFiles are the files with which WeChat checks that the domain is yours, served at the domain's root:
-	// file name to content, for example {MP_verify_AbCdEfGhIjKlMnOp.txt: AbCdEfGhIjKlMnOp}. At most 10, each at most 256 characters.
+	// verificationFiles are the files with which WeChat checks that the domain is
+	// yours, served at the domain's root: file name to content, for example
+	// {MP_verify_AbCdEfGhIjKlMnOp.txt: AbCdEfGhIjKlMnOp}. At most 10, each at most
+	// 256 characters.
 	VerificationFiles map[string]apiv1alpha1.VerificationFile `json:"verificationFiles,omitempty"`
 }
 

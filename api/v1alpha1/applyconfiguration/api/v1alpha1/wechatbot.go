@@ -15,14 +15,15 @@ import (
 // with apply.
 //
 // WechatBot joins one WeChat Official Account to one Dify app: the operator runs a
-// webhook server for it, exposes it at https://<domain><path>, and says in the status
-// which address to paste into WeChat's console and what, if anything, is missing.
+// webhook server for it, exposes it at its domain, and says in the status which address
+// to paste into WeChat's console and what, if anything, is missing.
 type WechatBotApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what you want: the account, the Dify app, and how the bot is served.
 	Spec *WechatBotSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what the operator found: the address for WeChat's console, and the conditions.
+	// status is what the operator found: the address for WeChat's console, and the
+	// conditions.
 	Status *WechatBotStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -12,18 +12,23 @@ import (
 //
 // WechatBotSpec is what the user wants of one bot.
 type WechatBotSpecApplyConfiguration struct {
-	// domain is the public DNS name of the webhook, for example bot.example.com: lower case,
-	// with at least one dot, at most 253 characters; an internationalised name in its xn-- form.
-	// Its DNS record must point to your ingress controller or Gateway. Use a domain of its own for each account:
+	// domain is the public DNS name of the webhook, for example bot.example.com:
+	// lower case, with at least one dot, at most 253 characters; an
+	// internationalised name in its xn-- form. Its DNS record must point to your
+	// ingress controller or Gateway. Use a domain of its own for each account:
 	// WeChat blocks domains, and a block then hits one bot only. Required.
 	Domain *string `json:"domain,omitempty"`
-	// path is the path of the webhook on the domain, for example /winter: an absolute path of letters, digits and - . _ ~,
-	// without a trailing slash and at most 256 characters. Two bots may share a domain if their paths differ. Default /wechat.
+	// path is the path of the webhook on the domain, for example /winter: an
+	// absolute path of letters, digits and - . _ ~, without a trailing slash and
+	// at most 256 characters. Two bots may share a domain if their paths differ.
+	// Default /wechat.
 	Path *string `json:"path,omitempty"`
-	// tokenSecretRef names the Secret key that holds the Token: the 3 to 32 letters and digits which you also type into
-	// the server configuration of WeChat's console. Every push is authenticated with it. Required.
+	// tokenSecretRef names the Secret key that holds the Token: the 3 to 32
+	// letters and digits which you also type into the server configuration of
+	// WeChat's console. Every push is authenticated with it. Required.
 	TokenSecretRef *SecretKeyRefApplyConfiguration `json:"tokenSecretRef,omitempty"`
-	// wechat describes the Official Account beyond its Token; needed for secure (encrypted) mode.
+	// wechat describes the Official Account beyond its Token; needed for secure
+	// (encrypted) mode.
 	WeChat *WeChatApplyConfiguration `json:"wechat,omitempty"`
 	// dify describes the Dify app that answers. Required.
 	Dify *DifyApplyConfiguration `json:"dify,omitempty"`
@@ -33,29 +38,37 @@ type WechatBotSpecApplyConfiguration struct {
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// session says where conversations are remembered, and for how long.
 	Session *SessionApplyConfiguration `json:"session,omitempty"`
-	// replicas is the number of webhook servers, 1 to 100. More than one needs session.type Redis.
-	// `kubectl scale wechatbot` and a HorizontalPodAutoscaler that targets the WechatBot set this field. Default 1.
+	// replicas is the number of webhook servers, 1 to 100. More than one needs
+	// session.type Redis. `kubectl scale wechatbot` and a HorizontalPodAutoscaler
+	// that targets the WechatBot set this field. Default 1.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway an Ingress of the default class is made.
-	// At most one of ingress and gateway.
+	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway
+	// an Ingress of the default class is made. At most one of ingress and gateway.
 	Ingress *IngressApplyConfiguration `json:"ingress,omitempty"`
-	// gateway exposes the bot by a Gateway API HTTPRoute instead of an Ingress. At most one of ingress and gateway.
+	// gateway exposes the bot by a Gateway API HTTPRoute instead of an Ingress. At
+	// most one of ingress and gateway.
 	Gateway *GatewayApplyConfiguration `json:"gateway,omitempty"`
-	// image is the webhook server's image, for example registry.example.com/wechatbot-operator:v0.1.0.
-	// Default: the operator's own image, so that both are of one version.
+	// image is the webhook server's image, for example
+	// registry.example.com/wechatbot-operator:v0.1.0. Default: the operator's own
+	// image, so that both are of one version.
 	Image *string `json:"image,omitempty"`
-	// imagePullSecrets are the Secrets of the bot's namespace with which the image is pulled, for example [{name: registry}]; at most 16.
+	// imagePullSecrets are the Secrets of the bot's namespace with which the image
+	// is pulled, for example [{name: registry}]; at most 16.
 	ImagePullSecrets []v1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	// resources are the requests and limits of the webhook server's container, for example
-	// {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}. Default: requests that suit a small account, and a memory limit.
+	// resources are the requests and limits of the webhook server's container, for
+	// example {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}.
+	// Default: requests that suit a small account, and a memory limit.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
-	// podTemplate is merged (strategic merge patch) over the pod template that the operator makes: for what has no field here,
-	// such as nodeSelector, tolerations, affinity, annotations or sidecars; the server's container is named "server".
-	// Example: {spec: {nodeSelector: {disk: ssd}}}. It is checked when it is merged: an invalid one is reported as Stalled.
+	// podTemplate is merged (strategic merge patch) over the pod template that the
+	// operator makes: for what has no field here, such as nodeSelector,
+	// tolerations, affinity, annotations or sidecars; the server's container is
+	// named "server". Example: {spec: {nodeSelector: {disk: ssd}}}. It is checked
+	// when it is merged: an invalid one is reported as Stalled.
 	PodTemplate *runtime.RawExtension `json:"podTemplate,omitempty"`
 	// networkPolicy restricts who may reach the webhook server's pods.
 	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
-	// suspend stops the operator from touching the bot: what runs goes on running, changes wait until it is false again. Default false.
+	// suspend stops the operator from touching the bot: what runs goes on running,
+	// changes wait until it is false again. Default false.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

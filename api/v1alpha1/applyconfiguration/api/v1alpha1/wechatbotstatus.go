@@ -11,15 +11,18 @@ import (
 //
 // WechatBotStatus is what the operator found.
 type WechatBotStatusApplyConfiguration struct {
-	// observedGeneration is the metadata.generation that this status is about. A lower one: the operator has not yet looked at the change.
+	// observedGeneration is the metadata.generation that this status is about. A
+	// lower one: the operator has not yet looked at the change.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// url is the address to paste into the server configuration of WeChat's console.
+	// url is the address to paste into the server configuration of WeChat's
+	// console.
 	URL *string `json:"url,omitempty"`
 	// replicas is how many webhook servers there are.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is how many of them serve.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
-	// selector selects the webhook servers' pods: for `kubectl get pods -l` and the HorizontalPodAutoscaler.
+	// selector selects the webhook servers' pods: for `kubectl get pods -l` and
+	// the HorizontalPodAutoscaler.
 	Selector *string `json:"selector,omitempty"`
 	// dify is what Dify says of the app.
 	Dify *DifyStatusApplyConfiguration `json:"dify,omitempty"`
