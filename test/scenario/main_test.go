@@ -87,5 +87,5 @@ func writeTable(table string) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("%s has no marks around its table", docPath)
 	}
-	return os.WriteFile(docPath, []byte(before+tableFrom+table+tableTo+after), 0o644) //nolint:gosec // documentation
+	return os.WriteFile(docPath, []byte(before+tableFrom+table+tableTo+after), 0o644)
 }
