@@ -318,21 +318,26 @@ func TestNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = closed.Close()
+	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no name server")
+	}}
+	nameless := &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}
 	tests := []struct {
 		name, url string
+		transport http.RoundTripper
 		code      int
 		wants     []string
 	}{
-		{"an answer", plain.URL, 0, nil},
-		{"a closed port", "http://" + closed.Addr().String(), failed, []string{"connection refused", "Is the server running"}},
-		{"no such host", "http://bot.invalid/", failed, []string{"DNS failure", "no address"}},
-		{"an untrusted certificate", secure.URL, failed, []string{"TLS failure", "SSL_CERT_FILE"}},
-		{"https to a plain port", strings.Replace(plain.URL, "http:", "https:", 1), failed, []string{"TLS failure", "use http://"}},
+		{"an answer", plain.URL, nil, 0, nil},
+		{"a closed port", "http://" + closed.Addr().String(), nil, failed, []string{"connection refused", "Is the server running"}},
+		{"no such host", "http://bot.invalid/", nameless, failed, []string{"DNS failure", "no address"}},
+		{"an untrusted certificate", secure.URL, nil, failed, []string{"TLS failure", "SSL_CERT_FILE"}},
+		{"https to a plain port", strings.Replace(plain.URL, "http:", "https:", 1), nil, failed, []string{"TLS failure", "use http://"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out, errs strings.Builder
-			terminal := terminal{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }}
+			terminal := terminal{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }, transport: test.transport}
 			code := terminal.run(t.Context(), []string{"--url", test.url, "--token", token, "--message", "hello"})
 			if code != test.code || (code == 0) != strings.HasSuffix(out.String(), "text: hello\n") {
 				t.Errorf("exit code %d, output %q, errors %q", code, out.String(), errs.String())

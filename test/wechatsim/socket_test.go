@@ -1,6 +1,8 @@
 package wechatsim
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -42,7 +44,7 @@ func TestEachDeliveryHasItsOwnConnection(t *testing.T) {
 		}
 	}
 	server.Start()
-	p := listen(t, Options{Timeout: 200 * time.Millisecond}, server)
+	p := listen(t, Options{Timeout: time.Second}, server)
 	x, err := p.Follower("").Send(t.Context(), "q")
 	if err != nil || x.Outcome != Replied || len(x.Deliveries) != 3 {
 		t.Fatalf("Send = %+v, %v, want a reply to the third delivery", x, err)
@@ -115,7 +117,15 @@ func TestFailuresOfTheNetwork(t *testing.T) {
 			if test.url != nil {
 				account.URL = test.url(server.URL)
 			}
-			p, err := New(account, Options{Timeout: 300 * time.Millisecond, Deliveries: 1})
+			o := Options{Deliveries: 1}
+			switch test.want {
+			case Timeout:
+				o.Timeout = 300 * time.Millisecond
+			case Unresolved:
+				o.Transport = nameless()
+			default:
+			}
+			p, err := New(account, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,6 +141,14 @@ func TestFailuresOfTheNetwork(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nameless is a transport without a name server, so that no test asks a real one.
+func nameless() *http.Transport {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no name server")
+	}}
+	return &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}
 }
 
 func quietTLS(h http.Handler) *httptest.Server {
