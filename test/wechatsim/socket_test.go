@@ -53,7 +53,7 @@ func TestEachDeliveryHasItsOwnConnection(t *testing.T) {
 		t.Errorf("%d connections for 3 deliveries", n)
 	}
 	closes.Range(func(_, asked any) bool {
-		if !asked.(bool) { //nolint:errcheck // the assertion panics
+		if !asked.(bool) {
 			t.Error("a request without Connection: close")
 		}
 		return true
@@ -63,7 +63,7 @@ func TestEachDeliveryHasItsOwnConnection(t *testing.T) {
 func TestFailuresOfTheNetwork(t *testing.T) {
 	hijack := func(then func(net.Conn)) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := w.(http.Hijacker).Hijack() //nolint:errcheck // the assertion panics
+			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Errorf("hijacking: %v", err)
 				return
@@ -87,7 +87,7 @@ func TestFailuresOfTheNetwork(t *testing.T) {
 		{"a closed port", closed, nil, Refused},
 		{"closed without an answer", func(*testing.T) *httptest.Server { return httptest.NewServer(hijack(func(net.Conn) {})) }, nil, Broken},
 		{"reset", func(*testing.T) *httptest.Server {
-			return httptest.NewServer(hijack(func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) })) //nolint:errcheck // the assertion panics
+			return httptest.NewServer(hijack(func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }))
 		}, nil, Broken},
 		{"cut within the body", func(*testing.T) *httptest.Server {
 			return httptest.NewServer(hijack(func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsucc") }))
