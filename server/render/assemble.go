@@ -82,7 +82,8 @@ func lastStop(text []byte) int {
 		case r == '\n':
 			stop = i - 1
 		case endsSentence(r, text[i:]):
-			stop = i + closers(text[i:])
+			i += closers(text[i:])
+			stop = i
 		}
 	}
 	return stop

@@ -52,7 +52,7 @@ func TestVisibleOfACompleteAnswer(t *testing.T) {
 		{"lone end behind a comment that is open", "a<!-- b</think>c", "c"},
 		{"details that end early", "a<details><summary>Thi", "a<details><summary>Thi"},
 		{"details not closed", "a<details><summary>Thinking</summary>b", "a"},
-		{"end tag that is none", "<think>a</thinkb</think>c", "bc"},
+		{"end tag without bracket", "<think>a</think b</think>c", "c"},
 		{"fence that is not closed hides nothing", "~~~\na\n<think>b</think>c", "~~~\na\nc"},
 		{"shorter fences do not end it", "````\n```\n<think>\n````\na", "````\n```\n<think>\n````\na"},
 	} {
@@ -72,7 +72,7 @@ var reasonings = []string{
 	"答。\n<think>SECRET。\n</think>\n再。<think>SECRET。</think>",
 	"<thinking>SECRET。\n</thinking>答。",
 	"```\ncode\n```\n<think>SECRET。\n</think>答。",
-	"a ` b <think>SECRET。 ` \n</think>答。\n",
+	"a ` b\n<think>SECRET。 ` \n</think>答。\n",
 	"<details style=\"color:gray;background-color: #f8f8f8;padding: 8px;border-radius: 4px;\" open> <summary> Thinking... </summary>SECRET。\n</details>答。",
 	"- <think>SECRET。\nSECRET。\n</think>\n- 答。\n",
 	"> <think>SECRET。\n> SECRET。\n\n</think>\n答。\n",
