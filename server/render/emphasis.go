@@ -37,7 +37,8 @@ func (e *emphasis) firstOpen(edits []edit) (pos int, ok bool) {
 func (p *inline) run(i int, c byte) int {
 	n := runLength(p.src[i:], c)
 	end := i + n
-	if end == len(p.src) { // it may grow, and what follows decides
+	last := end == len(p.src)
+	if last {
 		p.holdAt(len(p.out))
 	}
 	if n > 3 || c == '~' && n != 2 {
@@ -52,16 +53,17 @@ func (p *inline) run(i int, c byte) int {
 		second = twoTildes
 	}
 	if n >= 2 {
-		p.pair(second, i, 2, l, r)
+		p.pair(second, i, 2, l, r, last)
 	}
 	if n != 2 {
-		p.pair(first, end-1, 1, l, r)
+		p.pair(first, end-1, 1, l, r, last)
 	}
 	return end
 }
 
 // pair closes the last open mark of its kind with the n marks at i, or leaves them open, or as text.
-func (p *inline) pair(kind, i, n int, l, r rune) {
+// The last run of the source settles nothing: it may grow, and what follows decides.
+func (p *inline) pair(kind, i, n int, l, r rune, last bool) {
 	opens, closes := flanks(kind, l, r)
 	stack := &p.emphasis.stacks[kind]
 	pos := len(p.out)
@@ -72,6 +74,9 @@ func (p *inline) pair(kind, i, n int, l, r rune) {
 		p.edits[open].n = n
 		p.edits = append(p.edits, edit{pos: pos, n: n})
 		p.settle(p.edits[open].pos, i+n)
+		if last {
+			p.holdAt(p.edits[open].pos)
+		}
 		return
 	}
 	if opens {

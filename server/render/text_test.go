@@ -59,6 +59,7 @@ var textCases = []struct{ name, in, want string }{
 	{"price note", "价格*：100元，*含税", "价格*：100元，*含税"},
 	{"unclosed strong", "**a", "**a"},
 	{"range", "3~5 天，10~20 元", "3~5 天，10~20 元"},
+	{"star that a letter behind it keeps", "*00\n00*0", "*00\n00*0"},
 	{"four stars", "a **** b ****", "a **** b ****"},
 	{"escaped", `\*a\* \# \_b\_ \\`, `*a* # _b_ \`},
 	{"backslash before a letter", `C:\dir`, `C:\dir`},
