@@ -61,6 +61,8 @@ const (
 
 // Reasons of DifyReachable when it is not True.
 const (
+	// ReasonNotChecked (Unknown): Dify was not asked yet, or cannot be without the Secret of the API key.
+	ReasonNotChecked = "NotChecked"
 	// ReasonUnauthorized: Dify refused the API key.
 	ReasonUnauthorized = "Unauthorized"
 	// ReasonWrongAppMode: the app is not one to chat with, a workflow or a completion app for example.
@@ -71,6 +73,8 @@ const (
 
 // Reasons of SessionStoreReady when it is not True.
 const (
+	// ReasonStorePending: the store is not there yet, or no webhook server has said that it answers.
+	ReasonStorePending = "StorePending"
 	// ReasonRedisUnreachable: the webhook servers say that the external Redis does not answer.
 	ReasonRedisUnreachable = "RedisUnreachable"
 )

@@ -86,7 +86,7 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"negative holds", `spec: {reply: {holdsPerMinute: -1}}`, `spec.reply.holdsPerMinute: Invalid value: -1: spec.reply.holdsPerMinute in body should be greater than or equal to 0`},
 		{"another language", `spec: {reply: {language: fr}}`, `[spec.reply.language: Unsupported value: "fr": supported values: "zh-CN", "en"` + unchecked},
 		{"unknown text", `spec: {reply: {texts: {hello: hi}}}`, "spec.reply.texts: Invalid value: unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"},
-		{"blank text", `spec: {reply: {texts: {welcome: " \u3000\n"}}}`, `spec.reply.texts[welcome]: Invalid value: " \u3000\n": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
+		{"blank text", `spec: {reply: {texts: {welcome: " \u3000\v\u0085\n"}}}`, `spec.reply.texts[welcome]: Invalid value: " \u3000\v\u0085\n": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
 		{"text of 201 Chinese characters", `spec: {reply: {texts: {welcome: ` + strings.Repeat("好", 201) + `}}}`, `spec.reply.texts[welcome]: Invalid value: "` + strings.Repeat("好", 201) + `": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
 		{"reply mode of a later release", `spec: {reply: {mode: CustomerService}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.reply.mode"`},
 

@@ -75,5 +75,5 @@ type Reply struct {
 // ReplyText is one of the bot's own texts.
 //
 // +kubebuilder:validation:MaxLength=600
-// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 600 && self.matches('[^\\s\\p{Z}]')`,message="a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text"
+// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 600 && self.matches('[^\\s\\v\\p{Z}\\x{85}]')`,message="a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text"
 type ReplyText string

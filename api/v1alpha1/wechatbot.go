@@ -6,9 +6,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// WechatBot joins one WeChat Official Account to one Dify app: the operator runs a
-// webhook server for it, exposes it at its domain, and says in the status which address
-// to paste into WeChat's console and what, if anything, is missing.
+// WechatBot joins one WeChat Official Account to one Dify app: the operator
+// runs a webhook server for it, exposes it at its domain, and says in the
+// status which address to paste into WeChat's console and what, if anything,
+// is missing.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=wbot,categories={all,wechat}

@@ -14,9 +14,10 @@ import (
 // WechatBotApplyConfiguration represents a declarative configuration of the WechatBot type for use
 // with apply.
 //
-// WechatBot joins one WeChat Official Account to one Dify app: the operator runs a
-// webhook server for it, exposes it at its domain, and says in the status which address
-// to paste into WeChat's console and what, if anything, is missing.
+// WechatBot joins one WeChat Official Account to one Dify app: the operator
+// runs a webhook server for it, exposes it at its domain, and says in the
+// status which address to paste into WeChat's console and what, if anything,
+// is missing.
 type WechatBotApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
