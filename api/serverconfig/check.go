@@ -212,8 +212,8 @@ func checkText(field, key, text string) error {
 		return wrong(field, "unknown text; known: %s", strings.Join(TextKeys, ", "))
 	case strings.TrimSpace(text) == "":
 		return wrong(field, "is empty: leave it out to get the built-in text")
-	case len(text) > MaxTextBytes:
-		return wrong(field, "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(text), MaxTextBytes)
+	case len(text) > maxBytes(key):
+		return wrong(field, "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(text), maxBytes(key))
 	}
 	return nil
 }

@@ -190,6 +190,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, nothingYet, emptyAnswer, continue, orReply, retry, cutShort"},
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
+		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
 		{"questions", minimal + "limits: {questions: 0}\n", "limits.questions: 0 is out of range: give 1 to 10000"},
 		{"window", minimal + "limits: {window: 25h}\n", "limits.window: 25h is out of range: give 1s to 24h"},
 		{"concurrency", minimal + "limits: {concurrency: 10001}\n", "limits.concurrency: 10001 is out of range: give 1 to 10000"},

@@ -33,5 +33,18 @@ var TextKeys = []string{
 	TextNothingYet, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
 }
 
-// MaxTextBytes bounds a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer.
-const MaxTextBytes = 600
+// Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
+// tap-links stand beside another text.
+const (
+	MaxTextBytes  = 600
+	MaxLabelBytes = 60
+)
+
+// maxBytes is the bound of one text.
+func maxBytes(key string) int {
+	switch key {
+	case TextContinue, TextOrReply, TextRetry:
+		return MaxLabelBytes
+	}
+	return MaxTextBytes
+}
