@@ -33,6 +33,7 @@ func wakesAll(t *testing.T, h Harness) {
 	l := a.start("alice", "1")
 	a.progress(l, "half", "")
 	waiting := awaitAll(t.Context(), a, b, l.Turn.Key)
+	b.linger(l.Turn.Key)
 	a.finish(l, "whole", "")
 	for _, w := range waiting {
 		if got := collect(t, "Await", w); got.State != session.Answered || got.Answer != "whole" || got.Partial != "" {
@@ -98,6 +99,7 @@ func wakesCancelled(t *testing.T, h Harness) {
 		running := a.start("alice", "running at "+name)
 		a.progress(running, "half", "")
 		waiting := awaitAll(t.Context(), a, b, running.Turn.Key)
+		b.linger(running.Turn.Key)
 		end()
 		for _, w := range waiting {
 			if got := collect(t, "Await", w); got.State != session.Cancelled || got.Key != running.Turn.Key {

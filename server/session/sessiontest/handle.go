@@ -183,6 +183,18 @@ func (h *handle) peek(k session.Key) session.Turn {
 	return t
 }
 
+// linger awaits an open turn for a moment, in vain: what was started in the background is waiting then, too.
+func (h *handle) linger(k session.Key) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), h.moment)
+	defer cancel()
+	t, err := h.store.Await(ctx, k)
+	h.check("Await", err)
+	if t.State.Over() {
+		h.t.Fatalf("turn %v is %v, want it open", k, t.State)
+	}
+}
+
 func (h *handle) look(follower string) session.Session {
 	h.t.Helper()
 	s, err := h.store.Look(h.t.Context(), follower)

@@ -15,6 +15,7 @@ func orderCases() []Case {
 	return []Case{
 		{"one follower's turns run in order, one at a time", inOrder},
 		{"a turn that waits is claimed as soon as its predecessor is over", wakesSuccessor},
+		{"whoever waits for work wakes up when there is some", wakesWorkers},
 		{"a follower with a running turn does not keep others waiting", overtakes},
 		{"followers are served first come, first served", firstCome},
 		{"a question does not overtake those that wait", noOvertaking},
@@ -57,11 +58,38 @@ func inOrder(t *testing.T, h Harness) {
 	}
 }
 
+func wakesWorkers(t *testing.T, h Harness) {
+	for what, free := range map[string]func(*handle, *session.Lease){
+		"Finish":  func(a *handle, l *session.Lease) { a.finish(l, "", "") },
+		"Release": (*handle).release,
+		"Cancel":  func(a *handle, _ *session.Lease) { a.cancel("alice", "stop") },
+		"Clear":   func(a *handle, _ *session.Lease) { a.clear("alice", "clear") },
+		"Forget":  func(a *handle, _ *session.Lease) { a.forget("alice") },
+		"Begin":   func(a *handle, _ *session.Lease) { a.enqueue("carol", "1") },
+	} {
+		a, b := open(t, h, options())
+		l := a.start("alice", "1")
+		wants := map[string]session.Key{"Begin": key("carol", "1"), "Release": key("alice", "1")}
+		want, only := wants[what]
+		if !only { // there is something to do as soon as there is a place
+			b.limits.Concurrency = 1
+			want = a.enqueue("bob", "1").Turn.Key
+		}
+		next := background(func() (*session.Lease, error) { return b.store.Next(t.Context(), b.owner, b.limits) })
+		a.linger(l.Turn.Key)
+		free(a, l)
+		if got := collect(t, "Next after "+what, next); got.Turn.Key != want {
+			t.Errorf("Next after %s gave %v, want %v", what, got.Turn.Key, want)
+		}
+	}
+}
+
 func wakesSuccessor(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	first := a.start("alice", "1")
 	a.enqueue("alice", "2")
 	next := background(func() (*session.Lease, error) { return b.store.Next(t.Context(), b.owner, roomy) })
+	a.linger(first.Turn.Key)
 	a.finish(first, "", "")
 	if l := collect(t, "Next", next); l.Turn.Key.ID != "2" {
 		t.Errorf("Next gave %v", l.Turn.Key)
