@@ -21,6 +21,7 @@ import (
 	_ "github.com/tmaxmax/go-sse"
 	_ "github.com/yuin/goldmark"
 	_ "github.com/yuin/goldmark/extension"
+	_ "github.com/redis/go-redis/v9"
 	_ "go.uber.org/goleak"
 	_ "go.uber.org/zap"
 	_ "golang.org/x/net/netutil"
