@@ -72,7 +72,7 @@ type Turn struct {
 
 	Seen    int    // bytes of the shown text that the follower has got
 	SeenSum uint64 // checksum of those bytes, to notice that the text has changed since
-	Told    bool   // the follower has got the end of it
+	Told    bool   // the follower has got the end of it; true at once if it was cancelled before any text came
 
 	Others int // other turns of the follower that are open, or over and not told, when this copy was made
 }

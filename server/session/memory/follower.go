@@ -103,6 +103,7 @@ func (s *Store) addTurn(f *follower, t *turn) {
 // follower has last been active with, so that the answer is kept as long as one to a new message.
 func (s *Store) end(f *follower, t *turn, now time.Time) {
 	t.FinishedAt = now
+	t.Told = t.State == session.Cancelled && t.Partial == "" // there is nothing to tell
 	f.open--
 	s.open--
 	s.trimHistory(f, now)

@@ -48,10 +48,13 @@ func cancelWaiting(t *testing.T, h Harness) {
 	a.answer("alice", "1")
 	a.enqueue("alice", "2")
 	a.enqueue("alice", "3")
-	if got, ok := b.cancel("alice", "stop"); !ok || got.Key.ID != "2" {
-		t.Errorf("cancelled %+v, %v", got, ok)
+	if got, ok := b.cancel("alice", "stop"); !ok || got.Key.ID != "2" || !got.Told {
+		t.Errorf("cancelled %+v, %v; want turn 2, with nothing left to tell", got, ok)
 	}
 	b.wantNext("alice", "3")
+	if got := a.wantVerdict("alice", "3", session.Joined); got.Turn.Others != 1 {
+		t.Errorf("%d other turns, want turn 1 alone: what was cancelled without text is told", got.Turn.Others)
+	}
 }
 
 func cancelNothing(t *testing.T, h Harness) {

@@ -191,6 +191,9 @@ func (m *model) unheld(t *modelTurn) {
 // ended takes an open turn out of work.
 func (m *model) ended(t *modelTurn, s session.State) {
 	t.State = s
+	if s == session.Cancelled && t.Partial == "" {
+		t.Told = true
+	}
 	m.unheld(t)
 	m.open = slices.DeleteFunc(m.open, func(o *modelTurn) bool { return o == t })
 }
