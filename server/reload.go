@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -22,13 +23,15 @@ type files struct {
 	secrets serverconfig.Secrets
 }
 
-func load(path string) (files, error) {
+// load reads the configuration at path, and the secrets from the folder that it names; or from another one, because
+// secretsDir is a field that a running server does not change.
+func load(path, secretsDir string) (files, error) {
 	var f files
 	var err error
 	if f.config, err = serverconfig.Load(path); err != nil {
 		return f, err
 	}
-	if f.secrets, err = serverconfig.LoadSecrets(f.config.SecretsDir); err != nil {
+	if f.secrets, err = serverconfig.LoadSecrets(cmp.Or(secretsDir, f.config.SecretsDir)); err != nil {
 		return f, err
 	}
 	return f, serverconfig.Validate(f.config, f.secrets)
@@ -52,7 +55,7 @@ func (s *Server) reload(ctx context.Context) {
 
 // look applies what has changed and returns the problem of files that were refused, to report it once.
 func (s *Server) look(now time.Time, refused string) string {
-	f, err := load(s.options.ConfigPath)
+	f, err := load(s.options.ConfigPath, s.config.SecretsDir)
 	if err == nil {
 		err = s.apply(f, now)
 	}

@@ -76,7 +76,7 @@ func New(o Options) (*Server, error) {
 	if o.ReloadEvery == 0 {
 		o.ReloadEvery = 5 * time.Second
 	}
-	loaded, err := load(o.ConfigPath)
+	loaded, err := load(o.ConfigPath, "")
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 	background.Go(func() { s.engine.Run(life) })
 	background.Go(func() { s.reload(life) })
 
-	hook := &http.Server{
-		Handler: s.handler, ErrorLog: s.options.HTTPLog, ConnContext: webhook.ConnContext, ConnState: webhook.ConnState,
-		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10,
-	}
+	hook := s.handler.Server(s.options.HTTPLog)
 	admin := &http.Server{
 		Handler: s.adminHandler(), ErrorLog: s.options.HTTPLog,
 		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,

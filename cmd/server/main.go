@@ -38,7 +38,8 @@ func command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
+			context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 			return run(ctx, config, level, format)
 		},
 	}

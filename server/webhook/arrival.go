@@ -13,7 +13,7 @@ import (
 
 type arrivalKey struct{}
 
-// Listener makes its connections remember when the first byte of a request came. Use it with ConnContext and ConnState.
+// Listener makes its connections remember when the first byte of a request came; see Handler.Server.
 func Listener(l net.Listener) net.Listener { return listener{l} }
 
 type listener struct{ net.Listener }
@@ -40,13 +40,13 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// ConnContext is for http.Server.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
+// connContext is for http.Server.
+func connContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, arrivalKey{}, c)
 }
 
-// ConnState is for http.Server.
-func ConnState(c net.Conn, s http.ConnState) {
+// connState is for http.Server.
+func connState(c net.Conn, s http.ConnState) {
 	if ac, ok := c.(*conn); ok && s == http.StateIdle {
 		ac.first.Store(0)
 	}

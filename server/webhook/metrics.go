@@ -14,6 +14,7 @@ import (
 // Metrics of a bot's pushes and replies. They carry no follower and no text.
 type Metrics struct {
 	pushes        *prometheus.CounterVec
+	refused       *prometheus.CounterVec
 	replies       *prometheus.CounterVec
 	replyTime     prometheus.Histogram
 	wakeUp        prometheus.Histogram
@@ -28,6 +29,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Namespace: "wechatbot", Name: "pushes_total",
 			Help: "Deliveries of pushes, by type (unread if it was not opened) and by what became of them.",
 		}, []string{"type", "outcome"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "refused_pushes_total",
+			Help: "Deliveries that are not provably WeChat's, by the first reason found. All but query, signature and " +
+				"encrypt_type point to a setting that differs from WeChat's console.",
+		}, []string{"reason"}),
 		replies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "wechatbot", Name: "replies_total", Help: "What deliveries were answered with.",
 		}, []string{"kind"}),
@@ -48,8 +54,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Namespace: "wechatbot", Name: "url_verifications_total", Help: "Verifications of the URL by WeChat's console.",
 		}, []string{"outcome"}),
 	}
-	r.MustRegister(m.pushes, m.replies, m.replyTime, m.wakeUp, m.waiting, m.verifications)
+	for _, reason := range reasons { // an alert sees a first one only if there was a zero before it
+		m.refused.WithLabelValues(string(reason))
+	}
+	r.MustRegister(m.pushes, m.refused, m.replies, m.replyTime, m.wakeUp, m.waiting, m.verifications)
 	return m
+}
+
+var reasons = []wechat.Reason{
+	wechat.ReasonQuery, wechat.ReasonSize, wechat.ReasonSignature, wechat.ReasonWindow, wechat.ReasonPlainRefused,
+	wechat.ReasonNoKey, wechat.ReasonEncryptType, wechat.ReasonEnvelope, wechat.ReasonCipher,
 }
 
 func (m *Metrics) push(kind, outcome string) { m.pushes.WithLabelValues(kind, outcome).Inc() }

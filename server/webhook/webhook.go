@@ -9,8 +9,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,7 +31,8 @@ const (
 	Deliveries    = 3               // how often WeChat delivers a push that is not answered (protocol §4.1)
 	HoldFor       = 6 * time.Second // WeChat closes a delivery after 5 s; a proxy between may take a little longer
 	PageBytes     = 2040            // of a text reply: WeChat shows 2,047 to 2,048 (protocol §4.2)
-	keptBuffer    = 32 << 10        // a larger body's buffer is not kept for the next
+	usualBody     = 32 << 10        // bytes; more than this is no push of WeChat's, or a strange one
+	largeBodies   = 64              // how many bodies above usualBody are read at a time
 	deliveryGap   = 5 * time.Second // between the starts of two deliveries of one push
 	mayBeLate     = 1 * time.Second // by how much WeChat's two clocks may differ when a delivery is told by its age
 )
@@ -44,6 +49,8 @@ type Handler struct {
 	engine  *turn.Engine
 	metrics *Metrics
 	log     *slog.Logger
+	hints   hints
+	large   chan struct{} // has a place for every large body that is being read
 	bot     atomic.Pointer[Bot]
 	now     func() time.Time
 }
@@ -51,8 +58,18 @@ type Handler struct {
 // New makes the handler of the webhook at path.
 func New(path string, b Bot, e *turn.Engine, m *Metrics, log *slog.Logger) *Handler {
 	h := &Handler{path: path, engine: e, metrics: m, log: log, now: time.Now}
+	h.large = make(chan struct{}, largeBodies)
 	h.Configure(b)
 	return h
+}
+
+// Server makes an HTTP server of the handler, to be served on a Listener. It is as patient as WeChat's deliveries need.
+func (h *Handler) Server(errors *log.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: errors, ConnContext: connContext, ConnState: connState,
+		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // Configure replaces the account. Pushes under way are answered as they were opened.
@@ -60,6 +77,12 @@ func (h *Handler) Configure(b Bot) { h.bot.Store(&b) }
 
 // ServeHTTP answers the webhook's path and the verification files at the root, nothing else.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.report()
+	if r.ContentLength != 0 {
+		// Only the body has a deadline: one on the whole request would end the wait for the answer too. It holds also for
+		// a body that nobody here reads: net/http does, to use the connection again.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: no socket, no slow client
+	}
 	switch {
 	case r.URL.Path != h.path:
 		h.file(w, r)
@@ -71,6 +94,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, POST")
 		refuse(w, http.StatusMethodNotAllowed)
 	}
+}
+
+// report makes a fault of ours seen: net/http would write it where scanners' broken connections go. WeChat sees a
+// broken connection and delivers the push again.
+func (h *Handler) report() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause != any(http.ErrAbortHandler) {
+		what := "not a runtime error" // it could quote a message
+		if err, ok := cause.(runtime.Error); ok {
+			what = err.Error()
+		}
+		h.log.Error("A handler panicked", "cause", what, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // file serves MP_verify_….txt, with which WeChat's console checks who owns the domain.
@@ -92,6 +132,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.metrics.verifications.WithLabelValues("refused").Inc()
+		h.hint(wechat.ReasonOf(err))
 		refuse(w, http.StatusForbidden)
 		return
 	}
@@ -109,7 +150,7 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	p, err := h.open(account, w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.Is(err, errManyLarge):
 		h.metrics.push("unread", "tooLarge")
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusRequestEntityTooLarge)
@@ -121,6 +162,9 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 		return
 	case errors.Is(err, wechat.ErrUnauthenticated):
 		h.metrics.push("unread", "unauthenticated")
+		reason := wechat.ReasonOf(err)
+		h.metrics.refused.WithLabelValues(string(reason)).Inc()
+		h.hint(reason)
 		refuse(w, http.StatusForbidden)
 		return
 	case err != nil: // the body did not come
@@ -141,39 +185,55 @@ func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	// Only the body has a deadline: one on the whole request would end the wait for the answer too.
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: then the front has no slow clients
-	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
-
 	buf := bodies.Get().(*[]byte)
 	defer func() {
-		if cap(*buf) <= keptBuffer {
+		if cap(*buf) <= usualBody {
 			bodies.Put(buf)
 		}
 	}()
-	body, err := readAll((*buf)[:0], http.MaxBytesReader(w, r.Body, maxBody))
-	*buf = body
+	*buf, err = h.read((*buf)[:0], http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, err
 	}
-	return a.Open(q, body, h.now())
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return a.Open(q, *buf, h.now())
 }
 
-func readAll(b []byte, r io.Reader) ([]byte, error) {
-	for {
+// errManyLarge says that enough other bodies are being read that are larger than WeChat's ever are: thousands of
+// strangers could each make us hold one.
+var errManyLarge = errors.New("too many large bodies at a time")
+
+// read reads a whole body into b.
+func (h *Handler) read(b []byte, r io.Reader) ([]byte, error) {
+	b, err := readUpTo(usualBody, b, r)
+	if err != nil || len(b) < usualBody {
+		return b, err
+	}
+	select {
+	case h.large <- struct{}{}:
+		defer func() { <-h.large }()
+	default:
+		return b, errManyLarge
+	}
+	return readUpTo(maxBody+1, b, r)
+}
+
+// readUpTo appends to b what r has until b is full.
+func readUpTo(full int, b []byte, r io.Reader) ([]byte, error) {
+	for len(b) < full {
 		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+			b = slices.Grow(b, min(len(b), full-len(b)))
 		}
-		n, err := r.Read(b[len(b):cap(b)])
+		n, err := r.Read(b[len(b):min(cap(b), full)])
 		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
 			return b, err
 		}
 	}
+	return b, nil
 }
 
 // answer writes what the engine says to a push, unless it says to let this delivery time out.
