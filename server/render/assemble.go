@@ -21,7 +21,8 @@ func (p *inline) assemble() []byte {
 			p.final = append(p.final, b[:n]...)
 			switch b[n] {
 			case linkEnd:
-				if depth--; depth == 0 {
+				depth--
+				if depth == 0 {
 					p.final = endLink(p.final, start, text)
 				}
 			case '\n':
@@ -42,7 +43,8 @@ func (p *inline) assemble() []byte {
 			put(p.out[at:e.pos])
 		}
 		if e.insert != "" {
-			if depth++; depth == 1 {
+			depth++
+			if depth == 1 {
 				start = len(p.final)
 				p.final = append(p.final, e.insert...)
 				text = len(p.final)

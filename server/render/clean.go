@@ -68,7 +68,7 @@ func isClean(s string) bool {
 func finish(b []byte) string {
 	var out strings.Builder
 	out.Grow(len(b) + 64)
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		switch c := b[i]; {
 		case c == linkStart:
 			out.WriteString("<a ")
