@@ -32,6 +32,7 @@ type inline struct {
 	noSpan               [maxTicks + 1]bool // no run of so many backticks follows
 	noDisplay, noDollars bool               // no \] and no $$ follows
 	noParen, noTarget    int                // none of \) in the line and no end of a data: target before this offset
+	nextClosing          int                // the first ) from where closing asked last, len(src) if there is none
 	final                []byte
 }
 

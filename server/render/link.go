@@ -95,6 +95,9 @@ const (
 // target reads the "(target "title")" at i and its length.
 func (p *inline) target(i int) (target string, n int, st state) {
 	s := p.src[i:]
+	if len(s) > maxTarget+maxTitle && p.closing(i) > i+maxTarget+maxTitle && !hasPrefixFold(s[1:], "data:") {
+		return "", 0, absent // not worth reading: brackets may come by the thousand
+	}
 	at := 1 + blanks(s[1:])
 	if strings.HasPrefix(s[at:], "<") {
 		end := strings.IndexAny(clip(s[at+1:], maxTarget), "<>\n")
@@ -129,6 +132,17 @@ func (p *inline) target(i int) (target string, n int, st state) {
 		return "", 0, absent
 	}
 	return unescape(target), at + 1, complete
+}
+
+// closing returns where the first parenthesis behind i closes, len(src) if none does.
+func (p *inline) closing(i int) int {
+	if p.nextClosing < i {
+		p.nextClosing = len(p.src)
+		if n := strings.IndexByte(p.src[i:], ')'); n >= 0 {
+			p.nextClosing = i + n
+		}
+	}
+	return p.nextClosing
 }
 
 // cut is the state of something that did not end: it may, if the source was all there was of it.
