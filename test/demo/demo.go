@@ -1,0 +1,221 @@
+// Package demo is the whole way of a message on one machine, with a page to watch it: a phone-like page is the follower, wechatsim
+// is WeChat, the real webhook server answers, and difysim, or a Dify of the visitor's own, is asked.
+//
+// Nothing between them is shortened: pushes are signed, encrypted and sent over sockets. The package knows the protocols only
+// through the stand-ins, and the server only through its configuration, its replies and its log.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+// DefaultListen is where the page is unless Options say otherwise.
+const DefaultListen = "127.0.0.1:8088"
+
+// Options of a demo. The zero value is WeChat's own timing and a stand-in for Dify.
+type Options struct {
+	// Listen is the page's address; its host must be a loopback address, for whoever reaches the page may use it.
+	// Port 0 takes a free one.
+	Listen string
+	// DifyAPIKey is the key of a Dify app that is asked in place of the stand-in; DifyBaseURL is where it is
+	// (default https://api.dify.ai/v1).
+	DifyAPIKey, DifyBaseURL string
+	// Timeout is what one delivery may take, 5 s at WeChat's; Deadline is when the server replies at the latest, 4.5 s.
+	// Tests shorten both.
+	Timeout, Deadline time.Duration
+	// Log takes the server's log; nil drops it.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Listen == "" {
+		o.Listen = DefaultListen
+	}
+	if o.DifyBaseURL == "" {
+		o.DifyBaseURL = "https://api.dify.ai/v1"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 5 * time.Second
+	}
+	if o.Deadline == 0 {
+		o.Deadline = 4500 * time.Millisecond
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Demo is one running demonstration.
+type Demo struct {
+	options  Options
+	dir      string // configuration and secrets of the server
+	page     net.Listener
+	bot      *bot
+	dify     *standIn // nil with a Dify of the visitor's own
+	sessions *sessions
+
+	life      context.Context //nolint:containedctx // Run's, for the exchanges that outlive the request that began them
+	exchanges sync.WaitGroup
+}
+
+// New starts to listen and puts everything together. Close must be called in the end.
+func New(o Options) (_ *Demo, err error) {
+	d := &Demo{options: o.withDefaults()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	d.sessions = newSessions()
+	if d.page, err = listen(d.options.Listen); err != nil {
+		return nil, err
+	}
+	if d.dir, err = os.MkdirTemp("", "wechatbot-demo-"); err != nil {
+		return nil, fmt.Errorf("making a folder for the server's configuration: %w", err)
+	}
+	baseURL, key := d.options.DifyBaseURL, d.options.DifyAPIKey
+	if key == "" {
+		if d.dify, err = newStandIn(d.behaviour); err != nil {
+			return nil, err
+		}
+		baseURL, key = d.dify.baseURL(), standInKey
+	}
+	if d.bot, err = newBot(d.dir, d.options, baseURL, key, d.turnFinished, d.botChanged); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// listen takes a loopback address only.
+func listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("the page's address: %w", err)
+	}
+	if !loopback(host) {
+		return nil, fmt.Errorf("the page's address: %s is not this machine's own; use 127.0.0.1", host)
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("the page's address: %w", err)
+	}
+	return l, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// URL is the page's address.
+func (d *Demo) URL() string { return "http://" + d.page.Addr().String() }
+
+// Run serves the page until ctx ends; then the server finishes the turns that it has begun. The error says what stopped it before.
+func (d *Demo) Run(ctx context.Context) error {
+	life, end := context.WithCancel(ctx)
+	defer end()
+	d.life = life
+	page := &http.Server{
+		Handler:           d.handler(),
+		BaseContext:       func(net.Listener) context.Context { return life }, // ends the event streams
+		ErrorLog:          slog.NewLogLogger(d.options.Log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	failed := make(chan error, 3)
+	var parts sync.WaitGroup
+	part := func(name string, run func() error) {
+		parts.Go(func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", name, err)
+				end()
+			}
+		})
+	}
+	part("the page", func() error { return page.Serve(d.page) })
+	if d.dify != nil {
+		part("the stand-in for Dify", d.dify.serve)
+	}
+	part("the webhook server", func() error { return d.bot.run(life) })
+	<-life.Done()
+	err := page.Close()
+	d.exchanges.Wait()
+	if d.dify != nil {
+		d.dify.close()
+	}
+	parts.Wait()
+	close(failed)
+	for e := range failed {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// Close removes what New has made. It is called when Run has returned, or in place of Run.
+func (d *Demo) Close() error {
+	var errs []error
+	if d.page != nil {
+		if err := d.page.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if d.dify != nil {
+		d.dify.close()
+	}
+	if d.dir != "" {
+		errs = append(errs, os.RemoveAll(d.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// behaviour is how the stand-in for Dify is to answer a follower.
+func (d *Demo) behaviour(q difysim.Request) difysim.Behaviour {
+	s := d.sessions.byOpenID(q.User)
+	if s == nil {
+		return defaultBehaviour.of(q)
+	}
+	return s.dify().of(q)
+}
+
+// turnFinished tells the page of the follower concerned what Dify took for a turn.
+func (d *Demo) turnFinished(t finishedTurn) {
+	for _, s := range d.sessions.all() {
+		if d.bot.alias(s.openid) == t.follower {
+			s.turnFinished(t)
+			return
+		}
+	}
+}
+
+// botChanged tells all pages that the server was stopped or started.
+func (d *Demo) botChanged(state botState) {
+	for _, s := range d.sessions.all() {
+		s.tell("server", state)
+	}
+}
+
+// difyHost is the host that a Dify of the visitor's own is at; empty with the stand-in.
+func (d *Demo) difyHost() string {
+	if d.dify != nil {
+		return ""
+	}
+	u, err := url.Parse(d.options.DifyBaseURL)
+	if err != nil {
+		return "Dify"
+	}
+	return u.Host
+}

@@ -1,0 +1,184 @@
+package demo
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+// action is what a follower does. Type is text, tap, click, follow or unfollow.
+type action struct {
+	kind string
+	text string // what is sent, or the key of a menu item
+	do   func(context.Context, *wechatsim.Follower) (*wechatsim.Exchange, error)
+}
+
+// What the page is told of a message. Times are in milliseconds, At since the Unix epoch, From since the message was sent.
+type (
+	sentEvent struct {
+		Message  int    `json:"m"`
+		At       int64  `json:"at"`
+		Kind     string `json:"kind"`
+		Text     string `json:"text"`
+		Question bool   `json:"question"`
+	}
+	deliveryEvent struct {
+		Message   int     `json:"m"`
+		N         int     `json:"n"`
+		From      float64 `json:"from"`
+		Took      float64 `json:"took"`
+		Verdict   string  `json:"verdict"` // empty while it is under way
+		Status    int     `json:"status"`
+		Bytes     int     `json:"bytes"`
+		Encrypted bool    `json:"encrypted"`
+	}
+	endedEvent struct {
+		Message int     `json:"m"`
+		At      int64   `json:"at"`
+		Took    float64 `json:"took"`
+		Outcome string  `json:"outcome"`
+		Reply   string  `json:"reply"` // its kind
+		Toast   string  `json:"toast"` // what the client shows in place of a reply
+		Parts   []part  `json:"parts"`
+	}
+	turnEvent struct {
+		Message   int     `json:"m"`
+		Outcome   string  `json:"outcome"`
+		From      float64 `json:"from"`
+		FirstText float64 `json:"firstText"` // since From; 0 if no text came
+		Took      float64 `json:"took"`
+		Tries     int64   `json:"tries"`
+	}
+	// part is a piece of a reply: plain text, or a link. A link's Index is what a tap names.
+	part struct {
+		Text  string `json:"text"`
+		Link  string `json:"link,omitempty"` // tap or page
+		Index int    `json:"index,omitempty"`
+		URL   string `json:"url,omitempty"` // of a page
+	}
+)
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// act does what a follower does, in the background until the exchange is over.
+func (d *Demo) act(s *session, a action) error {
+	question := (a.kind == "text" || a.kind == "tap") && isQuestion(a.text)
+	m, err := s.begin(question)
+	if err != nil {
+		return err
+	}
+	s.tell("sent", sentEvent{m.id, m.start.UnixMilli(), a.kind, a.text, question})
+	d.exchanges.Go(func() { d.exchange(s, m, a) })
+	return nil
+}
+
+// exchange has a platform of its own, so that what its observer is told is of this message.
+func (d *Demo) exchange(s *session, m *message, a action) {
+	_, account := d.bot.now()
+	platform, err := wechatsim.New(account, wechatsim.Options{
+		Timeout:  d.options.Timeout,
+		Observer: func(e wechatsim.Event) { s.observe(m, e) },
+	})
+	if err != nil {
+		panic("demo: " + err.Error()) // the account is the demo's own
+	}
+	x, err := a.do(d.life, platform.Follower(s.openid))
+	if err != nil {
+		s.end(m, nil, false)
+		return // the demo ends
+	}
+	kind := kindOf(a, x)
+	s.end(m, x.Links, kind == "refused")
+	ended := endedEvent{
+		Message: m.id, At: x.Start.Add(x.Took).UnixMilli(), Took: ms(x.Took), Outcome: string(x.Outcome), Reply: kind,
+		Parts: parts(x.Text),
+	}
+	if x.Toast {
+		ended.Toast = wechatsim.FaultToast
+	}
+	s.tell("ended", ended)
+}
+
+func (s *session) observe(m *message, e wechatsim.Event) {
+	if e.Type != wechatsim.DeliveryStarted && e.Type != wechatsim.DeliveryEnded {
+		return
+	}
+	v := e.Delivery
+	s.tell("delivery", deliveryEvent{
+		m.id, v.N, ms(v.Start.Sub(m.start)), ms(v.Took), string(v.Verdict), v.Status, v.Bytes, v.Encrypted,
+	})
+}
+
+func (s *session) turnFinished(t finishedTurn) {
+	m := s.asked(t.accepted)
+	if m == nil {
+		return
+	}
+	s.tell("turn", turnEvent{
+		m.id, t.outcome, ms(t.accepted.Add(t.waited).Sub(m.start)), ms(t.firstText), ms(t.took), t.tries,
+	})
+}
+
+// isQuestion says whether the server asks Dify when a follower sends this.
+func isQuestion(text string) bool {
+	text = strings.TrimSpace(text)
+	return text != "" && !isFetch(text) && (!strings.HasPrefix(text, "/") || strings.EqualFold(text, turn.Retry))
+}
+
+func isFetch(text string) bool { return text == turn.Fetch || text == "１" }
+
+// kindOf tells what kind of reply a follower got: whole, part, waiting, failed, refused, notice, or none. It is made out from what is
+// visible: the wire does not carry it.
+func kindOf(a action, x *wechatsim.Exchange) string {
+	if x.Outcome != wechatsim.Replied {
+		return "none"
+	}
+	if typed := a.kind == "text" || a.kind == "tap"; !isFetch(a.text) && (!typed || !isQuestion(a.text)) {
+		return "notice"
+	}
+	says := func(key string) bool { return strings.Contains(x.Text, words[key]) }
+	switch {
+	case says(serverconfig.TextBusy), says(serverconfig.TextTooManyOpen), says(serverconfig.TextRateLimited):
+		return "refused"
+	case says(serverconfig.TextWaiting), says(serverconfig.TextQueued):
+		return "waiting"
+	case says(serverconfig.TextNothingYet):
+		return "notice"
+	}
+	for _, l := range x.Links {
+		switch l.Send {
+		case turn.Retry:
+			return "failed"
+		case turn.Fetch:
+			return "part"
+		}
+	}
+	return "whole"
+}
+
+// mark stands for a link in a text. No reply holds it: XML cannot.
+const mark = "\x00"
+
+// parts takes a reply's text apart as a client shows it.
+func parts(text string) []part {
+	list := []part{}
+	links := wechatsim.Links(text)
+	for i, plain := range strings.Split(wechatsim.Visible(text, func(wechatsim.Link) string { return mark }), mark) {
+		if plain != "" {
+			list = append(list, part{Text: plain})
+		}
+		if i == len(links) {
+			break
+		}
+		p := part{Text: links[i].Label, Link: "page", Index: i, URL: links[i].URL}
+		if links[i].Send != "" {
+			p.Link, p.URL = "tap", ""
+		}
+		list = append(list, p)
+	}
+	return list
+}
