@@ -67,6 +67,8 @@ const (
 	ReasonUnauthorized = "Unauthorized"
 	// ReasonWrongAppMode: the app is not one to chat with, a workflow or a completion app for example.
 	ReasonWrongAppMode = "WrongAppMode"
+	// ReasonInputsMissing: the app requires variables that dify.inputs lacks, and refuses every question without them.
+	ReasonInputsMissing = "InputsMissing"
 	// ReasonUnreachable: no answer, or not one of Dify's.
 	ReasonUnreachable = "Unreachable"
 )
@@ -115,6 +117,11 @@ const (
 const (
 	// ReasonProgressing is Reconciling's.
 	ReasonProgressing = "Progressing"
+	// ReasonApplyFailed is Reconciling's, or Stalled's where trying again cannot help: the API server does not take one of the
+	// bot's objects, as a quota, an admission policy or missing rights forbid it.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonInvalidSpec is Stalled's: the webhook server would refuse the configuration that comes of the spec.
+	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonInvalidPodTemplate is Stalled's: spec.podTemplate cannot be merged, or the API server refuses what comes of it.
 	ReasonInvalidPodTemplate = "InvalidPodTemplate"
 	// ReasonNameConflict is Stalled's: an object with the name of one of the bot's children exists and is not the bot's.

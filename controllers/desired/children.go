@@ -1,0 +1,107 @@
+// Package desired says what should be there for a bot: one function a child, from the bot and the operator's settings
+// to an apply configuration that holds what the operator owns and nothing else.
+//
+// It is pure: it knows no client, no context and no clock, and equal inputs give equal results in every release, but
+// for what a release means to change.
+package desired
+
+import (
+	appsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	networkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
+	policyv1 "k8s.io/client-go/applyconfigurations/policy/v1"
+	rbacv1 "k8s.io/client-go/applyconfigurations/rbac/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/applyconfiguration/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+)
+
+// Operator is what the operator's flags say for all bots.
+type Operator struct {
+	// Image is the webhook server's image where a bot names none: the operator's own.
+	Image string
+	// IngressClass is used where a bot names none; empty leaves it to the cluster's default class.
+	IngressClass string
+	// Issuer gets the certificate where a bot names no issuer; nil for none.
+	Issuer *v1alpha1.IssuerRef
+}
+
+// Surroundings are what of the cluster decides about a bot's children.
+type Surroundings struct {
+	// Contested: an older bot has the same domain and path, so this one must not be exposed.
+	Contested bool
+	// GatewayAPI: the cluster knows HTTPRoutes.
+	GatewayAPI bool
+}
+
+// Children are the objects of one bot; nil is one that should not be there.
+type Children struct {
+	ServiceAccount *corev1.ServiceAccountApplyConfiguration
+	Role           *rbacv1.RoleApplyConfiguration
+	RoleBinding    *rbacv1.RoleBindingApplyConfiguration
+	Sessions       *corev1.ConfigMapApplyConfiguration
+	Config         *corev1.ConfigMapApplyConfiguration
+	Deployment     *appsv1.DeploymentApplyConfiguration
+	Service        *corev1.ServiceApplyConfiguration
+	Ingress        *networkingv1.IngressApplyConfiguration
+	Route          *gatewayv1.HTTPRouteApplyConfiguration
+	Budget         *policyv1.PodDisruptionBudgetApplyConfiguration
+	NetworkPolicy  *networkingv1.NetworkPolicyApplyConfiguration
+}
+
+// Invalid is a spec that cannot be carried out until someone changes it.
+type Invalid struct {
+	// Reason is a reason of the condition Stalled.
+	Reason string
+	// Message names the field and says what to do.
+	Message string
+}
+
+// Error gives the message.
+func (e *Invalid) Error() string { return e.Message }
+
+// All gives the children that should be there. Its error is an *Invalid: then none of them is to be touched.
+func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Children, error) {
+	config := Config(bot)
+	if err := config.Check(); err != nil {
+		return nil, &Invalid{v1alpha1.ReasonInvalidSpec, "the webhook server would refuse spec." + err.Error()}
+	}
+	deployment, err := Deployment(bot, operator, config.StartHash())
+	if err != nil {
+		return nil, err
+	}
+	c := &Children{
+		ServiceAccount: ServiceAccount(bot),
+		Config:         ConfigMap(bot, config),
+		Deployment:     deployment,
+		Service:        Service(bot),
+	}
+	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
+		c.Sessions, c.Role, c.RoleBinding = Sessions(bot), Role(bot), RoleBinding(bot)
+	}
+	switch {
+	case around.Contested:
+	case bot.Spec.Gateway != nil:
+		if around.GatewayAPI {
+			c.Route = Route(bot)
+		}
+	case HasIngress(bot):
+		c.Ingress = Ingress(bot, operator)
+	}
+	if bot.Spec.Replicas > 1 {
+		c.Budget = Budget(bot)
+	}
+	if bot.Spec.NetworkPolicy.Enabled {
+		c.NetworkPolicy = NetworkPolicy(bot)
+	}
+	return c, nil
+}
+
+// owner makes the bot the controller of a child. It does not block the bot's deletion: that would need the right to
+// update the bot's finalizers.
+func owner(bot *v1alpha1.WechatBot) *metav1.OwnerReferenceApplyConfiguration {
+	return metav1.OwnerReference().
+		WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).WithKind("WechatBot").
+		WithName(bot.Name).WithUID(bot.UID).WithController(true)
+}

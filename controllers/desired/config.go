@@ -1,0 +1,114 @@
+package desired
+
+import (
+	"time"
+
+	corev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+)
+
+const (
+	configFile = "config.yaml"
+	configDir  = "/etc/wechatbot/config"
+	secretsDir = "/etc/wechatbot/secrets"
+)
+
+// Config is the configuration file of a bot's webhook server. There are no secrets in it.
+func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
+	spec := &bot.Spec
+	c := serverconfig.Default()
+	c.Bot = bot.Namespace + "/" + bot.Name
+	c.Listen, c.AdminListen = ":8080", ":9090"
+	c.SecretsDir = secretsDir
+	set(&c.Path, spec.Path)
+
+	c.WeChat.AppID = spec.WeChat.AppID
+	c.WeChat.OriginalID = spec.WeChat.OriginalID
+	c.WeChat.AllowPlain = spec.WeChat.AllowPlain
+	c.WeChat.VerificationFiles = texts(spec.WeChat.VerificationFiles)
+
+	set(&c.Dify.BaseURL, spec.Dify.BaseURL)
+	c.Dify.Inputs = texts(spec.Dify.Inputs)
+	set(&c.Dify.Timeout, duration(spec.Dify.Timeout.Duration))
+	set(&c.Dify.IdleTimeout, duration(spec.Dify.IdleTimeout.Duration))
+
+	set(&c.Reply.Deadline, duration(spec.Reply.Deadline.Duration))
+	if spec.Reply.HoldsPerMinute != nil {
+		c.Reply.HoldsPerMinute = int(*spec.Reply.HoldsPerMinute)
+	}
+	set(&c.Reply.Language, string(spec.Reply.Language))
+	c.Reply.Texts = texts(spec.Reply.Texts)
+
+	set(&c.Limits.Questions, int(spec.Limits.Questions))
+	set(&c.Limits.Window, duration(spec.Limits.Window.Duration))
+	set(&c.Limits.Concurrency, int(spec.Limits.Concurrency))
+
+	c.Session = session(bot, c.Session)
+	return c
+}
+
+func session(bot *v1alpha1.WechatBot, s serverconfig.Session) serverconfig.Session {
+	spec := &bot.Spec.Session
+	set(&s.IdleTimeout, duration(spec.IdleTimeout.Duration))
+	set(&s.History, int(spec.History))
+	if spec.Type != v1alpha1.SessionRedis {
+		s.Type = serverconfig.SessionConfigMap
+		s.ConfigMap = serverconfig.ConfigMap{Namespace: bot.Namespace, Name: naming.SessionStore(bot)}
+		return s
+	}
+	s.Type = serverconfig.SessionRedis
+	s.Redis.Mode = serverconfig.RedisStandalone
+	if spec.Redis == nil || spec.Redis.External == nil {
+		return s
+	}
+	external := spec.Redis.External
+	set(&s.Redis.Mode, serverconfig.RedisMode(external.Mode))
+	for _, address := range external.Addresses {
+		s.Redis.Addresses = append(s.Redis.Addresses, string(address))
+	}
+	s.Redis.MasterName = external.MasterName
+	s.Redis.Database = int(external.Database)
+	s.Redis.TLS = serverconfig.RedisTLS{
+		Enabled: external.TLS.Enabled, InsecureSkipVerify: external.TLS.InsecureSkipVerify,
+	}
+	return s
+}
+
+// set leaves the default where the spec says nothing: only an object that bypassed the CRD's defaults does.
+func set[T comparable](field *T, value T) {
+	var nothing T
+	if value != nothing {
+		*field = value
+	}
+}
+
+func duration(d time.Duration) serverconfig.Duration { return serverconfig.Duration(d) }
+
+func texts[T ~string](m map[string]T) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	plain := make(map[string]string, len(m))
+	for key, value := range m {
+		plain[key] = string(value)
+	}
+	return plain
+}
+
+// ConfigMap holds the server's configuration file. The kubelet brings a change of it into the running pods.
+func ConfigMap(bot *v1alpha1.WechatBot, config serverconfig.Config) *corev1.ConfigMapApplyConfiguration {
+	return corev1.ConfigMap(naming.Config(bot), bot.Namespace).
+		WithLabels(naming.Labels(bot, naming.Server)).
+		WithOwnerReferences(owner(bot)).
+		WithData(map[string]string{configFile: string(serverconfig.Marshal(config))})
+}
+
+// Sessions is the ConfigMap that the server keeps conversations in. Its content is the server's.
+func Sessions(bot *v1alpha1.WechatBot) *corev1.ConfigMapApplyConfiguration {
+	return corev1.ConfigMap(naming.SessionStore(bot), bot.Namespace).
+		WithLabels(naming.Labels(bot, naming.Sessions)).
+		WithOwnerReferences(owner(bot))
+}

@@ -1,0 +1,51 @@
+// Package naming says how the objects that make up a bot are called and labelled. Names and labels are an interface:
+// people select by them, and the selector of a Deployment can never change.
+package naming
+
+import "github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+
+const (
+	// FieldOwner is the operator's name in managedFields.
+	FieldOwner = "wechatbot-operator"
+	// ServerContainer is the webhook server's container, which podTemplate may change by this name.
+	ServerContainer = "server"
+
+	// LabelName and the rest are the labels of every object that the operator makes.
+	LabelName      = "app.kubernetes.io/name"
+	LabelInstance  = "app.kubernetes.io/instance"
+	LabelComponent = "app.kubernetes.io/component"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	LabelPartOf    = "app.kubernetes.io/part-of"
+
+	// ManagedBy is the value of LabelManagedBy: the operator's caches hold what has it, and nothing else.
+	ManagedBy = "wechatbot-operator"
+	// Server and Sessions are the values of LabelComponent.
+	Server   = "server"
+	Sessions = "sessions"
+
+	name = "wechatbot"
+)
+
+// Labels are those of an object of a bot's component.
+func Labels(bot *v1alpha1.WechatBot, component string) map[string]string {
+	return map[string]string{
+		LabelName: name, LabelInstance: bot.Name, LabelComponent: component,
+		LabelManagedBy: ManagedBy, LabelPartOf: name,
+	}
+}
+
+// Selector selects the pods of a bot's webhook server. It never changes.
+func Selector(bot *v1alpha1.WechatBot) map[string]string {
+	return map[string]string{LabelName: name, LabelInstance: bot.Name, LabelComponent: Server}
+}
+
+// Config is the name of the ConfigMap with the server's configuration file. All objects without a name of their own
+// are called as the bot.
+func Config(bot *v1alpha1.WechatBot) string { return bot.Name + "-config" }
+
+// SessionStore is the name of the ConfigMap that holds conversations, and of the Role and RoleBinding that let the
+// server write it.
+func SessionStore(bot *v1alpha1.WechatBot) string { return bot.Name + "-sessions" }
+
+// Certificate is the name of the Secret with the domain's certificate, if the spec does not say.
+func Certificate(bot *v1alpha1.WechatBot) string { return bot.Name + "-tls" }
