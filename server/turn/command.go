@@ -91,10 +91,10 @@ func (e *Engine) fetch(ctx context.Context, m Message) Reply {
 	s := e.settings.Load()
 	o, err := e.Store.Open(ctx, m.key())
 	if err != nil {
-		return e.storeDown(s, "opening a session", err)
+		return e.unknown(s, session.Turn{}, "opening a session", err)
 	}
-	d := delivery{message: m, number: max(m.Delivery, o.Delivery), fetch: true, shown: o.Receipt}
-	t := next(o)
+	d := delivery{message: m, number: max(m.Delivery, o.Delivery), fetch: true}
+	t := e.next(o)
 	if t == nil {
 		return e.notice(s.Texts.get(TextNothingYet))
 	}
@@ -108,8 +108,8 @@ func (e *Engine) fetch(ctx context.Context, m Message) Reply {
 	return e.deliver(ctx, s, d)
 }
 
-// next is the turn that a fetch shows.
-func next(o session.Opened) *session.Turn {
+// next is the turn that a fetch shows, nil if there is none.
+func (e *Engine) next(o session.Opened) *session.Turn {
 	turns := o.Session.Turns
 	if o.Receipt != nil {
 		for i := range turns {
@@ -118,15 +118,17 @@ func next(o session.Opened) *session.Turn {
 			}
 		}
 	}
+	var latest *session.Turn
 	for i := range turns {
-		if !turns[i].Told && !(turns[i].State == session.Cancelled && turns[i].Partial == "") {
-			return &turns[i]
+		switch t := &turns[i]; {
+		case e.empty(*t):
+		case !t.Told:
+			return t
+		default:
+			latest = t
 		}
 	}
-	if len(turns) == 0 {
-		return nil
-	}
-	return &turns[len(turns)-1]
+	return latest
 }
 
 // retry asks the question of the latest failed turn again.
@@ -157,15 +159,21 @@ func (e *Engine) clear(ctx context.Context, m Message) Reply {
 
 func (e *Engine) stop(ctx context.Context, m Message) Reply {
 	s := e.settings.Load()
-	_, ok, err := e.Store.Cancel(ctx, m.key())
+	t, ok, err := e.Store.Cancel(ctx, m.key())
 	switch {
 	case err != nil:
 		return e.storeDown(s, "cancelling a turn", err)
-	case ok:
-		return e.notice(s.Texts.get(TextStopped))
-	default:
+	case !ok:
 		return e.notice(s.Texts.get(TextNothingToStop))
+	case e.unseen(t):
+		return e.notice(join(s.Texts.get(TextStopped), e.moreLink(s)))
 	}
+	r, text := e.notice(s.Texts.get(TextStopped)), e.shown(t)
+	r.follower = m.Follower
+	r.receipt = &session.Receipt{ // this line is the end of the turn
+		Message: m.ID, Turn: t.Key.ID, From: t.Seen, FromSum: t.SeenSum, To: len(text), Sum: sum(text), Told: true,
+	}
+	return r
 }
 
 // Forget deletes everything that is kept of a follower, Dify's conversation included.

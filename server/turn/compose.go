@@ -25,26 +25,64 @@ func (e *Engine) compose(s *Settings, d delivery, t session.Turn) Reply {
 	if !from.in(text) {
 		from = mark{} // the text has changed: better twice than not at all
 	}
-	rest := text[from.at:]
-	head := ""
+	head, tail, link := "", "", e.moreLink(s)
 	if t.Others > 0 || t.Key.ID != d.message.ID && from.at == 0 {
 		head = quote(t.Question)
 	}
-	tail, link := "", e.moreLink(s)
 	if over {
 		tail = e.ending(s, t, text)
-		if t.Others == 0 && len(head)+len(rest)+len(tail) <= e.PageBytes {
-			return e.reply(d, t, text, page{head: head, body: rest, foot: tail, from: from, to: len(text), told: true})
+	}
+	start := unblanked(text, from.at)
+	if start == len(text) && over && tail == "" { // all was seen while it grew: its last page tells that this is the end
+		head = quote(t.Question)
+		start = e.lastPage(text, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
+		from = mark{start, sum(text[:start])}
+	}
+	rest := text[start:]
+	if over {
+		foot := tail
+		if t.Others > 0 {
+			foot = join(tail, link)
 		}
-		if both := join(tail, link); t.Others > 0 && len(head)+len(rest)+len(both)+len(betweenBlocks) <= e.PageBytes {
-			return e.reply(d, t, text, page{head: head, body: rest, foot: both, from: from, to: len(text), told: true})
+		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
+			return e.reply(d, t, text, page{head: head, body: rest, foot: foot, from: from, to: len(text), told: true})
 		}
 	}
-	if strings.TrimSpace(rest) == "" && !over {
-		return Reply{Kind: Waiting, Text: head + join(s.Texts.get(waitingText(t)), link)}
+	if rest == "" {
+		return e.waiting(s, t, head)
 	}
-	end, to := e.Renderer.Page(text, from.at, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
-	return e.reply(d, t, text, page{head: head, body: text[from.at:end], foot: link, from: from, to: to})
+	end, to := e.Renderer.Page(text, start, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
+	return e.reply(d, t, text, page{head: head, body: text[start:end], foot: link, from: from, to: to})
+}
+
+// waiting is the line for a turn of which there is nothing to show yet.
+func (e *Engine) waiting(s *Settings, t session.Turn, head string) Reply {
+	return Reply{Kind: Waiting, Text: head + join(s.Texts.get(waitingText(t)), e.moreLink(s))}
+}
+
+// lastPage is where the last page of a text starts.
+func (e *Engine) lastPage(text string, size int) int {
+	start := 0
+	for {
+		_, next := e.Renderer.Page(text, start, size)
+		if next >= len(text) {
+			return start
+		}
+		start = next
+	}
+}
+
+// unblanked is where a page starts that goes on at from: behind blanks and empty lines, but before the indentation of a
+// line. What grew was cut before them.
+func unblanked(text string, from int) int {
+	if from == 0 {
+		return 0
+	}
+	start := len(text) - len(strings.TrimLeft(text[from:], " \t\n"))
+	if line := strings.LastIndexByte(text[from:start], '\n'); line >= 0 && start < len(text) {
+		return from + line + 1
+	}
+	return start
 }
 
 // page is one page of a turn's text, ready to be put together.
@@ -82,6 +120,15 @@ func (e *Engine) shown(t session.Turn) string {
 	default:
 		return e.Renderer.Partial(t.Partial)
 	}
+}
+
+// empty tells whether a turn was cancelled before there was anything to show: whatever cancelled it has said so.
+func (e *Engine) empty(t session.Turn) bool { return t.State == session.Cancelled && e.shown(t) == "" }
+
+// unseen tells whether there is text of a turn that the follower has not got.
+func (e *Engine) unseen(t session.Turn) bool {
+	text, seen := e.shown(t), mark{t.Seen, t.SeenSum}
+	return text != "" && (!seen.in(text) || unblanked(text, seen.at) < len(text))
 }
 
 // ending is what stands under the end of a turn's text if the text alone does not say it all.

@@ -27,9 +27,23 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	case session.RateLimited:
 		return e.refuse(s, TextRateLimited)
 	default: // Started, Joined
+		e.unsend(ctx, m, begun)
 		return e.deliver(ctx, s, delivery{
-			message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, shown: begun.Receipt,
+			message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn,
 		})
+	}
+}
+
+// unsend takes back what an earlier delivery of the question has shown of another turn: as the question is delivered
+// again, that reply was lost, and this one may show something else.
+func (e *Engine) unsend(ctx context.Context, m Message, b session.Begun) {
+	if b.Receipt == nil || b.Receipt.Turn == b.Turn.Key.ID {
+		return
+	}
+	r := *b.Receipt
+	r.To, r.Sum, r.Told = r.From, r.FromSum, false
+	if err := e.Store.Delivered(ctx, m.Follower, r); err != nil {
+		e.storeFailed("taking back what a lost reply has shown", err)
 	}
 }
 
@@ -39,8 +53,7 @@ type delivery struct {
 	number  int
 	turn    session.Turn
 	fetch   bool
-	from    mark             // where in the text to go on
-	shown   *session.Receipt // what an earlier delivery of the same message has shown
+	from    mark // where in the text to go on
 }
 
 // mark is a place in a turn's text. The checksum of what is before it tells whether the text is still the same there.
@@ -54,16 +67,18 @@ type mark struct {
 func (e *Engine) deliver(ctx context.Context, s *Settings, d delivery) Reply {
 	waited := !d.turn.State.Over()
 	if waited {
-		var err error
-		if d.turn, err = e.await(ctx, d.turn.Key, d.message.Received.Add(s.Deadline)); err != nil {
-			return e.storeDown(s, "waiting for an answer", err)
+		t, err := e.await(ctx, d.turn.Key, d.message.Received.Add(s.Deadline))
+		if err != nil {
+			return e.unknown(s, d.turn, "waiting for an answer", err)
 		}
+		d.turn = t
 	}
 	if !d.turn.State.Over() && d.number < e.Deliveries && e.hold(ctx, s) {
-		var err error
-		if d.turn, err = e.await(ctx, d.turn.Key, d.message.Received.Add(e.HoldFor)); err != nil {
-			return e.storeDown(s, "holding a delivery", err)
+		t, err := e.await(ctx, d.turn.Key, d.message.Received.Add(e.HoldFor))
+		if err != nil {
+			return e.unknown(s, d.turn, "holding a delivery", err)
 		}
+		d.turn = t
 		if !d.turn.State.Over() {
 			return Reply{Kind: Held}
 		}
@@ -107,8 +122,8 @@ func (e *Engine) hold(ctx context.Context, s *Settings) bool {
 
 // whole shows a turn that is over.
 func (e *Engine) whole(s *Settings, d delivery) Reply {
-	if !d.fetch && d.turn.State == session.Cancelled && d.turn.Partial == "" {
-		return Reply{Kind: Silent} // the command that cancelled it has said so
+	if e.empty(d.turn) {
+		return Reply{Kind: Silent}
 	}
 	return e.compose(s, d, d.turn)
 }
@@ -126,25 +141,25 @@ func (e *Engine) interim(ctx context.Context, s *Settings, d delivery) Reply {
 		return r
 	}
 	for _, t := range have.Turns {
-		again := d.shown != nil && d.shown.Turn == t.Key.ID
-		if t.Key == d.turn.Key || !t.State.Over() || (t.Told && !again) {
+		if t.Key == d.turn.Key || !t.State.Over() || t.Told || e.empty(t) {
 			continue
 		}
 		d.from = mark{t.Seen, t.SeenSum}
-		if again {
-			d.from = mark{d.shown.From, d.shown.FromSum}
-		}
 		return e.compose(s, d, t)
 	}
 	return r
 }
 
-// storeDown is the reply when the store cannot be asked: the question was not accepted, and its asker is told so.
+// storeDown is the reply when the store cannot be asked: what the follower wants was not done, and they are told so.
 func (e *Engine) storeDown(s *Settings, doing string, err error) Reply {
-	if err != nil {
-		e.storeFailed(doing, err)
-	}
+	e.storeFailed(doing, err)
 	return e.refuse(s, TextBusy)
+}
+
+// unknown is the reply when the store cannot say how far an accepted turn is: there is a link to ask again.
+func (e *Engine) unknown(s *Settings, t session.Turn, doing string, err error) Reply {
+	e.storeFailed(doing, err)
+	return e.waiting(s, t, "")
 }
 
 func (e *Engine) refuse(s *Settings, key string) Reply {

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -26,7 +27,12 @@ func (e *Engine) start(l *session.Lease) {
 	if e.jobs.run(func() { e.work(l) }) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+	e.release(l)
+}
+
+// release gives a turn back, also when the engine has ended.
+func (e *Engine) release(l *session.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.life), tidyTimeout)
 	defer cancel()
 	if err := e.Store.Release(ctx, l); err != nil && !errors.Is(err, session.ErrLeaseLost) {
 		e.storeFailed("giving a turn back", err)
@@ -85,15 +91,21 @@ func (r *run) ask(ctx context.Context) (dify.Answer, error) {
 		if answer.ConversationID != "" {
 			r.conversation = answer.ConversationID
 		}
-		if err == nil || answer.Text != "" || ctx.Err() != nil {
+		if err == nil {
+			return answer, nil
+		}
+		if timedOut := errors.Is(context.Cause(ctx), context.DeadlineExceeded); timedOut || ctx.Err() == nil {
+			r.Metrics.difyError(err) // else it was given up, and nothing is wrong with Dify
+		}
+		if answer.Text != "" || ctx.Err() != nil {
 			return answer, err
 		}
-		r.Metrics.difyError(err)
 		if conversationGone(err) && r.conversation != "" {
 			r.conversation = "" // the follower need not know: a new one starts
 			continue
 		}
-		if !temporary(err) || r.tries >= maxTries || !pause(ctx, max(backoff(r.tries), retryAfter(err))) {
+		wait := max(backoff(r.tries), retryAfter(err))
+		if end, _ := ctx.Deadline(); !temporary(err) || r.tries >= maxTries || time.Until(end) <= wait || !pause(ctx, wait) {
 			return answer, err
 		}
 	}
@@ -170,47 +182,51 @@ func (r *run) end(ctx context.Context, answer dify.Answer, err error) string {
 		r.stopDify()
 		return "lost"
 	}
-	if r.life.Err() != nil {
-		if err := r.Store.Release(context.WithoutCancel(ctx), r.lease); err != nil && !errors.Is(err, session.ErrLeaseLost) {
-			r.storeFailed("giving a turn back", err)
-		}
+	if err != nil && r.life.Err() != nil {
+		r.release(r.lease)
 		return "released"
 	}
-	o := session.Outcome{State: session.Answered, ConversationID: r.conversation}
-	switch {
-	case err == nil:
-		o.Answer = r.Renderer.Text(answer.Text)
-	case answer.Text != "":
-		o.Answer, o.Failure = r.Renderer.Text(answer.Text), string(CutShort)
-	default:
-		o.State, o.Failure = session.Failed, string(failureOf(err))
-	}
-	if err != nil {
-		r.Metrics.difyError(err)
-	}
+	o := r.outcome(answer, err)
+	err = r.persist(o)
 	if timedOut := ctx.Err() != nil; timedOut {
-		r.stopDify()
+		r.stopDify() // not before: nobody renews the lease any more
 	}
-	if err := r.persist(o); err != nil {
-		if errors.Is(err, session.ErrLeaseLost) {
-			return "lost"
-		}
+	switch {
+	case errors.Is(err, session.ErrLeaseLost):
+		return "lost"
+	case err != nil:
 		r.storeFailed("storing the end of a turn", err)
 		return "unsaved"
-	}
-	if o.Failure != "" {
+	case o.Failure != "":
 		return o.Failure
 	}
 	return o.State.String()
 }
 
-// persist stores the outcome, for as long as it takes a store to come back.
+// outcome says what becomes of the turn. A conversation is given up only for a new one: Dify may be wrong about it while
+// it fails.
+func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
+	o := session.Outcome{
+		State: session.Answered, Answer: r.Renderer.Text(answer.Text),
+		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
+	}
+	switch {
+	case err != nil && o.Answer == "": // reasoning may have come: nothing that can be shown
+		o.State, o.Failure = session.Failed, string(failureOf(err))
+	case err != nil, answer.Stopped, answer.Cut:
+		o.Failure = string(CutShort)
+	}
+	return o
+}
+
+// persist stores the outcome, for as long as it takes a store to come back; once the engine has ended, in one try. It
+// tries often, to come before those who would take the turn over when the store is back.
 func (r *run) persist(o session.Outcome) error {
-	ctx, cancel := context.WithTimeout(r.life, persistFor)
-	defer cancel()
-	for try := 1; ; try++ {
+	for until := time.Now().Add(persistFor); ; {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), tidyTimeout)
 		err := r.Store.Finish(ctx, r.lease, o)
-		if err == nil || errors.Is(err, session.ErrLeaseLost) || !pause(ctx, min(backoff(try), 2*time.Second)) {
+		cancel()
+		if err == nil || errors.Is(err, session.ErrLeaseLost) || time.Now().After(until) || !pause(r.life, storeRetry/2) {
 			return err
 		}
 	}

@@ -73,13 +73,16 @@ type Settings struct {
 	Inputs         map[string]string
 	Limits         session.Limits
 	Texts          Texts
+
+	limitsReplaced chan struct{} // closed when other limits are in force
 }
 
 // Engine runs the turns of one bot.
 type Engine struct {
 	Options
-	settings atomic.Pointer[Settings]
-	welcome  welcome
+	settings    atomic.Pointer[Settings]
+	configuring sync.Mutex
+	welcome     welcome
 
 	jobs     jobs            // running turns and the small work behind a command
 	life     context.Context // theirs: ends only when they must be given up
@@ -107,7 +110,21 @@ func New(o Options, s Settings) (*Engine, error) {
 }
 
 // Configure replaces the settings. Turns that run go on with the timeout they have.
-func (e *Engine) Configure(s Settings) { e.settings.Store(&s) }
+func (e *Engine) Configure(s Settings) {
+	e.configuring.Lock()
+	defer e.configuring.Unlock()
+	old := e.settings.Load()
+	if old != nil && old.Limits == s.Limits {
+		s.limitsReplaced = old.limitsReplaced
+		e.settings.Store(&s)
+		return
+	}
+	s.limitsReplaced = make(chan struct{})
+	e.settings.Store(&s)
+	if old != nil {
+		close(old.limitsReplaced)
+	}
+}
 
 // Run works on turns until ctx ends: those that Begin could not start at once, those whose owner has died, and those
 // that deliveries start. What still runs when ctx ends is given back to the store; Drain first to let it finish.
@@ -115,7 +132,11 @@ func (e *Engine) Run(ctx context.Context) {
 	claims, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var own sync.WaitGroup
-	own.Go(func() { e.claim(claims) })
+	own.Go(func() {
+		for claims.Err() == nil {
+			e.claimUnder(claims, e.settings.Load())
+		}
+	})
 	own.Go(func() {
 		select {
 		case <-e.leaving:
@@ -132,10 +153,23 @@ func (e *Engine) Run(ctx context.Context) {
 	e.jobs.wait()
 }
 
+// claimUnder claims turns until other limits are in force: who waits in the store waits under those it was asked with.
+func (e *Engine) claimUnder(ctx context.Context, s *Settings) {
+	ctx, cancel := context.WithCancel(ctx)
+	var claims sync.WaitGroup
+	claims.Go(func() { e.claim(ctx, s.Limits) })
+	select {
+	case <-s.limitsReplaced:
+	case <-ctx.Done():
+	}
+	cancel()
+	claims.Wait()
+}
+
 // claim works on turns that Begin could not start at once, and on those of dead owners.
-func (e *Engine) claim(ctx context.Context) {
+func (e *Engine) claim(ctx context.Context, limits session.Limits) {
 	for ctx.Err() == nil {
-		lease, err := e.Store.Next(ctx, e.Owner, e.settings.Load().Limits)
+		lease, err := e.Store.Next(ctx, e.Owner, limits)
 		switch {
 		case err == nil:
 			e.start(lease)

@@ -37,18 +37,17 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 	if text == "" {
 		return e.Help()
 	}
-	for i, q := range p.SuggestedQuestions {
+	between := betweenBlocks
+	for _, q := range p.SuggestedQuestions {
 		if q = strings.TrimSpace(q); q == "" {
 			continue
 		}
-		line := "\n" + e.Link(q, q)
-		if i == 0 {
-			line = "\n" + line
-		}
+		line := between + e.Link(q, q)
 		if len(text)+len(line) > e.PageBytes {
 			break
 		}
 		text += line
+		between = "\n"
 	}
 	return e.notice(text)
 }
