@@ -306,4 +306,3 @@ func TestThousandsOfIdleConnectionsDoNotDelayAPush(t *testing.T) {
 		t.Error(err)
 	}
 }
-

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -138,11 +139,7 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
 		PageBytes: PageBytes, Deliveries: Deliveries, HoldFor: HoldFor, LeaseTTL: 10 * time.Second,
-	}, turn.Settings{
-		Deadline: 4500 * time.Millisecond, HoldsPerMinute: 30, Timeout: time.Minute,
-		Limits: session.Limits{Questions: 1000, Window: time.Minute, Concurrency: 50, Queue: 500, Open: 5},
-		Texts:  turn.NewTexts(turn.English, nil),
-	})
+	}, settings(30))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -156,6 +153,15 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 		running.Wait()
 	})
 	return w
+}
+
+// settings are a bot's that may hold so many deliveries a minute.
+func settings(holds int) turn.Settings {
+	return turn.Settings{
+		Deadline: 4500 * time.Millisecond, HoldsPerMinute: holds, Timeout: time.Minute,
+		Limits: session.Limits{Questions: 1000, Window: time.Minute, Concurrency: 50, Queue: 500, Open: 5},
+		Texts:  turn.NewTexts(turn.English, nil),
+	}
 }
 
 func account(tb testing.TB, o wechat.Options) *wechat.Account {
@@ -311,4 +317,19 @@ func (w *world) inProcess(t *testing.T) http.RoundTripper {
 	transport := wechatsim.HandlerTransport(w.handler)
 	t.Cleanup(transport.Wait)
 	return transport
+}
+
+func lengthOf(s string) string { return strconv.Itoa(len(s)) }
+
+func readResponse(t *testing.T, c net.Conn) string {
+	t.Helper()
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if closed := r.Body.Close(); err != nil || closed != nil {
+		t.Fatal(err, closed)
+	}
+	return string(body)
 }
