@@ -30,9 +30,10 @@ func failureOf(err error) Failure {
 	if !errors.As(err, &e) {
 		return Unanswered
 	}
-	switch e.Kind {
-	case dify.RateLimited, dify.Server, dify.Unreachable:
+	if e.Temporary() {
 		return Overloaded
+	}
+	switch e.Kind {
 	case dify.QuotaExceeded:
 		return QuotaExceeded
 	case dify.Unauthorized, dify.Forbidden, dify.NotFound, dify.AppUnavailable, dify.WrongAppMode, dify.InvalidParam:

@@ -1,0 +1,224 @@
+package turn_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+)
+
+// scripted is a Dify for what the stand-in cannot be told to do: exact errors, texts at exact times.
+type scripted struct {
+	// chat answers the nth call; say reports the text so far. Nil answers with the question.
+	chat func(ctx context.Context, n int, r dify.ChatRequest, say func(text string)) (dify.Answer, error)
+	// parameters, stop and remove may be nil.
+	parameters func(ctx context.Context) (dify.Parameters, error)
+	stop       func(ctx context.Context, task string) error
+	remove     func(ctx context.Context, conversation string) error
+
+	mu      sync.Mutex
+	asked   []dify.ChatRequest
+	stopped []string
+	removed []string
+	welcome int
+}
+
+var _ turn.Dify = (*scripted)(nil)
+
+func (s *scripted) Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, r)
+	n := len(s.asked)
+	s.mu.Unlock()
+	if s.chat == nil {
+		return dify.Answer{Text: "回答：" + r.Query, ConversationID: "c1"}, nil
+	}
+	return s.chat(ctx, n, r, func(text string) {
+		onUpdate(dify.Update{Text: text, ConversationID: "c1", TaskID: "task-1"})
+	})
+}
+
+func (s *scripted) Stop(ctx context.Context, task, _ string) error {
+	s.mu.Lock()
+	s.stopped = append(s.stopped, task)
+	s.mu.Unlock()
+	if s.stop == nil {
+		return nil
+	}
+	return s.stop(ctx, task)
+}
+
+func (s *scripted) DeleteConversation(ctx context.Context, id, _ string) error {
+	s.mu.Lock()
+	s.removed = append(s.removed, id)
+	s.mu.Unlock()
+	if s.remove == nil {
+		return nil
+	}
+	return s.remove(ctx, id)
+}
+
+func (s *scripted) Parameters(ctx context.Context) (dify.Parameters, error) {
+	s.mu.Lock()
+	s.welcome++
+	s.mu.Unlock()
+	if s.parameters == nil {
+		return dify.Parameters{}, nil
+	}
+	return s.parameters(ctx)
+}
+
+// requests are the calls of Chat so far.
+func (s *scripted) requests() []dify.ChatRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]dify.ChatRequest(nil), s.asked...)
+}
+
+func (s *scripted) wantCalls(t testing.TB, n int) {
+	t.Helper()
+	if got := len(s.requests()); got != n {
+		t.Errorf("Dify was called %d times, want %d", got, n)
+	}
+}
+
+// hang is a chat that gives a text, if any, and then nothing more.
+func hang(text string) func(context.Context, int, dify.ChatRequest, func(string)) (dify.Answer, error) {
+	return func(ctx context.Context, _ int, _ dify.ChatRequest, say func(string)) (dify.Answer, error) {
+		say(text)
+		<-ctx.Done()
+		return dify.Answer{Text: text, ConversationID: "c1", TaskID: "task-1"}, canceled(ctx)
+	}
+}
+
+// canceled is what dify's client says when its caller's context has ended: an error of its own around the context's.
+func canceled(ctx context.Context) error {
+	return errors.Join(&dify.Error{Op: "chat", Kind: dify.Canceled}, ctx.Err())
+}
+
+var errStore = errors.New("the store is down")
+
+// shaky is a store of which single calls fail: those that fails says so of, counted from 1 over all methods.
+type shaky struct {
+	session.Store
+	calls   atomic.Int64
+	fails   func(n int64, method string) bool
+	lasting bool // what Durable says
+}
+
+func (s *shaky) fault(method string) error {
+	if s.fails(s.calls.Add(1), method) {
+		return errStore
+	}
+	return nil
+}
+
+func (s *shaky) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+	if err := s.fault("Begin"); err != nil {
+		return session.Begun{}, err
+	}
+	return s.Store.Begin(ctx, q, owner, l)
+}
+
+func (s *shaky) Next(ctx context.Context, owner string, l session.Limits) (*session.Lease, error) {
+	if err := s.fault("Next"); err != nil {
+		return nil, err
+	}
+	return s.Store.Next(ctx, owner, l)
+}
+
+func (s *shaky) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
+	if err := s.fault("Progress"); err != nil {
+		return err
+	}
+	return s.Store.Progress(ctx, l, p)
+}
+
+func (s *shaky) Finish(ctx context.Context, l *session.Lease, o session.Outcome) error {
+	if err := s.fault("Finish"); err != nil {
+		return err
+	}
+	return s.Store.Finish(ctx, l, o)
+}
+
+func (s *shaky) Release(ctx context.Context, l *session.Lease) error {
+	if err := s.fault("Release"); err != nil {
+		return err
+	}
+	return s.Store.Release(ctx, l)
+}
+
+func (s *shaky) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+	if err := s.fault("Await"); err != nil {
+		return session.Turn{}, err
+	}
+	return s.Store.Await(ctx, k)
+}
+
+func (s *shaky) Open(ctx context.Context, k session.Key) (session.Opened, error) {
+	if err := s.fault("Open"); err != nil {
+		return session.Opened{}, err
+	}
+	return s.Store.Open(ctx, k)
+}
+
+func (s *shaky) Look(ctx context.Context, follower string) (session.Session, error) {
+	if err := s.fault("Look"); err != nil {
+		return session.Session{}, err
+	}
+	return s.Store.Look(ctx, follower)
+}
+
+func (s *shaky) Delivered(ctx context.Context, follower string, r session.Receipt) error {
+	if err := s.fault("Delivered"); err != nil {
+		return err
+	}
+	return s.Store.Delivered(ctx, follower, r)
+}
+
+func (s *shaky) Cancel(ctx context.Context, k session.Key) (session.Turn, bool, error) {
+	if err := s.fault("Cancel"); err != nil {
+		return session.Turn{}, false, err
+	}
+	return s.Store.Cancel(ctx, k)
+}
+
+func (s *shaky) Clear(ctx context.Context, k session.Key) (string, error) {
+	if err := s.fault("Clear"); err != nil {
+		return "", err
+	}
+	return s.Store.Clear(ctx, k)
+}
+
+func (s *shaky) Forget(ctx context.Context, follower string) (string, error) {
+	if err := s.fault("Forget"); err != nil {
+		return "", err
+	}
+	return s.Store.Forget(ctx, follower)
+}
+
+func (s *shaky) TakeHold(ctx context.Context, perMinute int) (bool, error) {
+	if err := s.fault("TakeHold"); err != nil {
+		return false, err
+	}
+	return s.Store.TakeHold(ctx, perMinute)
+}
+
+func (s *shaky) Pending(ctx context.Context) (session.Pending, error) {
+	if err := s.fault("Pending"); err != nil {
+		return session.Pending{}, err
+	}
+	return s.Store.Pending(ctx)
+}
+
+func (s *shaky) Durable() bool { return s.lasting }
+
+// sound is a store of which no call fails and that says it is shared by processes.
+func sound(s session.Store) *shaky {
+	return &shaky{Store: s, fails: func(int64, string) bool { return false }, lasting: true}
+}
