@@ -1,0 +1,224 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+// look makes the server look at its files at a time after its start.
+func (p *place) look(t *testing.T, s *Server, after time.Duration) {
+	t.Helper()
+	if refused := s.look(time.Now().Add(after), ""); refused != "" {
+		t.Errorf("refused: %s", refused)
+	}
+}
+
+func (p *place) lines(word string) int { return strings.Count(p.log.String(), word) }
+
+func TestChangedTextsTakeEffect(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	p.write(t, "bot.yaml", minimal+"reply: {texts: {help: \"new words {{1}}\"}}\nwechat: {verificationFiles: {MP_verify_0123456789abcdef.txt: content}}\n")
+	if _, body := push(t, s, token, "/help"); strings.Contains(body, "new words") {
+		t.Fatalf("the new words are said before they are known: %s", body)
+	}
+	p.look(t, s, 0)
+	if _, body := push(t, s, token, "/help"); !strings.Contains(body, "new words <a href=") {
+		t.Errorf("got %s, want the new words", body)
+	}
+	if p.lines("Applied a changed configuration") != 1 || p.lines("reply.texts, ") != 0 || p.lines("wechat.verificationFiles, reply.texts") != 1 {
+		t.Errorf("the log says %s, want the changed fields once", p.log)
+	}
+	p.look(t, s, 0)
+	if p.lines("Applied") != 1 {
+		t.Errorf("unchanged files were applied again: %s", p.log)
+	}
+	if n := testutil.ToFloat64(s.metrics.reloads.WithLabelValues("applied")); n != 1 {
+		t.Errorf("%v reloads counted, want 1", n)
+	}
+}
+
+func TestReplacedTokenIsAcceptedForAWhile(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	p.write(t, "secrets/token", newToken)
+	for _, c := range []struct {
+		after     time.Duration
+		old, next int
+	}{
+		{0, 200, 200},
+		{rotationGrace - time.Second, 200, 200},
+		{rotationGrace, 403, 200},
+		{rotationGrace + time.Hour, 403, 200},
+	} {
+		p.look(t, s, c.after)
+		if got, _ := push(t, s, token, "/help"); got != c.old {
+			t.Errorf("after %v the old token gets %d, want %d", c.after, got, c.old)
+		}
+		if got, _ := push(t, s, newToken, "/help"); got != c.next {
+			t.Errorf("after %v the new token gets %d, want %d", c.after, got, c.next)
+		}
+	}
+	if p.lines("Applied") != 1 || p.lines(token) != 0 || p.lines(newToken) != 0 {
+		t.Errorf("the log says %s, want one change and no token", p.log)
+	}
+	p.write(t, "secrets/token", token) // back again: both are good
+	p.look(t, s, 2*rotationGrace)
+	p.look(t, s, 2*rotationGrace)
+	for _, secret := range []string{token, newToken} {
+		if got, _ := push(t, s, secret, "/help"); got != 200 {
+			t.Errorf("a token of a rotation back gets %d, want 200", got)
+		}
+	}
+}
+
+func TestReplacedAESKeyIsAcceptedForAWhile(t *testing.T) {
+	p := newPlace(t, minimal+"wechat: {appID: "+appID+"}\n")
+	p.write(t, "secrets/encoding-aes-key", aesKey)
+	s := p.server(t)
+	p.write(t, "secrets/encoding-aes-key", newKey)
+	p.look(t, s, 0)
+	for _, key := range []string{aesKey, newKey} {
+		if status, opens := sealedPush(t, s, token, key, "/help"); status != 200 || !opens {
+			t.Errorf("within the grace: %d, opens %v, want a reply under the push's own key", status, opens)
+		}
+	}
+	p.look(t, s, rotationGrace)
+	if status, _ := sealedPush(t, s, token, aesKey, "/help"); status != 403 {
+		t.Errorf("the old key gets %d after its grace, want 403", status)
+	}
+	if status, _ := push(t, s, token, "/help"); status != 403 {
+		t.Errorf("a plain push gets %d, want 403", status)
+	}
+	p.remove(t, "secrets/encoding-aes-key") // back to plain mode
+	p.look(t, s, rotationGrace)
+	if status, _ := push(t, s, token, "/help"); status != 200 {
+		t.Errorf("a plain push gets %d without a key, want 200", status)
+	}
+}
+
+func TestRefusedChangeIsToldOnceAndTheOldOneStays(t *testing.T) {
+	p := newPlace(t, minimal+"reply: {texts: {help: old words}}\n")
+	s := p.server(t)
+	p.write(t, "bot.yaml", minimal+"reply: {texts: {hepl: new words}}\n")
+	p.write(t, "secrets/token", newToken)
+	refused := ""
+	for range 3 {
+		refused = s.look(time.Now(), refused)
+	}
+	if !strings.Contains(refused, "reply.texts.hepl: unknown text") || p.lines("Refused a changed configuration") != 1 {
+		t.Errorf("refused %q, and the log says %s, want it once", refused, p.log)
+	}
+	if status, body := push(t, s, token, "/help"); status != 200 || !strings.Contains(body, "old words") {
+		t.Errorf("%d %s, want the old words", status, body)
+	}
+	if status, _ := push(t, s, newToken, "/help"); status != 403 {
+		t.Errorf("the new token is accepted though the change was refused: %d", status)
+	}
+	if testutil.ToFloat64(s.metrics.configValid) != 0 || testutil.ToFloat64(s.metrics.reloads.WithLabelValues("refused")) != 1 {
+		t.Error("the metrics do not show one refused change")
+	}
+
+	p.write(t, "bot.yaml", minimal+"dify: {baseURL: http://dify/v1/info}\n") // valid for the file, not for the client
+	if refused = s.look(time.Now(), refused); !strings.Contains(refused, "dify.baseURL") || p.lines("Refused a changed configuration") != 2 {
+		t.Errorf("refused %q, and the log says %s, want another one", refused, p.log)
+	}
+	if status, _ := push(t, s, newToken, "/help"); status != 403 {
+		t.Errorf("half of a change was applied: %d", status)
+	}
+
+	p.write(t, "bot.yaml", minimal+"reply: {texts: {help: new words}}\n")
+	refused = s.look(time.Now(), refused)
+	if _, body := push(t, s, newToken, "/help"); refused != "" || !strings.Contains(body, "new words") {
+		t.Errorf("refused %q, %s, want the new words", refused, body)
+	}
+	if testutil.ToFloat64(s.metrics.configValid) != 1 {
+		t.Error("the metrics show a refused change still")
+	}
+}
+
+func TestChangesThatNeedARestartAreTold(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	listened := s.Addr().String()
+	p.write(t, "bot.yaml", strings.NewReplacer("listen: 127.0.0.1:0\nadmin", "listen: 127.0.0.1:1\nadmin", "secretsDir: secrets", "secretsDir: elsewhere").Replace(minimal)+
+		"session: {history: 5}\nlimits: {questions: 7}\n")
+	p.look(t, s, 0)
+	if p.lines("Changed fields wait for the next start") != 1 || p.lines(`"listen, secretsDir, session.history"`) != 1 {
+		t.Errorf("the log says %s, want the fields that wait", p.log)
+	}
+	if s.Addr().String() != listened {
+		t.Error("the server listens elsewhere")
+	}
+	if status, _ := push(t, s, token, "/help"); status != 200 {
+		t.Errorf("a push gets %d, want 200", status)
+	}
+}
+
+func TestChangedDifyIsAskedFromThenOn(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	before := s.dify.current.Load()
+	p.write(t, "secrets/dify-api-key", "app-another")
+	p.look(t, s, 0)
+	if s.dify.current.Load() != before || s.dify.key.Load().Reveal() != "app-another" {
+		t.Error("a changed key needs no new client, and is to be in force")
+	}
+	p.write(t, "bot.yaml", minimal+"dify: {baseURL: http://another.invalid/v1}\n")
+	p.look(t, s, 0)
+	if s.dify.current.Load() == before {
+		t.Error("the client asks the old address still")
+	}
+}
+
+func TestChangedInputsAndLimitsTakeEffect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t)
+		f := r.platform(t).Follower("")
+		if _, err := f.Send(t.Context(), "before"); err != nil {
+			t.Fatal(err)
+		}
+		r.write(t, "bot.yaml", minimal+"dify: {inputs: {language: Latin}}\nlimits: {questions: 2}\n")
+		time.Sleep(6 * time.Second) // of the bubble's: the server looks every 5 s
+		for range 2 {
+			if _, err := f.Send(t.Context(), "after"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var inputs []any
+		for _, c := range r.dify().Calls() {
+			inputs = append(inputs, c.Inputs["language"])
+		}
+		if len(inputs) != 2 || inputs[0] != nil || inputs[1] != "Latin" {
+			t.Errorf("Dify was asked with %v, want the new input with the second question and no third", inputs)
+		}
+	})
+}
+
+// dify is the stand-in beside the embedded client of the same name.
+func (r *running) dify() *difysim.Server { return r.place.dify }
+
+func TestOldSecretsAreForgotten(t *testing.T) {
+	now := time.Now()
+	secret := func(s string) serverconfig.Secret { return serverconfig.Secret(s) }
+	olds := replaced(nil, secret("a"), secret("b"), now)
+	olds = replaced(olds, secret("b"), secret("c"), now.Add(time.Minute))
+	if len(olds) != 2 {
+		t.Fatalf("%d old secrets, want 2", len(olds))
+	}
+	if olds = replaced(olds, secret("c"), secret("c"), now.Add(rotationGrace)); len(olds) != 1 || olds[0].secret != "b" {
+		t.Errorf("%d old secrets, want b alone", len(olds))
+	}
+	if olds = replaced(olds, secret("c"), secret("b"), now.Add(rotationGrace)); len(olds) != 1 || olds[0].secret != "c" {
+		t.Errorf("%d old secrets, want c alone: b is in force again", len(olds))
+	}
+	if olds := replaced(nil, secret(""), secret("a"), now); len(olds) != 0 {
+		t.Errorf("%d old secrets where there was none", len(olds))
+	}
+}

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+type brokenStore struct{ session.Store }
+
+func (brokenStore) Ping(context.Context) error { return errors.New("no answer") }
+
+func TestAdminEndpoints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t)
+		if _, err := r.platform(t).Follower("").Send(t.Context(), "a question"); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]struct {
+			status int
+			body   string
+		}{
+			"/healthz": {200, "ok\n"}, "/readyz": {200, "ok\n"}, "/wechat": {404, "404 page not found\n"}, "/": {404, "404 page not found\n"},
+		} {
+			if status, body := r.get(t, path); status != want.status || body != want.body {
+				t.Errorf("%s: %d %q, want %d %q", path, status, body, want.status, want.body)
+			}
+		}
+		_, metrics := r.get(t, "/metrics")
+		for _, line := range []string{
+			`wechatbot_turns_total{outcome="answered"} 1`, `wechatbot_pushes_total{outcome="answered",type="text"} 1`,
+			"wechatbot_config_valid 1", "go_goroutines ", "process_resident_memory_bytes ",
+		} {
+			if !strings.Contains(metrics, "\n"+line) {
+				t.Errorf("the metrics lack %s", line)
+			}
+		}
+		r.store = brokenStore{r.store}
+		if status, body := r.get(t, "/readyz"); status != 503 || body != "the session store does not answer\n" {
+			t.Errorf("/readyz with a broken store: %d %q", status, body)
+		}
+		if status, _ := r.get(t, "/healthz"); status != 200 {
+			t.Errorf("/healthz with a broken store: %d, want 200: a restart would not help", status)
+		}
+	})
+}
+
+// The webhook's port shows nothing of the admin endpoints.
+func TestWebhookServesNoMetrics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t)
+		for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://bot.invalid"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := r.front.transport().RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusNotFound {
+				t.Errorf("%s: %d, %v, want 404", path, response.StatusCode, err)
+			}
+		}
+	})
+}
+
+// asked is a follower's question that is under way.
+func (r *running) asked(t *testing.T, p *wechatsim.Platform, question string) chan *wechatsim.Exchange {
+	t.Helper()
+	done := make(chan *wechatsim.Exchange, 1)
+	go func() {
+		x, err := p.Follower("o"+question).Send(t.Context(), question)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- x
+	}()
+	return done
+}
+
+func TestStopFinishesWhatWasPromised(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, minimal)
+		p.dify.SetBehaviour(difysim.Behaviour{Total: 8 * time.Second})
+		r := p.run(t)
+		platform := r.platform(t)
+		before := r.asked(t, platform, "before")
+		if err := p.dify.WaitRunning(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		synctest.Wait()
+		if status, body := r.get(t, "/readyz"); status != 503 || body != "stopping\n" {
+			t.Errorf("/readyz while stopping: %d %q, want 503", status, body)
+		}
+		if status, _ := r.get(t, "/healthz"); status != 200 {
+			t.Errorf("/healthz while stopping: %d, want 200", status)
+		}
+		during := r.asked(t, platform, "during")
+		for question, done := range map[string]chan *wechatsim.Exchange{"before": before, "during": during} {
+			if x := <-done; x.Outcome != wechatsim.Replied || !strings.Contains(x.Text, question) {
+				t.Errorf("%s: %s with %q, want the answer", question, x.Outcome, x.Text)
+			}
+		}
+		if err := <-r.ended; err != nil {
+			t.Errorf("the server ended with %v, want nil", err)
+		}
+		if stats := platform.Stats(); stats.Toasts != 0 {
+			t.Errorf("%d followers saw a fault", stats.Toasts)
+		}
+	})
+}
+
+// An answer that nobody has taken yet keeps the process for as long as a delivery can come for it.
+func TestStopWaitsForAnAnswerToBeFetched(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, minimal+"reply: {holdsPerMinute: 0, language: en}\n")
+		p.dify.SetBehaviour(difysim.Behaviour{Total: 6 * time.Second, FirstText: 6 * time.Second, Answer: "the answer"})
+		r := p.run(t)
+		platform := r.platform(t)
+		if x := <-r.asked(t, platform, "question"); !strings.Contains(x.Text, "Thinking") {
+			t.Fatalf("got %q, want the waiting line", x.Text)
+		}
+		r.stop()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-r.ended:
+			t.Fatalf("the server has gone with an answer that nobody has seen: %v", err)
+		default:
+		}
+		began := time.Now()
+		x, err := platform.Follower("oquestion").Send(t.Context(), "1")
+		if err != nil || !strings.Contains(x.Text, "the answer") {
+			t.Errorf("1 gives %q, %v, want the answer", x.Text, err)
+		}
+		if err := <-r.ended; err != nil || time.Since(began) > time.Second {
+			t.Errorf("the server ended with %v after %v, want nil at once", err, time.Since(began))
+		}
+	})
+}
+
+// Without anybody who keeps the pushes away, a crowd could keep a process for ever: it ends, and says what it leaves.
+func TestStopThatTakesTooLongIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, minimal+"dify: {timeout: 1s}\n")
+		p.dify.SetBehaviour(difysim.Behaviour{Total: 900 * time.Millisecond})
+		r := p.run(t)
+		platform := r.platform(t)
+		ctx, leave := context.WithCancel(t.Context())
+		var crowd sync.WaitGroup
+		crowd.Go(func() {
+			for ctx.Err() == nil {
+				crowd.Go(func() {
+					_, _ = platform.Follower("").Send(ctx, "question") // at the end there is nobody to answer
+				})
+				time.Sleep(500 * time.Millisecond)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		r.stop()
+		began := time.Now()
+		err := <-r.ended
+		if after := time.Since(began); after != time.Second+drainMargin {
+			t.Errorf("stopping took %v, want %v", after, time.Second+drainMargin)
+		}
+		if err == nil || !strings.Contains(err.Error(), "stopping: ") || !strings.Contains(err.Error(), "turns still run or wait") {
+			t.Errorf("the error is %v, want what is left", err)
+		}
+		leave()
+		crowd.Wait()
+	})
+}
+
+// A stop before anything happened is immediate.
+func TestStopOfAnIdleServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t)
+		synctest.Wait()
+		began := time.Now()
+		r.stop()
+		if err := <-r.ended; err != nil || time.Since(began) > time.Second {
+			t.Errorf("ended with %v after %v, want nil at once", err, time.Since(began))
+		}
+	})
+}
+
+// Aliases name followers in logs: the same from replica to replica, of no use without the token, and short.
+func TestAliasTellsNobody(t *testing.T) {
+	a, b := alias(token)("oFollower"), alias(newToken)("oFollower")
+	if a != alias(token)("oFollower") || a == b || a == alias(token)("oAnother") || len(a) != 10 || strings.Contains(a, "oFollower") {
+		t.Errorf("aliases %q and %q", a, b)
+	}
+}
