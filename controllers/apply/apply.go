@@ -1,0 +1,223 @@
+// Package apply makes the children of one bot what they should be: it writes differences and nothing else, takes
+// nothing that is not the bot's, and removes what the bot no longer wants.
+//
+// It knows neither why a child should be as it should, nor what follows for the bot's conditions.
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	appsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	networkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
+	policyv1 "k8s.io/client-go/applyconfigurations/policy/v1"
+	rbacv1 "k8s.io/client-go/applyconfigurations/rbac/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/applyconfiguration/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+)
+
+// Writer writes children.
+type Writer struct {
+	// Client writes.
+	Client client.Client
+	// Live reads a child that the caches do not have although it is there.
+	Live client.Reader
+	// Writes counts what was sent, by kind and result; nil does not.
+	Writes *prometheus.CounterVec
+}
+
+// NewWrites makes the counter of Writer.Writes.
+func NewWrites() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "wechatbot", Name: "apply_total",
+		Help: "Writes of bots' objects, by kind and result. A bot that is as it should be causes none.",
+	}, []string{"kind", "result"})
+}
+
+// NotOurs is an object that has the name of a child and is not the bot's.
+type NotOurs struct {
+	// Kind and Name say which object.
+	Kind, Name string
+}
+
+func (e *NotOurs) Error() string {
+	return "there is a " + e.Kind + " " + e.Name + " that this bot did not make"
+}
+
+// Failed is a child that could not be written.
+type Failed struct {
+	// Kind and Name say which object.
+	Kind, Name string
+	// Err is the API server's.
+	Err error
+}
+
+func (e *Failed) Error() string { return "writing the " + e.Kind + " " + e.Name + ": " + e.Err.Error() }
+
+// Unwrap gives the API server's error.
+func (e *Failed) Unwrap() error { return e.Err }
+
+// All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
+// be written does not keep the others from it; the error joins all *NotOurs and *Failed.
+func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
+	return errors.Join(
+		sync(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
+		sync(ctx, w, bot, want.Sessions, &have.Sessions, corev1.ExtractConfigMap),
+		sync(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
+		sync(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
+		sync(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
+		sync(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
+		sync(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
+		sync(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
+		sync(ctx, w, bot, want.Route, &have.Route, gatewayv1.ExtractHTTPRoute),
+		sync(ctx, w, bot, want.Budget, &have.Budget, policyv1.ExtractPodDisruptionBudget),
+		sync(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
+	)
+}
+
+// object is a pointer to an API type.
+type object[T any] interface {
+	*T
+	client.Object
+}
+
+// configuration is a pointer to the apply configuration of an API type.
+type configuration[T any] interface {
+	*T
+	runtime.ApplyConfiguration
+	WithUID(types.UID) *T
+	WithResourceVersion(string) *T
+}
+
+// noVersion is a resource version that no object has: an apply that carries it creates, or conflicts with whatever is
+// there already.
+const noVersion = "1"
+
+// sync makes one child what it should be. The comparison before it spares the API server an apply that changes
+// nothing, which costs it as much as one that does.
+func sync[L, W any, O object[L], C configuration[W]](
+	ctx context.Context, w *Writer, bot *v1alpha1.WechatBot, want C, have *O, extract func(O, string) (C, error),
+) error {
+	live := *have
+	switch {
+	case want == nil:
+		return prune(ctx, w, bot, have)
+	case live == nil:
+		return create(ctx, w, bot, want, have, extract)
+	case !metav1.IsControlledBy(live, bot):
+		return &NotOurs{kindOf[L](), live.GetName()}
+	}
+	owned, err := extract(live, naming.FieldOwner)
+	if err != nil {
+		return &Failed{kindOf[L](), live.GetName(), fmt.Errorf("reading what is ours of it: %w", err)}
+	}
+	if equality.Semantic.DeepEqual(owned, want) {
+		return nil
+	}
+	want.WithUID(live.GetUID()) // should another have taken its place since, it is a conflict
+	return write(ctx, w, live.GetName(), want, have)
+}
+
+// create writes a child that the caches do not have. Should there be one all the same, the caches lag behind or it is
+// not the operator's.
+func create[L, W any, O object[L], C configuration[W]](
+	ctx context.Context, w *Writer, bot *v1alpha1.WechatBot, want C, have *O, extract func(O, string) (C, error),
+) error {
+	again, err := clone[W](want)
+	if err != nil {
+		return err
+	}
+	name := nameOf(want)
+	want.WithResourceVersion(noVersion)
+	err = write(ctx, w, name, want, have)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	var found O = new(L)
+	if err := w.Live.Get(ctx, types.NamespacedName{Namespace: bot.Namespace, Name: name}, found); err != nil {
+		return &Failed{kindOf[L](), name, err}
+	}
+	*have = found
+	return sync(ctx, w, bot, C(again), have, extract)
+}
+
+func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Writer, name string, want C, have *O) error {
+	err := w.Client.Apply(ctx, want, client.FieldOwner(naming.FieldOwner), client.ForceOwnership)
+	w.count(kindOf[L](), "applied", err)
+	if err != nil {
+		return &Failed{kindOf[L](), name, err}
+	}
+	// The answer is in want; the state must not speak of the object as it was.
+	var now O = new(L)
+	answer, err := json.Marshal(want)
+	if err == nil {
+		err = json.Unmarshal(answer, now)
+	}
+	if err != nil {
+		return &Failed{kindOf[L](), name, fmt.Errorf("reading the answer: %w", err)}
+	}
+	*have = now
+	return nil
+}
+
+// prune removes a child that is no longer wanted, if it is the bot's, as it was seen.
+func prune[L any, O object[L]](ctx context.Context, w *Writer, bot *v1alpha1.WechatBot, have *O) error {
+	live := *have
+	if live == nil || !metav1.IsControlledBy(live, bot) || !live.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
+	// The object is the cache's own.
+	gone, _ := live.DeepCopyObject().(O)
+	err := client.IgnoreNotFound(w.Client.Delete(ctx, gone, client.Preconditions{
+		UID: new(live.GetUID()), ResourceVersion: new(live.GetResourceVersion()),
+	}))
+	w.count(kindOf[L](), "pruned", err)
+	if err != nil {
+		return &Failed{kindOf[L](), live.GetName(), fmt.Errorf("removing it: %w", err)}
+	}
+	*have = nil
+	return nil
+}
+
+func (w *Writer) count(kind, result string, err error) {
+	if w.Writes == nil {
+		return
+	}
+	if err != nil {
+		result = "failed"
+	}
+	w.Writes.WithLabelValues(kind, result).Inc()
+}
+
+func kindOf[L any]() string { return reflect.TypeFor[L]().Name() }
+
+func nameOf(c runtime.ApplyConfiguration) string {
+	if named, ok := c.(interface{ GetName() *string }); ok && named.GetName() != nil {
+		return *named.GetName()
+	}
+	return ""
+}
+
+func clone[W any](c *W) (*W, error) {
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encoding an object: %w", err)
+	}
+	copied := new(W)
+	return copied, json.Unmarshal(encoded, copied)
+}

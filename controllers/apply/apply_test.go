@@ -1,0 +1,135 @@
+package apply_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/apply"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+	"github.com/wechatbot/wechatbot-operator/test/envtest"
+)
+
+var controlPlane *envtest.ControlPlane
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	var err error
+	if controlPlane, err = envtest.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() {
+		if err := controlPlane.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
+	return m.Run()
+}
+
+// fixture is a bot on the API server, and a Writer.
+type fixture struct {
+	client client.Client
+	writer *apply.Writer
+	bot    *v1alpha1.WechatBot
+}
+
+func setup(t *testing.T) fixture {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(controlPlane.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bot := &v1alpha1.WechatBot{
+		ObjectMeta: metav1.ObjectMeta{Name: "winter", Namespace: controlPlane.Namespace(t, "apply")},
+		Spec: v1alpha1.WechatBotSpec{
+			Domain: "bot.example.com", TokenSecretRef: v1alpha1.SecretKeyRef{Name: "winter", Key: "token"},
+			Dify: v1alpha1.Dify{APIKeySecretRef: v1alpha1.SecretKeyRef{Name: "winter", Key: "dify-key"}},
+		},
+	}
+	if err := c.Create(t.Context(), bot); err != nil {
+		t.Fatal(err)
+	}
+	return fixture{c, &apply.Writer{Client: c, Live: c}, bot}
+}
+
+func (f fixture) children(t *testing.T) *desired.Children {
+	t.Helper()
+	want, err := desired.All(f.bot, desired.Operator{Image: "example.com/wechatbot:1"}, desired.Surroundings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+func TestAChildIsCreatedOnceThenLeftAlone(t *testing.T) {
+	f := setup(t)
+	var have observe.Children
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Fatalf("first pass: %v", err)
+	}
+	service, deployment := have.Service.ResourceVersion, have.Deployment.ResourceVersion
+	f.writer.Writes = apply.NewWrites()
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Fatalf("second pass: %v", err)
+	}
+	if have.Service.ResourceVersion != service || have.Deployment.ResourceVersion != deployment {
+		t.Error("the second pass wrote")
+	}
+}
+
+func TestAnObjectThatTheCacheLacksIsTakenOnlyIfItIsOurs(t *testing.T) {
+	f := setup(t)
+	var have, lagging observe.Children
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &lagging); err != nil {
+		t.Fatalf("with a cache that lags behind: %v", err)
+	}
+	if lagging.Service.ResourceVersion != have.Service.ResourceVersion {
+		t.Error("a Service that is as it should be was written")
+	}
+
+	other := setup(t)
+	foreign := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Name: "winter", Namespace: other.bot.Namespace, Labels: map[string]string{naming.LabelPartOf: "else"},
+	}}
+	if err := other.client.Create(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	var none observe.Children
+	err := other.writer.All(t.Context(), other.bot, other.children(t), &none)
+	if notOurs, ok := errors.AsType[*apply.NotOurs](err); !ok || notOurs.Kind != "ServiceAccount" || notOurs.Name != "winter" {
+		t.Fatalf("got %v, want a NotOurs of the ServiceAccount", err)
+	}
+	after := &corev1.ServiceAccount{}
+	if err := other.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), after); err != nil {
+		t.Fatal(err)
+	}
+	if after.ResourceVersion != foreign.ResourceVersion {
+		t.Errorf("the foreign object was changed: %v", after)
+	}
+	if none.Deployment == nil {
+		t.Error("the other children were not made")
+	}
+}

@@ -1,0 +1,244 @@
+package observe
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+)
+
+// Dify is what is known of a bot's app.
+type Dify struct {
+	// Asked: the app answered, or did not, for this address and key. Otherwise the rest is empty.
+	Asked bool
+	// Changed: it was asked before, with another address or key, so that an older answer is void.
+	Changed bool
+	// App is what it says of itself.
+	App v1alpha1.DifyStatus
+	// Missing are variables that the app requires and the bot does not set.
+	Missing []string
+	// Err is why there is no answer; *dify.Error if it came of a call.
+	Err error
+	// Next is when it will be asked again.
+	Next time.Time
+}
+
+const (
+	probeTimeout  = 10 * time.Second // of one call
+	probeWorkers  = 8
+	maxProbeQueue = 16 << 10
+)
+
+// Prober asks Dify apps what they are, beside the reconciles: one that hangs holds up no other bot. It asks when the
+// address or the key has changed and when an answer is too old, and keeps one answer a bot; of keys it keeps but a
+// fingerprint that is of no use outside of the process.
+type Prober struct {
+	up, down time.Duration
+	now      func() time.Time
+	answered func(types.NamespacedName)
+	client   *http.Client
+	pepper   []byte
+	queue    chan question
+
+	mu    sync.Mutex
+	known map[types.NamespacedName]*answer
+}
+
+// ProberOptions are what a Prober needs.
+type ProberOptions struct {
+	// Up and Down are how long an answer holds: that of an app that can be used, and any other. 0 means 10 min, 1 min.
+	Up, Down time.Duration
+	// Now is the clock.
+	Now func() time.Time
+	// Answered is called, from the Prober's goroutines, when there is something new about a bot.
+	Answered func(types.NamespacedName)
+}
+
+type probeTarget struct {
+	bot     types.NamespacedName
+	baseURL string
+	inputs  map[string]v1alpha1.InputValue
+}
+
+type question struct {
+	probeTarget
+
+	key         serverconfig.Secret
+	fingerprint [sha256.Size]byte
+}
+
+type answer struct {
+	fingerprint [sha256.Size]byte
+	required    []string // variables of the app
+	pending     bool
+	dify        Dify
+}
+
+// NewProber makes a Prober; it works while Start runs.
+func NewProber(o ProberOptions) *Prober {
+	if o.Up == 0 {
+		o.Up = 10 * time.Minute
+	}
+	if o.Down == 0 {
+		o.Down = time.Minute
+	}
+	p := &Prober{
+		up: o.Up, down: o.Down, now: o.Now, answered: o.Answered,
+		pepper: make([]byte, sha256.Size),
+		queue:  make(chan question, maxProbeQueue),
+		known:  map[types.NamespacedName]*answer{},
+		client: &http.Client{Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: probeTimeout}).DialContext,
+			TLSHandshakeTimeout:    probeTimeout,
+			MaxIdleConns:           probeWorkers,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		}},
+	}
+	_, _ = rand.Read(p.pepper) // it never fails
+	return p
+}
+
+func target(bot *v1alpha1.WechatBot) probeTarget {
+	return probeTarget{
+		bot: types.NamespacedName{Namespace: bot.Namespace, Name: bot.Name}, baseURL: bot.Spec.Dify.BaseURL,
+		inputs: bot.Spec.Dify.Inputs,
+	}
+}
+
+// Look gives what is known of the target with the key, and has it asked if that is nothing or too old. Without a key
+// nothing can be known.
+func (p *Prober) Look(t probeTarget, key serverconfig.Secret) Dify {
+	if key == "" {
+		return Dify{Changed: true}
+	}
+	fingerprint := p.fingerprint(t.baseURL, key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, ok := p.known[t.bot]
+	if !ok {
+		a = &answer{}
+		p.known[t.bot] = a
+	}
+	if ok && a.fingerprint != fingerprint {
+		*a = answer{dify: Dify{Changed: true}}
+	}
+	a.fingerprint = fingerprint
+	if !a.pending && (!a.dify.Asked || !p.now().Before(a.dify.Next)) {
+		select {
+		case p.queue <- question{t, key, fingerprint}:
+			a.pending = true
+		default: // the next look asks
+		}
+	}
+	found := a.dify
+	found.Missing = missing(a.required, t.inputs)
+	return found
+}
+
+// Forget drops what is known of a bot that is gone.
+func (p *Prober) Forget(bot types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, bot)
+}
+
+// Start asks until ctx ends, and returns when all its goroutines have.
+func (p *Prober) Start(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range probeWorkers {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case q := <-p.queue:
+					p.answer(ctx, q)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	p.client.CloseIdleConnections()
+	return nil
+}
+
+func (p *Prober) answer(ctx context.Context, q question) {
+	found, required := p.ask(ctx, q)
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	a, ok := p.known[q.bot]
+	current := ok && a.fingerprint == q.fingerprint
+	if current {
+		*a = answer{fingerprint: q.fingerprint, dify: found, required: required}
+	}
+	p.mu.Unlock()
+	if current {
+		p.answered(q.bot)
+	}
+}
+
+func (p *Prober) ask(ctx context.Context, q question) (Dify, []string) {
+	d := Dify{Asked: true}
+	var parameters dify.Parameters
+	c, err := dify.New(q.key.Reveal, dify.Options{
+		BaseURL: q.baseURL, HTTPClient: p.client, FirstEventTimeout: probeTimeout, UserAgent: "wechatbot-operator",
+	})
+	if err == nil {
+		d.App, err = info(ctx, c)
+	}
+	if err == nil {
+		parameters, err = c.Parameters(ctx)
+	}
+	d.Err, d.Next = err, p.now().Add(p.up)
+	if err != nil || !Chats(d.App.Mode) || len(missing(parameters.Required(), q.inputs)) > 0 {
+		d.Next = p.now().Add(p.down)
+	}
+	return d, parameters.Required()
+}
+
+// info reads what the app says of itself. Releases before about 1.4 do not say its mode, the oldest nothing at all.
+func info(ctx context.Context, c *dify.Client) (v1alpha1.DifyStatus, error) {
+	i, err := c.Info(ctx)
+	if e, ok := errors.AsType[*dify.Error](err); ok && e.Kind == dify.NotFound {
+		return v1alpha1.DifyStatus{}, nil
+	}
+	return v1alpha1.DifyStatus{AppName: i.Name, Mode: i.Mode, Version: i.Version}, err
+}
+
+// Chats tells whether an app of this mode can be talked to; an empty mode is that of a release that does not say.
+func Chats(mode string) bool { return mode != "workflow" && mode != "completion" }
+
+func missing(required []string, inputs map[string]v1alpha1.InputValue) []string {
+	var names []string
+	for _, name := range required {
+		if _, set := inputs[name]; !set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (p *Prober) fingerprint(baseURL string, key serverconfig.Secret) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, p.pepper)
+	mac.Write([]byte(baseURL + "\n" + strings.TrimSpace(key.Reveal())))
+	return [sha256.Size]byte(mac.Sum(nil))
+}

@@ -1,0 +1,63 @@
+package observe
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// PodProblem is why a pod is not ready, in words that do not change while the reason does not: the kubelet's own
+// messages count seconds and name pods. It is empty for a pod that is ready, starts or ends.
+func PodProblem(pod *corev1.Pod) string {
+	if !pod.DeletionTimestamp.IsZero() {
+		return ""
+	}
+	for _, condition := range pod.Status.Conditions {
+		switch {
+		case condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue:
+			return ""
+		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable:
+			return "Unschedulable: no node takes the pod"
+		}
+	}
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			if problem := containerProblem(&statuses[i]); problem != "" {
+				return problem
+			}
+		}
+	}
+	return ""
+}
+
+// containerProblem gives one name to the states that a container in trouble goes to and fro between.
+func containerProblem(c *corev1.ContainerStatus) string {
+	if c.Ready {
+		return ""
+	}
+	reason := ""
+	if c.State.Waiting != nil {
+		reason = c.State.Waiting.Reason
+	}
+	switch reason {
+	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable":
+		if reason == "ErrImagePull" {
+			reason = "ImagePullBackOff"
+		}
+		return reason + ": the image " + c.Image + " of container " + c.Name + " cannot be pulled"
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+		return reason + ": container " + c.Name + " cannot be started"
+	}
+	if c.RestartCount > 0 || c.State.Terminated != nil {
+		if last := lastEnd(c); last != nil && last.Reason == "OOMKilled" {
+			return "OOMKilled: container " + c.Name + " needs more memory than its limit"
+		}
+		return "CrashLoopBackOff: container " + c.Name + " ends by itself"
+	}
+	return ""
+}
+
+func lastEnd(c *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+	if c.State.Terminated != nil {
+		return c.State.Terminated
+	}
+	return c.LastTerminationState.Terminated
+}

@@ -1,0 +1,78 @@
+// Package observe reads what there is of one bot: its children and the pods' troubles from the caches, the named
+// Secrets live, the domain's other claimants, and what Dify says of the app. The result is a plain State without any
+// secret.
+//
+// It writes nothing and judges nothing: what a fact means for the bot is report's to say.
+package observe
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+)
+
+// State is what was found of one bot.
+type State struct {
+	// Now is when it was looked at.
+	Now time.Time
+	// Children are the live objects. They are shared with the caches: not to be changed.
+	Children Children
+	// Secrets are the referenced keys that cannot be used, in the spec's order.
+	Secrets []SecretProblem
+	// Dify is what is known of the app.
+	Dify Dify
+	// PodProblem is the pods' own reason for not being ready, in words that stay the same while it does; empty if none
+	// is known.
+	PodProblem string
+	// GatewayAPI: the cluster knows HTTPRoutes.
+	GatewayAPI bool
+	// Class is whether the Ingress's class is there.
+	Class Class
+	// Rival is the older bot that has the same domain and path, nil if there is none.
+	Rival *types.NamespacedName
+	// Certificate is that of the Ingress's domain.
+	Certificate Certificate
+}
+
+// Surroundings is what desired needs of the state.
+func (s *State) Surroundings() desired.Surroundings {
+	return desired.Surroundings{Contested: s.Rival != nil, GatewayAPI: s.GatewayAPI}
+}
+
+// Children are the live objects with the names of a bot's children, nil where there is none.
+type Children struct {
+	ServiceAccount *corev1.ServiceAccount
+	Role           *rbacv1.Role
+	RoleBinding    *rbacv1.RoleBinding
+	Sessions       *corev1.ConfigMap
+	Config         *corev1.ConfigMap
+	Deployment     *appsv1.Deployment
+	Service        *corev1.Service
+	Ingress        *networkingv1.Ingress
+	Route          *gatewayv1.HTTPRoute
+	Budget         *policyv1.PodDisruptionBudget
+	NetworkPolicy  *networkingv1.NetworkPolicy
+}
+
+// Class says whether the IngressClass of a bot is there.
+type Class int
+
+// What can be known of an IngressClass.
+const (
+	// ClassUnknown: there is no Ingress, or the operator may not read IngressClasses.
+	ClassUnknown Class = iota
+	// ClassFound: it is there.
+	ClassFound
+	// ClassMissing: the named one is not there.
+	ClassMissing
+	// NoDefaultClass: none is named, and the cluster has no default.
+	NoDefaultClass
+)
