@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
@@ -29,58 +27,46 @@ var words = map[string]string{
 	serverconfig.TextNothingYet:  "还没有可以查看的回答，直接输入问题就可以。",
 }
 
-// botState is whether the server runs.
-type botState string
-
-const (
-	running  botState = "running"
-	stopping botState = "stopping" // it finishes its turns
-	stopped  botState = "stopped"
-)
-
-// bot is the webhook server of the demo's account. It can be stopped and started again, which moves it to another port.
+// bot is the webhook server of the demo's account.
 type bot struct {
-	config  string // path of its file
 	account wechatsim.Account
-	log     *slog.Logger
-	changed func(botState)
-	first   *server.Server
-	wake    chan struct{} // holds a token when it is to start
-
-	mu    sync.Mutex
-	state botState
-	url   string // where it is, or was
-	stop  context.CancelFunc
+	server  *server.Server
+	line    *line
 }
 
 // newBot writes the server's files into dir and makes a server of them.
-func newBot(dir string, o Options, difyURL, difyKey string, finished func(finishedTurn), changed func(botState)) (*bot, error) {
-	b := &bot{
-		config: filepath.Join(dir, "bot.yaml"), changed: changed, wake: make(chan struct{}, 1), state: stopped,
-		account: wechatsim.Account{
-			Token:          rand.Text(),
-			EncodingAESKey: (rand.Text() + rand.Text())[:43],
-			AppID:          "wx" + strings.ToLower(rand.Text()[:16]),
-			OriginalID:     "gh_" + strings.ToLower(rand.Text()[:12]),
-			Mode:           wechatsim.Secure,
-		},
-		log: slog.New(turnLog{Handler: o.Log.Handler(), finished: finished}),
-	}
-	for name, content := range map[string]string{
-		"token": b.account.Token, "encoding-aes-key": b.account.EncodingAESKey, "dify-api-key": difyKey,
+func newBot(dir string, o Options, difyURL, difyKey string, finished func(finishedTurn)) (*bot, error) {
+	b := &bot{account: wechatsim.Account{
+		Token:          rand.Text(),
+		EncodingAESKey: (rand.Text() + rand.Text())[:43],
+		AppID:          "wx" + strings.ToLower(rand.Text()[:16]),
+		OriginalID:     "gh_" + strings.ToLower(rand.Text()[:12]),
+		Mode:           wechatsim.Secure,
+	}}
+	config := filepath.Join(dir, "bot.yaml")
+	for path, content := range map[string][]byte{
+		config: serverconfig.Marshal(b.configuration(dir, o, difyURL)),
+
+		filepath.Join(dir, "token"):            []byte(b.account.Token),
+		filepath.Join(dir, "encoding-aes-key"): []byte(b.account.EncodingAESKey),
+		filepath.Join(dir, "dify-api-key"):     []byte(difyKey),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			return nil, fmt.Errorf("writing the server's secrets: %w", err)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return nil, fmt.Errorf("writing the server's files: %w", err)
 		}
 	}
-	if err := os.WriteFile(b.config, serverconfig.Marshal(b.configuration(dir, o, difyURL)), 0o600); err != nil {
-		return nil, fmt.Errorf("writing the server's configuration: %w", err)
-	}
+	log := slog.New(turnLog{Handler: o.Log.Handler(), finished: finished})
 	var err error
-	if b.first, err = b.newServer(); err != nil {
+	b.server, err = server.New(server.Options{
+		ConfigPath: config, Log: log, HTTPLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the webhook server: %w", err)
+	}
+	b.account.URL = "http://" + b.server.Addr().String() + serverconfig.Default().Path
+	if b.line, err = newLine(); err != nil {
 		return nil, err
 	}
-	b.url = "http://" + b.first.Addr().String() + serverconfig.Default().Path
 	return b, nil
 }
 
@@ -96,77 +82,6 @@ func (b *bot) configuration(dir string, o Options, difyURL string) serverconfig.
 	c.Reply.Texts = words
 	c.Limits.Questions = 1000
 	return c
-}
-
-func (b *bot) newServer() (*server.Server, error) {
-	s, err := server.New(server.Options{
-		ConfigPath: b.config, Log: b.log, HTTPLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the webhook server: %w", err)
-	}
-	return s, nil
-}
-
-// run serves until ctx ends, with the pauses that set orders.
-func (b *bot) run(ctx context.Context) error {
-	for s := b.first; ; {
-		life, stop := context.WithCancel(ctx)
-		b.become(running, "http://"+s.Addr().String()+serverconfig.Default().Path, stop)
-		err := s.Run(life)
-		stop()
-		b.become(stopped, "", nil)
-		if err != nil || ctx.Err() != nil {
-			return err //nolint:wrapcheck // it says itself what was lost
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-b.wake:
-		}
-		if s, err = b.newServer(); err != nil {
-			return err
-		}
-	}
-}
-
-func (b *bot) become(state botState, url string, stop context.CancelFunc) {
-	b.mu.Lock()
-	b.state, b.stop = state, stop
-	if url != "" {
-		b.url = url
-	}
-	b.mu.Unlock()
-	b.changed(state)
-}
-
-// set orders the server to run, or to stop as a pod does: it finishes its turns first.
-func (b *bot) set(run bool) {
-	b.mu.Lock()
-	state, stop := b.state, b.stop
-	if !run && state == running {
-		b.state = stopping
-	}
-	b.mu.Unlock()
-	switch {
-	case run && state == stopped:
-		select {
-		case b.wake <- struct{}{}:
-		default: // it is being started
-		}
-	case !run && state == running:
-		b.changed(stopping)
-		stop()
-	}
-}
-
-// now gives the state and the account with the URL of this moment.
-func (b *bot) now() (botState, wechatsim.Account) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a := b.account
-	a.URL = b.url
-	return b.state, a
 }
 
 // alias is what the server calls a follower in its log: openids are never there.

@@ -255,7 +255,7 @@ func (b *tab) order(o difyBehaviour) {
 func (b *tab) session() *session {
 	b.Helper()
 	id := value[string](b, `sessionStorage.getItem("wechatbot-demo-session")`)
-	s, err := b.demo.sessions.get(id)
+	s, _, err := b.demo.sessions.get(id)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -373,17 +373,17 @@ func TestLongAnswerComesInPages(t *testing.T) {
 	}
 }
 
-func TestFaultToastWhileTheServerIsStopped(t *testing.T) {
+func TestFaultToastWhileTheServerIsGone(t *testing.T) {
 	b := open(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: time.Second}), 1200, 800)
 	b.follow()
 	b.click("#power")
-	b.until(`document.querySelector("#server").dataset.state === "stopped"`)
+	b.until(`document.querySelector("#server").dataset.line === "cut"`)
 	b.ask("有人吗？")
 	b.count(toast, 1)
 	b.count("#m2 .stretch.failed", 3)
 	b.until(`document.querySelector("#m2 .pill").textContent.startsWith("故障提示")`)
 	b.click("#power")
-	b.until(`document.querySelector("#server").dataset.state === "running"`)
+	b.until(`document.querySelector("#server").dataset.line === "whole"`)
 	b.ask("现在呢？")
 	b.count(theirs, 2)
 	b.count(toast, 1)
@@ -540,7 +540,7 @@ func TestLivelyConversation(t *testing.T) {
 		o, percent = Options{}, 100
 	}
 	slow := func(first, total, length int) difyBehaviour {
-		return difyBehaviour{FirstText: first * percent / 100, Total: total * percent / 100, Length: length, Fault: noFault}
+		return difyBehaviour{FirstText: first * percent / 10_000 * 100, Total: total * percent / 10_000 * 100, Length: length, Fault: noFault}
 	}
 	b := open(t, start(t, o), 1200, 800)
 	b.follow()

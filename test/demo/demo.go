@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
 // DefaultListen is where the page is unless Options say otherwise.
@@ -92,7 +93,7 @@ func New(o Options) (_ *Demo, err error) {
 		}
 		baseURL, key = d.dify.baseURL(), standInKey
 	}
-	if d.bot, err = newBot(d.dir, d.options, baseURL, key, d.turnFinished, d.botChanged); err != nil {
+	if d.bot, err = newBot(d.dir, d.options, baseURL, key, d.turnFinished); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -125,7 +126,7 @@ func loopback(host string) bool {
 // URL is the page's address.
 func (d *Demo) URL() string { return "http://" + d.page.Addr().String() }
 
-// Run serves the page until ctx ends; then the server finishes the turns that it has begun. The error says what stopped it before.
+// Run serves the page until ctx ends. The error says what stopped it before, or what went wrong then.
 func (d *Demo) Run(ctx context.Context) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
@@ -137,32 +138,71 @@ func (d *Demo) Run(ctx context.Context) error {
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
 	failed := make(chan error, 3)
-	var parts sync.WaitGroup
-	part := func(name string, run func() error) {
-		parts.Go(func() {
+	part := func(name string, run func() error) func() {
+		var running sync.WaitGroup
+		running.Go(func() {
 			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("%s: %w", name, err)
 				end()
 			}
 		})
+		return running.Wait
 	}
-	part("the page", func() error { return page.Serve(d.page) })
+	serving, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServer()
+	waitDify := func() {}
 	if d.dify != nil {
-		part("the stand-in for Dify", d.dify.serve)
+		waitDify = part("the stand-in for Dify", d.dify.serve)
 	}
-	part("the webhook server", func() error { return d.bot.run(life) })
+	waitServer := part("the webhook server", func() error { return d.bot.server.Run(serving) })
+	waitPage := part("the page", func() error { return page.Serve(d.page) })
 	<-life.Done()
 	err := page.Close()
+	waitPage()
 	d.exchanges.Wait()
+	d.everyoneLeaves(context.WithoutCancel(ctx))
+	stopServer()
+	waitServer()
 	if d.dify != nil {
 		d.dify.close()
 	}
-	parts.Wait()
+	waitDify()
 	close(failed)
 	for e := range failed {
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// goodbye is how long the followers may take to leave at the end.
+const goodbye = 3 * time.Second
+
+// everyoneLeaves makes all followers leave the account, so that the server has nobody's answer to keep and can stop at once.
+func (d *Demo) everyoneLeaves(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	d.bot.line.set(false)
+	var leaving sync.WaitGroup
+	for _, s := range d.sessions.all() {
+		leaving.Go(func() { d.leave(ctx, s) })
+	}
+	leaving.Wait()
+}
+
+// leave makes the follower of a session leave, unseen by the page.
+func (d *Demo) leave(ctx context.Context, s *session) {
+	_, _ = d.platform(nil).Follower(s.openid).Unfollow(ctx) // an error only says that there was no time
+}
+
+// platform is WeChat's side of the account. Each message gets its own, so that the observer is told of that message only.
+func (d *Demo) platform(observe func(wechatsim.Event)) *wechatsim.Platform {
+	p, err := wechatsim.New(d.bot.account, wechatsim.Options{
+		Timeout: d.options.Timeout, Transport: d.bot.line.transport, Observer: observe,
+	})
+	if err != nil {
+		panic("demo: " + err.Error()) // the account is the demo's own
+	}
+	return p
 }
 
 // Close removes what New has made. It is called when Run has returned, or in place of Run.
@@ -201,10 +241,11 @@ func (d *Demo) turnFinished(t finishedTurn) {
 	}
 }
 
-// botChanged tells all pages that the server was stopped or started.
-func (d *Demo) botChanged(state botState) {
+// cutLine cuts WeChat's way to the server, or mends it, and tells all pages.
+func (d *Demo) cutLine(cut bool) {
+	d.bot.line.set(cut)
 	for _, s := range d.sessions.all() {
-		s.tell("server", state)
+		s.tell("line", !cut)
 	}
 }
 

@@ -76,16 +76,8 @@ func (d *Demo) act(s *session, a action) error {
 	return nil
 }
 
-// exchange has a platform of its own, so that what its observer is told is of this message.
 func (d *Demo) exchange(s *session, m *message, a action) {
-	_, account := d.bot.now()
-	platform, err := wechatsim.New(account, wechatsim.Options{
-		Timeout:  d.options.Timeout,
-		Observer: func(e wechatsim.Event) { s.observe(m, e) },
-	})
-	if err != nil {
-		panic("demo: " + err.Error()) // the account is the demo's own
-	}
+	platform := d.platform(func(e wechatsim.Event) { s.observe(m, e) })
 	x, err := a.do(d.life, platform.Follower(s.openid))
 	if err != nil {
 		s.end(m, nil, false)

@@ -38,7 +38,7 @@ type order struct {
 	Link      int            `json:"link"`      // tap: its nth link, from 0
 	Key       string         `json:"key"`       // click
 	Behaviour *difyBehaviour `json:"behaviour"` // behaviour
-	Run       bool           `json:"run"`       // server
+	Cut       bool           `json:"cut"`       // line
 }
 
 // problem is an error that the page shows, with its HTTP status.
@@ -63,7 +63,7 @@ func (d *Demo) handler() http.Handler {
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, r *http.Request) { d.events(w, r, epoch) })
 	for path, take := range map[string]func(*session, order) error{
 		"send": d.send, "tap": d.tap, "click": d.click, "follow": d.follow, "unfollow": d.unfollow,
-		"behaviour": d.order, "server": d.server,
+		"behaviour": d.order, "line": d.cut,
 	} {
 		mux.HandleFunc("POST /api/"+path, d.post(take))
 	}
@@ -136,7 +136,11 @@ func (d *Demo) session(id string) (*session, error) {
 	if !sessionID.MatchString(id) {
 		return nil, bad("the session has no proper id")
 	}
-	return d.sessions.get(id)
+	s, evicted, err := d.sessions.get(id)
+	if evicted != nil {
+		d.exchanges.Go(func() { d.leave(d.life, evicted) })
+	}
+	return s, err
 }
 
 // errNotFollowing is for what only a follower can do.
@@ -212,8 +216,8 @@ func (d *Demo) order(s *session, o order) error {
 	return nil
 }
 
-func (d *Demo) server(_ *session, o order) error {
-	d.bot.set(o.Run)
+func (d *Demo) cut(_ *session, o order) error {
+	d.cutLine(o.Cut)
 	return nil
 }
 
@@ -226,7 +230,7 @@ type hello struct {
 	Deadline   float64       `json:"deadline"` // ms to a reply of the server's
 	Deliveries int           `json:"deliveries"`
 	Dify       string        `json:"dify"` // host of a real one
-	Server     botState      `json:"server"`
+	Line       bool          `json:"line"` // whether WeChat can reach the server
 	Following  bool          `json:"following"`
 	Behaviour  difyBehaviour `json:"behaviour"`
 }
@@ -249,10 +253,9 @@ func (d *Demo) events(w http.ResponseWriter, r *http.Request, epoch string) {
 	defer s.close()
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := stream{w: w, control: http.NewResponseController(w), epoch: epoch}
-	state, _ := d.bot.now()
 	body, err := json.Marshal(hello{
 		Epoch: epoch, Account: accountName, Intro: opening, Timeout: ms(d.options.Timeout), Deadline: ms(d.options.Deadline),
-		Deliveries: 3, Dify: d.difyHost(), Server: state, Following: s.follows(), Behaviour: s.dify(),
+		Deliveries: 3, Dify: d.difyHost(), Line: !d.bot.line.isCut(), Following: s.follows(), Behaviour: s.dify(),
 	})
 	if err != nil || stream.write("event: hello\ndata: "+string(body)+"\n\n") != nil {
 		return

@@ -66,14 +66,17 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{byID: make(map[string]*session)} }
 
-// get gives the session of that id and makes it if it is new, in place of the one that was not used for the longest time.
-func (ss *sessions) get(id string) (*session, error) {
+// get gives the session of that id and makes it if it is new, in place of the one that was not used for the longest time:
+// evicted, else nil.
+func (ss *sessions) get(id string) (_, evicted *session, _ error) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s, ok := ss.byID[id]
 	if !ok {
-		if len(ss.byID) >= maxSessions && !ss.evict() {
-			return nil, errTooManySessions
+		if len(ss.byID) >= maxSessions {
+			if evicted = ss.evict(); evicted == nil {
+				return nil, nil, errTooManySessions
+			}
 		}
 		s = &session{id: id, openid: "oDemo" + rand.Text()[:23], behaviour: defaultBehaviour, more: make(chan struct{})}
 		ss.byID[id] = s
@@ -81,11 +84,11 @@ func (ss *sessions) get(id string) (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used = time.Now()
-	return s, nil
+	return s, evicted, nil
 }
 
-// evict drops the idle session that was used least recently and says whether there was one.
-func (ss *sessions) evict() bool {
+// evict drops the idle session that was used least recently; nil if there is none.
+func (ss *sessions) evict() *session {
 	var oldest *session
 	var since time.Time
 	for _, s := range ss.byID {
@@ -96,11 +99,10 @@ func (ss *sessions) evict() bool {
 			oldest, since = s, used
 		}
 	}
-	if oldest == nil {
-		return false
+	if oldest != nil {
+		delete(ss.byID, oldest.id)
 	}
-	delete(ss.byID, oldest.id)
-	return true
+	return oldest
 }
 
 func (ss *sessions) all() []*session {

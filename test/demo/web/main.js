@@ -18,17 +18,14 @@ const phone = new Phone(fail);
 const wire = new Wire();
 const controls = new Controls(fail);
 
-const states = { running: ["运行中 running", "停掉服务器 Stop"], stopping: ["正在停 stopping", "停掉服务器 Stop"], stopped: ["停了 stopped", "启动服务器 Start"] };
-let serverState;
-function server(state) {
-  serverState = state;
-  const [now, next] = states[state];
-  $("server").dataset.state = state;
-  $("serverstate").textContent = now;
-  $("power").textContent = next;
-  $("power").disabled = state === "stopping";
+let connected;
+function line(whole) {
+  connected = whole;
+  $("server").dataset.line = whole ? "whole" : "cut";
+  $("serverstate").textContent = whole ? "运行中 running" : "连不上 unreachable";
+  $("power").textContent = whole ? "断开线路 Cut the line" : "接通线路 Mend the line";
 }
-$("power").addEventListener("click", () => post("server", { run: serverState === "stopped" }).catch(fail));
+$("power").addEventListener("click", () => post("line", { cut: connected }).catch(fail));
 
 let epoch;
 connect({
@@ -41,11 +38,11 @@ connect({
     }
     controls.reset(e.dify);
     controls.set(e.behaviour);
-    server(e.server);
+    line(e.line);
     $("dify").querySelector("small").textContent = e.dify || "替身 stand-in";
   },
   following: (e) => phone.follow(e),
-  server,
+  line,
   sent(e) { phone.sent(e); wire.sent(e); },
   delivery: (e) => wire.delivery(e),
   ended(e) { phone.ended(e); wire.ended(e); },

@@ -9,7 +9,7 @@ export class Phone {
     this.fail = fail;
     this.following = false;
     this.last = 0;
-    $("follow").addEventListener("click", () => this.do("follow").then(() => $("text").focus()));
+    $("follow").addEventListener("click", () => { this.typing = true; this.do("follow"); });
     $("unfollow").addEventListener("click", () => this.do("unfollow"));
     $("about").addEventListener("click", () => { this.show("profile"); $("back").focus(); });
     $("back").addEventListener("click", () => { this.show("chat"); $("text").focus(); });
@@ -45,6 +45,8 @@ export class Phone {
   follow(following) {
     this.following = following;
     this.show(following ? "chat" : "profile");
+    if (following && this.typing) $("text").focus();
+    this.typing = false;
   }
 
   show(view) {
