@@ -48,7 +48,7 @@ const (
 type Prober struct {
 	up, down time.Duration
 	now      func() time.Time
-	answered func(types.NamespacedName)
+	answered func(context.Context, types.NamespacedName)
 	client   *http.Client
 	pepper   []byte
 	queue    chan question
@@ -64,7 +64,7 @@ type ProberOptions struct {
 	// Now is the clock.
 	Now func() time.Time
 	// Answered is called, from the Prober's goroutines, when there is something new about a bot.
-	Answered func(types.NamespacedName)
+	Answered func(context.Context, types.NamespacedName)
 }
 
 type probeTarget struct {
@@ -191,7 +191,7 @@ func (p *Prober) answer(ctx context.Context, q question) {
 	}
 	p.mu.Unlock()
 	if current {
-		p.answered(q.bot)
+		p.answered(ctx, q.bot)
 	}
 }
 

@@ -1,0 +1,37 @@
+package controllers
+
+// What the operator may do, and why. hack/generate.sh makes config/rbac/role.yaml of it, which the tests run with;
+// with --watch-namespaces the same rules are granted in those namespaces only (config/namespaced).
+//
+// Bots are the users': the operator reads them, and writes nothing but the status.
+// +kubebuilder:rbac:groups=wechatbot.dev,resources=wechatbots,verbs=get;list;watch
+// +kubebuilder:rbac:groups=wechatbot.dev,resources=wechatbots/status,verbs=patch
+//
+// Secrets: one at a time and by name, as a bot refers to it, to say what is missing. Never list or watch: nothing of a
+// Secret is cached, and what no bot names is never read.
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+//
+// The bots' objects: caches list and watch those with the operator's label; apply creates and patches, pruning deletes.
+// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
+//
+// ConfigMaps as well. "update" is not used by the operator: it gives it to the servers for their session store, and
+// nobody can give what they do not have.
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
+//
+// A server gets a Role for its own session store. Without "escalate" and "bind" the operator can grant nothing beyond
+// what is listed here.
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
+//
+// Pods, to say why one does not start.
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+//
+// IngressClasses, to say that the one of a bot does not exist. They belong to the cluster: with --watch-namespaces the
+// operator does without.
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
+//
+// Events about the bots.
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

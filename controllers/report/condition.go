@@ -1,0 +1,273 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+)
+
+// findings gives every positive condition; nil is one that does not apply.
+func findings(bot *v1alpha1.WechatBot, state *observe.State) map[string]*finding {
+	all := map[string]*finding{
+		v1alpha1.ConditionSecretsResolved:   secretsResolved(bot, state),
+		v1alpha1.ConditionSessionStoreReady: sessionStoreReady(bot, state),
+		v1alpha1.ConditionAvailable:         available(bot, state),
+		v1alpha1.ConditionExposed:           exposed(bot, state),
+		v1alpha1.ConditionCertificateReady:  certificateReady(bot, state),
+	}
+	if f := difyReachable(bot, &state.Dify); f != nil {
+		maps.Copy(all, map[string]*finding{v1alpha1.ConditionDifyReachable: f})
+	}
+	return all
+}
+
+func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	if len(state.Secrets) == 0 {
+		return good(v1alpha1.ReasonResolved, "every referenced Secret and key is there and well-formed")
+	}
+	p := state.Secrets[0]
+	switch p.Reason {
+	case v1alpha1.ReasonSecretNotFound:
+		return bad(p.Reason, "spec.%s: Secret %q does not exist in namespace %s: create it with the key %q",
+			p.Ref.Field, p.Ref.Name, bot.Namespace, p.Ref.Key)
+	case v1alpha1.ReasonSecretKeyMissing:
+		return bad(p.Reason, "spec.%s: Secret %q has no key %q: add it, or correct the reference", p.Ref.Field, p.Ref.Name, p.Ref.Key)
+	default:
+		return bad(p.Reason, "spec.%s: key %q of Secret %q %s", p.Ref.Field, p.Ref.Key, p.Ref.Name, p.Wrong)
+	}
+}
+
+// difyReachable is nil while nothing new is known: after a start of the operator what was known before still holds.
+func difyReachable(bot *v1alpha1.WechatBot, d *observe.Dify) *finding {
+	if !d.Asked {
+		before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
+		if before != nil && before.ObservedGeneration == bot.Generation && !d.Changed {
+			return nil
+		}
+		return unknown(v1alpha1.ReasonNotChecked, "Dify at %s is asked as soon as the API key is there", bot.Spec.Dify.BaseURL)
+	}
+	if d.Err != nil {
+		return difyError(bot.Spec.Dify.BaseURL, d.Err)
+	}
+	switch {
+	case !observe.Chats(d.App.Mode):
+		return bad(v1alpha1.ReasonWrongAppMode, "the API key belongs to a %s app, which cannot be talked to: "+
+			"use the key of a chat app, an agent or a chatflow in spec.dify.apiKeySecretRef", d.App.Mode)
+	case len(d.Missing) > 0:
+		return bad(v1alpha1.ReasonInputsMissing, "the Dify app requires variables that are not set: add %s to spec.dify.inputs",
+			strings.Join(d.Missing, ", "))
+	case d.App.AppName == "":
+		return good(v1alpha1.ReasonAuthorized, "Dify accepted the API key")
+	}
+	return good(v1alpha1.ReasonAuthorized, "Dify accepted the API key of app %q", d.App.AppName)
+}
+
+func difyError(baseURL string, err error) *finding {
+	e, ok := errors.AsType[*dify.Error](err)
+	if !ok {
+		return bad(v1alpha1.ReasonUnreachable, "spec.dify.baseURL: %s", strings.TrimPrefix(err.Error(), "dify: "))
+	}
+	switch e.Kind {
+	case dify.Unauthorized:
+		return bad(v1alpha1.ReasonUnauthorized, "Dify at %s refuses the API key: put the app's key (app-...) into the Secret "+
+			"of spec.dify.apiKeySecretRef", baseURL)
+	case dify.Forbidden:
+		return bad(v1alpha1.ReasonUnauthorized, "Dify at %s accepts the API key but not the access: the app is deleted, or its "+
+			"API is switched off", baseURL)
+	case dify.WrongAppMode:
+		return bad(v1alpha1.ReasonWrongAppMode, "the API key belongs to an app that cannot be talked to: use the key of a chat "+
+			"app, an agent or a chatflow in spec.dify.apiKeySecretRef")
+	case dify.AppUnavailable:
+		return bad(v1alpha1.ReasonUnreachable, "the Dify app is not published: publish it in Dify")
+	case dify.NotFound, dify.BadResponse:
+		return bad(v1alpha1.ReasonUnreachable, "what answers at %s is not Dify's service API: correct spec.dify.baseURL", baseURL)
+	case dify.Server, dify.RateLimited:
+		return bad(v1alpha1.ReasonUnreachable, "Dify at %s, or a proxy before it, answers with errors", baseURL)
+	default:
+		return bad(v1alpha1.ReasonUnreachable, "Dify at %s does not answer: check spec.dify.baseURL, and that the cluster may "+
+			"reach it", baseURL)
+	}
+}
+
+// sessionStoreReady: that a Redis answers only the servers know, who are not ready without it.
+func sessionStoreReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
+		if state.Children.Sessions == nil {
+			return bad(v1alpha1.ReasonStorePending, "the ConfigMap that keeps the conversations is not there yet")
+		}
+		return good(v1alpha1.ReasonStoreReady, "ConfigMap %s keeps the conversations", state.Children.Sessions.Name)
+	}
+	d := state.Children.Deployment
+	switch {
+	case d != nil && d.Status.ReadyReplicas > 0:
+		return good(v1alpha1.ReasonStoreReady, "the webhook servers reach the Redis of spec.session.redis")
+	case d != nil && d.Status.Replicas > 0 && state.PodProblem == "" && progressGivenUp(d):
+		return bad(v1alpha1.ReasonRedisUnreachable, "the webhook servers run but are not ready, which means that the Redis of "+
+			"spec.session.redis does not answer them: check its addresses, password and TLS (kubectl logs deploy/%s)", d.Name)
+	}
+	return unknown(v1alpha1.ReasonStorePending, "no webhook server has yet said that the Redis of spec.session.redis answers")
+}
+
+func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	d := state.Children.Deployment
+	if d == nil {
+		return bad(v1alpha1.ReasonPodsNotReady, "the Deployment %s is not there yet", bot.Name)
+	}
+	rolledOut := d.Status.ObservedGeneration >= d.Generation && d.Spec.Replicas != nil &&
+		d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas &&
+		d.Status.AvailableReplicas == *d.Spec.Replicas
+	if rolledOut {
+		return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves", d.Name)
+	}
+	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
+		return bad(v1alpha1.ReasonPodsNotReady, "the pods of Deployment %s cannot be made: %s", d.Name, c.Message)
+	}
+	reason := v1alpha1.ReasonPodsNotReady
+	if progressGivenUp(d) {
+		reason = v1alpha1.ReasonProgressDeadlineExceeded
+	}
+	if state.PodProblem != "" {
+		return bad(reason, "%s (kubectl describe pods -l app.kubernetes.io/instance=%s)", state.PodProblem, bot.Name)
+	}
+	return bad(reason, "waiting for the pods of Deployment %s", d.Name)
+}
+
+func progressGivenUp(d *appsv1.Deployment) bool {
+	c := deploymentCondition(d, appsv1.DeploymentProgressing)
+	return c != nil && c.Status == corev1.ConditionFalse && c.Reason == "ProgressDeadlineExceeded" &&
+		d.Status.ObservedGeneration >= d.Generation
+}
+
+func deploymentCondition(d *appsv1.Deployment, t appsv1.DeploymentConditionType) *appsv1.DeploymentCondition {
+	for i := range d.Status.Conditions {
+		if d.Status.Conditions[i].Type == t {
+			return &d.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	switch {
+	case state.Rival != nil:
+		return bad(v1alpha1.ReasonDomainConflict, "the older WechatBot %s has %s: change spec.domain or spec.path",
+			state.Rival, desired.URL(bot))
+	case bot.Spec.Gateway != nil:
+		return routed(bot, state)
+	case !desired.HasIngress(bot):
+		return good(v1alpha1.ReasonExternallyManaged, "spec.ingress.enabled is false: route %s to Service %s, port 80", desired.URL(bot), bot.Name)
+	case state.Class == observe.ClassMissing:
+		return bad(v1alpha1.ReasonIngressClassNotFound, "there is no IngressClass of the name that spec.ingress.className or the "+
+			"operator's --default-ingress-class gives: see kubectl get ingressclasses")
+	}
+	if i := state.Children.Ingress; i != nil {
+		for _, address := range i.Status.LoadBalancer.Ingress {
+			if at := max(address.Hostname, address.IP); at != "" {
+				return good(v1alpha1.ReasonAddressAssigned, "the Ingress has the address %s: the DNS record of %s must point there", at, bot.Spec.Domain)
+			}
+		}
+	}
+	if state.Class == observe.NoDefaultClass {
+		return bad(v1alpha1.ReasonIngressClassNotFound, "the cluster has no default IngressClass: set spec.ingress.className (see "+
+			"kubectl get ingressclasses), or install an ingress controller")
+	}
+	return bad(v1alpha1.ReasonAddressPending, "the ingress controller has not given the Ingress an address yet")
+}
+
+// routed asks every parent of the spec: one that never answers may not exist.
+func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	if !state.GatewayAPI {
+		return bad(v1alpha1.ReasonGatewayAPIMissing, "the cluster has no Gateway API (HTTPRoute, v1): install it and a controller, "+
+			"or use spec.ingress")
+	}
+	route := state.Children.Route
+	for _, parent := range bot.Spec.Gateway.ParentRefs {
+		status := parentStatus(route, parent, bot.Namespace)
+		if status == nil {
+			return bad(v1alpha1.ReasonRouteNotAccepted, "%s has not answered: check spec.gateway.parentRefs, and that its controller runs", parentName(parent))
+		}
+		for _, condition := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
+			c := meta.FindStatusCondition(status.Conditions, string(condition))
+			if c == nil || c.Status != metav1.ConditionTrue || c.ObservedGeneration < route.Generation {
+				return bad(v1alpha1.ReasonRouteNotAccepted, "%s", refusal(parent, string(condition), c))
+			}
+		}
+	}
+	return good(v1alpha1.ReasonRouteAccepted, "every parent accepted the HTTPRoute %s", bot.Name)
+}
+
+func refusal(parent v1alpha1.ParentRef, condition string, c *metav1.Condition) string {
+	if c == nil || c.Status == metav1.ConditionTrue {
+		return parentName(parent) + " has not yet said whether the HTTPRoute is " + condition
+	}
+	return fmt.Sprintf("%s: %s: %s", parentName(parent), c.Reason, c.Message)
+}
+
+func parentName(parent v1alpha1.ParentRef) string {
+	name := "Gateway "
+	if parent.Kind != "" {
+		name = string(parent.Kind) + " "
+	}
+	if parent.Namespace != "" {
+		name += parent.Namespace + "/"
+	}
+	return name + parent.Name
+}
+
+func parentStatus(route *gatewayv1.HTTPRoute, parent v1alpha1.ParentRef, namespace string) *gatewayv1.RouteParentStatus {
+	if route == nil {
+		return nil
+	}
+	for i := range route.Status.Parents {
+		ref := &route.Status.Parents[i].ParentRef
+		if string(ref.Name) == parent.Name && value(ref.Namespace, namespace) == value(&parent.Namespace, namespace) &&
+			value(ref.Kind, "Gateway") == value(&parent.Kind, "Gateway") &&
+			value(ref.SectionName, "") == parent.SectionName && (ref.Port == nil && parent.Port == 0 || ref.Port != nil && *ref.Port == parent.Port) {
+			return &route.Status.Parents[i]
+		}
+	}
+	return nil
+}
+
+func value[T ~string](p *T, otherwise string) string {
+	if p == nil || *p == "" {
+		return otherwise
+	}
+	return string(*p)
+}
+
+// certificateReady applies where the operator knows the certificate's Secret. A certificate is not to blame for a
+// domain that another bot has.
+func certificateReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	c := &state.Certificate
+	switch {
+	case c.Secret == "":
+		return nil
+	case c.Leaf == nil:
+		return bad(v1alpha1.ReasonCertificatePending, "Secret %q (kubernetes.io/tls) with the certificate of %s is not there: "+
+			"wait for the issuer, set spec.ingress.tls.issuerRef, or create it (kubectl create secret tls)", c.Secret, bot.Spec.Domain)
+	case c.Leaf.VerifyHostname(bot.Spec.Domain) != nil:
+		return bad(v1alpha1.ReasonCertificateMismatch, "the certificate in Secret %q does not cover %s: replace it, or correct "+
+			"spec.ingress.tls.secretName", c.Secret, bot.Spec.Domain)
+	case state.Now.After(c.Leaf.NotAfter):
+		return bad(v1alpha1.ReasonCertificateExpired, "the certificate in Secret %q expired on %s: renew it", c.Secret, day(c.Leaf.NotAfter))
+	case state.Now.Before(c.Leaf.NotBefore):
+		return bad(v1alpha1.ReasonCertificatePending, "the certificate in Secret %q is not valid before %s", c.Secret, c.Leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return good(v1alpha1.ReasonCertificateValid, "the certificate in Secret %q covers %s until %s", c.Secret, bot.Spec.Domain, day(c.Leaf.NotAfter))
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

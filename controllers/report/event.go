@@ -1,0 +1,59 @@
+package report
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+)
+
+// Event is about a condition that changed. Its reason is the condition's.
+type Event struct {
+	// Type is Normal or Warning.
+	Type string
+	// Reason and Note are the condition's reason and message.
+	Reason, Note string
+}
+
+// passing are reasons that a bot goes through on its way: they warn of nothing.
+var passing = []string{
+	v1alpha1.ReasonNotChecked, v1alpha1.ReasonStorePending, v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonAddressPending,
+	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended,
+}
+
+// Events tells what changed from one status to the next: Ready, which has the first thing that is wrong, and Dify,
+// whose failure does not reach Ready. A status that says the same gives none.
+func Events(before, after *v1alpha1.WechatBotStatus) []Event {
+	var events []Event
+	ready := changed(before, after, v1alpha1.ConditionReady)
+	if ready != nil {
+		events = append(events, event(ready))
+	}
+	dify := changed(before, after, v1alpha1.ConditionDifyReachable)
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionDifyReachable)
+	if dify != nil && (ready == nil || ready.Reason != dify.Reason) && was != nil &&
+		(dify.Status == metav1.ConditionFalse || was.Status == metav1.ConditionFalse && dify.Status == metav1.ConditionTrue) {
+		events = append(events, event(dify))
+	}
+	return events
+}
+
+// changed gives a condition whose status or reason is not what it was.
+func changed(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.Condition {
+	is, was := meta.FindStatusCondition(after.Conditions, condition), meta.FindStatusCondition(before.Conditions, condition)
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return nil
+	}
+	return is
+}
+
+func event(c *metav1.Condition) Event {
+	kind := corev1.EventTypeWarning
+	if c.Status == metav1.ConditionTrue || slices.Contains(passing, c.Reason) {
+		kind = corev1.EventTypeNormal
+	}
+	return Event{kind, c.Reason, clip(c.Message)}
+}

@@ -1,0 +1,54 @@
+package report
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+)
+
+// Waits are how long it takes until something that no watch reports is looked at again.
+type Waits struct {
+	// Secret: a Secret or certificate that is missing or cannot be used.
+	Secret time.Duration
+	// Cluster: an object in the way, or an API that is not there.
+	Cluster time.Duration
+	// Calm: a bot that is as it should be: rotated Secrets.
+	Calm time.Duration
+}
+
+// DefaultWaits are what the operator keeps to.
+func DefaultWaits() Waits {
+	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, Calm: 10 * time.Minute}
+}
+
+// Recheck is when to look at a bot again without being told of a change. What the caches watch needs none.
+func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
+	wait := waits.Calm
+	sooner := func(d time.Duration) { wait = min(wait, max(d, time.Second)) }
+	if state == nil {
+		return waits.Cluster
+	}
+	if d := &state.Dify; d.Asked {
+		sooner(d.Next.Sub(state.Now))
+	}
+	if len(state.Secrets) > 0 {
+		wait = min(wait, waits.Secret)
+	}
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCertificateReady); c != nil {
+		if meta.IsStatusConditionTrue(status.Conditions, c.Type) {
+			sooner(state.Certificate.Leaf.NotAfter.Sub(state.Now) + time.Second)
+		} else {
+			wait = min(wait, waits.Secret)
+		}
+	}
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonGatewayAPIMissing {
+		wait = min(wait, waits.Cluster)
+	}
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
+		wait = min(wait, waits.Cluster)
+	}
+	return wait
+}

@@ -1,0 +1,153 @@
+// Package report says what a bot's state means: its conditions and the rest of the status, the events about what
+// changed, and when to look again.
+//
+// It is pure: it knows no client, no context and no clock. Its messages say what is missing, in which field, and what
+// to do; they hold nothing that changes while the state does not, and no secret.
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+)
+
+// positive are the conditions that Ready sums up, in its order.
+var positive = []string{
+	v1alpha1.ConditionSecretsResolved,
+	v1alpha1.ConditionDifyReachable,
+	v1alpha1.ConditionSessionStoreReady,
+	v1alpha1.ConditionAvailable,
+	v1alpha1.ConditionExposed,
+	v1alpha1.ConditionCertificateReady,
+}
+
+// finding is what a condition says, before it is one; nil is a condition that does not apply.
+type finding struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+func good(reason, format string, args ...any) *finding {
+	return &finding{metav1.ConditionTrue, reason, fmt.Sprintf(format, args...)}
+}
+
+func bad(reason, format string, args ...any) *finding {
+	return &finding{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
+}
+
+func unknown(reason, format string, args ...any) *finding {
+	return &finding{metav1.ConditionUnknown, reason, fmt.Sprintf(format, args...)}
+}
+
+// Status is the bot's new status. err is what came of making the children; state is nil if the bot could not be looked
+// at, and then the conditions stay as they were.
+func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.WechatBotStatus {
+	status := *bot.Status.DeepCopy()
+	set := func(condition string, f *finding) {
+		if f == nil {
+			meta.RemoveStatusCondition(&status.Conditions, condition)
+			return
+		}
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: condition, Status: f.status, Reason: f.reason, Message: clip(f.message), ObservedGeneration: bot.Generation,
+		})
+	}
+	set(v1alpha1.ConditionSuspended, nil)
+	status.ObservedGeneration = bot.Generation
+	status.URL = desired.URL(bot)
+	status.Selector = labels.SelectorFromSet(naming.Selector(bot)).String()
+	if state != nil {
+		replicas(&status, state)
+		if state.Dify.Asked && state.Dify.Err == nil {
+			status.Dify = state.Dify.App
+		}
+		for condition, f := range findings(bot, state) {
+			set(condition, f)
+		}
+	}
+	ready, reconciling, stalled := summary(bot, &status, state, err)
+	set(v1alpha1.ConditionReady, ready)
+	set(v1alpha1.ConditionReconciling, reconciling)
+	set(v1alpha1.ConditionStalled, stalled)
+	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
+	return status
+}
+
+// Suspended is the status of a bot that is to be left alone: what is known stays, but Ready no longer vouches for it.
+func Suspended(bot *v1alpha1.WechatBot) v1alpha1.WechatBotStatus {
+	status := *bot.Status.DeepCopy()
+	status.ObservedGeneration = bot.Generation
+	const message = "spec.suspend is true: what runs goes on running, changes wait until it is false"
+	for condition, is := range map[string]metav1.ConditionStatus{
+		v1alpha1.ConditionReady: metav1.ConditionUnknown, v1alpha1.ConditionSuspended: metav1.ConditionTrue,
+	} {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: condition, Status: is, Reason: v1alpha1.ReasonSuspended, Message: message, ObservedGeneration: bot.Generation,
+		})
+	}
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
+	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
+	return status
+}
+
+func replicas(status *v1alpha1.WechatBotStatus, state *observe.State) {
+	status.Replicas, status.ReadyReplicas = 0, 0
+	if d := state.Children.Deployment; d != nil {
+		status.Replicas, status.ReadyReplicas = d.Status.Replicas, d.Status.ReadyReplicas
+	}
+}
+
+// summary gives Ready and the two abnormal-true conditions. An error comes first: what it kept from being made, no
+// other condition can vouch for.
+func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State, err error) (ready, reconciling, stalled *finding) {
+	if err != nil {
+		reason, message := explain(err)
+		ready = bad(reason, "%s", message)
+		if Terminal(err) {
+			return ready, nil, &finding{metav1.ConditionTrue, reason, message}
+		}
+		return ready, &finding{metav1.ConditionTrue, reason, message}, nil
+	}
+	for _, condition := range positive {
+		c := meta.FindStatusCondition(status.Conditions, condition)
+		if c == nil || c.Status == metav1.ConditionTrue || condition == v1alpha1.ConditionDifyReachable && onceUp(bot) {
+			continue
+		}
+		return &finding{metav1.ConditionFalse, c.Reason, c.Message},
+			&finding{metav1.ConditionTrue, v1alpha1.ReasonProgressing, c.Message}, nil
+	}
+	d := state.Children.Deployment
+	return good(v1alpha1.ReasonServing, "%d/%d replicas serve %s", d.Status.AvailableReplicas, *d.Spec.Replicas, status.URL), nil, nil
+}
+
+// onceUp tells whether Dify accepted the bot before: then its failure is no reason to call a bot that serves not
+// ready, as an automatism might take it away.
+func onceUp(bot *v1alpha1.WechatBot) bool {
+	return bot.Status.Dify != v1alpha1.DifyStatus{} || meta.IsStatusConditionTrue(bot.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+func rank(condition string) int {
+	order := slices.Concat([]string{v1alpha1.ConditionReady}, positive,
+		[]string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended})
+	return slices.Index(order, condition)
+}
+
+// maxMessage keeps a condition within what the API allows, and a table's line readable.
+const maxMessage = 1024
+
+func clip(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	runes := []rune(message[:maxMessage-3])
+	return string(runes[:len(runes)-1]) + "…"
+}

@@ -1,0 +1,227 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/apply"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+	"github.com/wechatbot/wechatbot-operator/controllers/report"
+)
+
+// writes counts the operator's writes of children. A process has one registry, and so one counter.
+var writes = apply.NewWrites()
+
+// Options are what a Reconciler needs beside the manager.
+type Options struct {
+	// Operator is what the flags say of all bots.
+	Operator desired.Operator
+	// ClusterScoped: the operator may read what belongs to the cluster (IngressClasses).
+	ClusterScoped bool
+	// Concurrency is how many bots are reconciled at once; 0 means 4.
+	Concurrency int
+	// Waits is when bots are looked at again; the zero value means DefaultWaits.
+	Waits report.Waits
+	// DifyUp and DifyDown are how long an answer of Dify holds; 0 means 10 min and 1 min.
+	DifyUp, DifyDown time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Name is the controller's; it must be unique in the process. Empty means wechatbot.
+	Name string
+}
+
+// Scheme knows every type that the operator reads or writes.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	utilruntime.Must(gatewayv1.Install(scheme))
+	return scheme
+}
+
+// Setup makes a Reconciler and has the manager run it.
+func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	o = complete(o)
+	if err := metrics.Registry.Register(writes); err != nil {
+		if !alreadyRegistered(err) {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	answers := make(chan event.GenericEvent, 1024)
+	prober := observe.NewProber(observe.ProberOptions{
+		Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
+		Answered: func(ctx context.Context, bot types.NamespacedName) {
+			select {
+			case answers <- event.GenericEvent{Object: named(bot)}:
+			case <-ctx.Done():
+			}
+		},
+	})
+	if err := mgr.Add(prober); err != nil {
+		return fmt.Errorf("adding the prober of Dify: %w", err)
+	}
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WechatBot{}, observe.IndexAddress, func(o client.Object) []string {
+		bot, _ := o.(*v1alpha1.WechatBot)
+		return []string{observe.Address(bot)}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing bots by address: %w", err)
+	}
+	gateway := &gatewayAPI{mgr: mgr, now: o.Now, recheck: o.Waits.Cluster}
+	r := &Reconciler{
+		client: mgr.GetClient(),
+		observer: &observe.Observer{
+			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
+			Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
+		},
+		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: writes},
+		operator: o.Operator,
+		events:   mgr.GetEventRecorder("wechatbot-controller"),
+		waits:    o.Waits,
+	}
+	gateway.controller, err = r.watches(mgr, o, answers)
+	if err != nil {
+		return fmt.Errorf("building the controller: %w", err)
+	}
+	return nil
+}
+
+func complete(o Options) Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 4
+	}
+	if o.Waits == (report.Waits{}) {
+		o.Waits = report.DefaultWaits()
+	}
+	if o.Name == "" {
+		o.Name = "wechatbot"
+	}
+	return o
+}
+
+// watches says what wakes the Reconciler.
+func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan event.GenericEvent) (controller.Controller, error) {
+	meant := builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
+	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
+		For(&v1alpha1.WechatBot{}, meant).
+		Owns(&corev1.ServiceAccount{}).
+		Owns(&rbacv1.Role{}).
+		Owns(&rbacv1.RoleBinding{}).
+		Owns(&corev1.ConfigMap{}, builder.WithPredicates(unlessConversation())).
+		Owns(&appsv1.Deployment{}).
+		Owns(&corev1.Service{}).
+		Owns(&networkingv1.Ingress{}).
+		Owns(&networkingv1.NetworkPolicy{}).
+		Owns(&policyv1.PodDisruptionBudget{}).
+		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOfPod), builder.WithPredicates(podProblemChanged())).
+		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
+	if o.ClusterScoped {
+		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
+	}
+	return b.WithOptions(controller.Options{
+		MaxConcurrentReconciles: o.Concurrency,
+		ReconciliationTimeout:   reconciliationTimeout,
+		// What fails for good is tried again every two minutes, not ever more seldom.
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](20*time.Millisecond, 2*time.Minute),
+	}).Build(r)
+}
+
+// rivals are the other bots of a bot's address: the change or end of one may settle a conflict.
+func (r *Reconciler) rivals(ctx context.Context, o client.Object) []reconcile.Request {
+	bot, ok := o.(*v1alpha1.WechatBot)
+	if !ok {
+		return nil
+	}
+	var bots v1alpha1.WechatBotList
+	err := r.client.List(ctx, &bots, client.MatchingFields{observe.IndexAddress: observe.Address(bot)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the other bots of an address")
+		return nil
+	}
+	return requests(&bots, func(other *v1alpha1.WechatBot) bool { return other.UID != bot.UID })
+}
+
+// ingressBots are the bots that a change of IngressClasses may concern.
+func (r *Reconciler) ingressBots(ctx context.Context, _ client.Object) []reconcile.Request {
+	var bots v1alpha1.WechatBotList
+	if err := r.client.List(ctx, &bots, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the bots of an IngressClass")
+		return nil
+	}
+	return requests(&bots, desired.HasIngress)
+}
+
+func requests(bots *v1alpha1.WechatBotList, which func(*v1alpha1.WechatBot) bool) []reconcile.Request {
+	var all []reconcile.Request
+	for i := range bots.Items {
+		if bot := &bots.Items[i]; which(bot) {
+			all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(bot)})
+		}
+	}
+	return all
+}
+
+func botOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	name := pod.GetLabels()[naming.LabelInstance]
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+}
+
+// podProblemChanged leaves the counting of pods to the Deployment's status.
+func podProblemChanged() predicate.Predicate {
+	problem := func(o client.Object) string {
+		pod, ok := o.(*corev1.Pod)
+		if !ok {
+			return ""
+		}
+		return observe.PodProblem(pod)
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return problem(e.Object) != "" },
+		UpdateFunc: func(e event.UpdateEvent) bool { return problem(e.ObjectOld) != problem(e.ObjectNew) },
+		DeleteFunc: func(e event.DeleteEvent) bool { return problem(e.Object) != "" },
+	}
+}
+
+// unlessConversation passes what happens to ConfigMaps, except that a server wrote conversations into its store.
+func unlessConversation() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectNew.GetLabels()[naming.LabelComponent] != naming.Sessions || !sameSessions(e.ObjectOld, e.ObjectNew)
+	}}
+}
+
+func named(bot types.NamespacedName) client.Object {
+	o := new(v1alpha1.WechatBot)
+	o.Namespace, o.Name = bot.Namespace, bot.Name
+	return o
+}
