@@ -38,7 +38,7 @@ func (r *ready) Pop() any {
 // arrange puts the follower into Store.ready or out of it, after its turns or their leases have changed.
 func (s *Store) arrange(f *follower) {
 	t := f.head()
-	if t == nil || t.lease != nil {
+	if t == nil || t.lease != nil || t.unsettled {
 		if f.ready >= 0 {
 			heap.Remove(&s.ready, f.ready)
 		}
@@ -58,6 +58,7 @@ func (s *Store) claim(f *follower, owner string, now time.Time) *session.Lease {
 	t := f.head()
 	t.State = session.Answering
 	t.Attempts++
+	s.changed(f)
 	s.fence++
 	t.lease = &lease{turn: t, follower: f, fence: s.fence, expires: now.Add(s.leaseTTL), lost: make(chan struct{})}
 	t.lease.at = s.leases.PushBack(t.lease)

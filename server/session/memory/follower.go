@@ -33,6 +33,7 @@ type follower struct {
 	place *list.Element // in Store.idle, or in Store.busy while turns are open
 	ready int           // index in Store.ready, -1 when not in it
 	order uint64        // while in Store.ready: of the turn that is to be worked on
+	part  int           // in Store.parts, if there are any
 }
 
 func (t *turn) weight() int64 {
@@ -65,6 +66,7 @@ func (s *Store) admit(openid string, now time.Time) *follower {
 	if f == nil {
 		f = &follower{openid: openid, ready: -1}
 		s.followers[openid] = f
+		s.join(f)
 		f.place = s.idle.PushBack(f)
 		s.account(f, followerWeight+int64(len(openid)))
 	}
@@ -75,6 +77,7 @@ func (s *Store) admit(openid string, now time.Time) *follower {
 // touch notes that the follower is active. Followers with open turns are in no order: they are not dropped.
 func (s *Store) touch(f *follower, now time.Time) {
 	f.active = now
+	s.changed(f)
 	if f.open == 0 {
 		s.idle.MoveToBack(f.place)
 	}
@@ -82,8 +85,12 @@ func (s *Store) touch(f *follower, now time.Time) {
 
 // setConversation records Dify's conversation; "" is none.
 func (s *Store) setConversation(f *follower, id string) {
+	if id == f.conversation {
+		return
+	}
 	s.account(f, int64(len(id)-len(f.conversation)))
 	f.conversation = id
+	s.changed(f)
 }
 
 // addTurn records an accepted turn.
@@ -134,6 +141,7 @@ func (s *Store) dropTurn(f *follower, i int, now time.Time) {
 	t := f.turns[i]
 	f.turns = slices.Delete(f.turns, i, i+1)
 	s.turns--
+	s.changed(f)
 	s.account(f, -t.weight())
 	s.dropReceipts(f, t.Key.ID)
 	if m := f.message(t.Key.ID); m != nil && m.turn == t {
@@ -171,6 +179,7 @@ func (s *Store) drop(f *follower, now time.Time) (conversation string) {
 	}
 	s.idle.Remove(f.place)
 	delete(s.followers, f.openid)
+	s.part(f)
 	s.bytes -= f.bytes
 	return conversation
 }

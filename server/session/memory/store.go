@@ -33,6 +33,7 @@ type Store struct {
 	leases    list.List // of *lease, the one that ends first in front
 	holds     allowance
 	grave     grave
+	parts     *parts // nil unless the sessions are kept somewhere else too
 
 	bytes  int64  // what the followers weigh together
 	turns  int    // all turns
@@ -131,6 +132,9 @@ func (s *Store) Begin(_ context.Context, q session.Question, owner string, l ses
 	f.allowance = allowed
 	begun := session.Begun{Verdict: session.Started}
 	t := s.accept(f, q, now)
+	if t.unsettled && l.Questions > 0 {
+		t.cost = l.Window / time.Duration(l.Questions)
+	}
 	if claims {
 		begun.Lease = s.claim(f, owner, now)
 	} else {
@@ -183,8 +187,9 @@ func (s *Store) judge(f *follower, now time.Time, owner string, l session.Limits
 func (s *Store) accept(f *follower, q session.Question, now time.Time) *turn {
 	s.orders++
 	t := &turn{
-		Turn:  session.Turn{Key: q.Key, Question: q.Text, State: session.Accepted, AcceptedAt: now},
-		order: s.orders,
+		Turn:      session.Turn{Key: q.Key, Question: q.Text, State: session.Accepted, AcceptedAt: now},
+		order:     s.orders,
+		unsettled: s.parts != nil,
 	}
 	s.addTurn(f, t)
 	if m := f.message(q.Key.ID); m != nil { // a delivery before took it for something else
@@ -345,6 +350,7 @@ func (s *Store) Delivered(_ context.Context, openid string, r session.Receipt) e
 		return nil
 	}
 	t.Seen, t.SeenSum, t.Told = r.To, r.Sum, r.Told && t.State.Over()
+	s.changed(f)
 	if m := f.message(r.Message); m != nil {
 		s.setReceipt(f, m, r)
 	}

@@ -15,6 +15,9 @@ type turn struct {
 	order   uint64   // place in the order in which the bot's questions were accepted
 	lease   *lease   // nil while nobody works on it
 	waiters *waiters // nil while nobody awaits it
+
+	unsettled bool          // nobody may claim it by Next yet: see Store.Settle
+	cost      time.Duration // while unsettled: what it has taken out of the allowance
 }
 
 // lease is an owner's right to work on a turn.

@@ -1,0 +1,209 @@
+package configmap
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+)
+
+// api is an API server with ConfigMaps of one namespace, as far as the store uses one, in this process. What it does
+// is compared with a real one by running the same suite on both.
+type api struct {
+	mu      sync.Mutex
+	version int
+	objects map[string]*kubeapi.ConfigMap
+	patches int // that changed something
+	bytes   int // of all patches' bodies
+
+	// fault may answer in place of the API server, or after it: then done is true.
+	fault func(r *http.Request, done bool) (*http.Response, error)
+}
+
+const namespace = "bots"
+
+// newAPI is an API server with the empty ConfigMaps of a store.
+func newAPI(name string) *api {
+	a := &api{objects: map[string]*kubeapi.ConfigMap{}}
+	for _, n := range Names(name) {
+		a.create(n, kubeapi.ConfigMap{})
+	}
+	return a
+}
+
+func (a *api) client() *kubeapi.Client {
+	return &kubeapi.Client{URL: "https://api.test", HTTP: &http.Client{Transport: a}}
+}
+
+// create creates an object, or makes it anew.
+func (a *api) create(name string, c kubeapi.ConfigMap) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.version++
+	c.Metadata.ResourceVersion = strconv.Itoa(a.version)
+	a.objects[name] = &c
+}
+
+func (a *api) remove(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.objects, name)
+}
+
+// change changes an object as somebody else would.
+func (a *api) change(name string, change func(*kubeapi.ConfigMap)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(a.objects[name])
+	a.version++
+	a.objects[name].Metadata.ResourceVersion = strconv.Itoa(a.version)
+}
+
+// copies returns all objects as they are.
+func (a *api) copies() map[string]kubeapi.ConfigMap {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	got := map[string]kubeapi.ConfigMap{}
+	for name, o := range a.objects {
+		c := *o
+		c.BinaryData, c.Metadata.Annotations = maps.Clone(o.BinaryData), maps.Clone(o.Metadata.Annotations)
+		got[name] = c
+	}
+	return got
+}
+
+// break makes every request end as fault says; nil heals.
+func (a *api) breaks(fault func(r *http.Request, done bool) (*http.Response, error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fault = fault
+}
+
+// writes returns how many patches have changed something, and how many bytes they had.
+func (a *api) writes() (patches, size int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.patches, a.bytes
+}
+
+func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	for _, done := range []bool{false, true} {
+		a.mu.Lock()
+		fault := a.fault
+		a.mu.Unlock()
+		if fault != nil {
+			if res, err := fault(r, done); res != nil || err != nil {
+				return res, err
+			}
+		}
+		if !done {
+			res := a.serve(r)
+			defer func() { _ = res.Body.Close() }()
+			if fault == nil {
+				return res, nil
+			}
+			r = r.WithContext(r.Context())
+			r.Response = res
+		}
+	}
+	return r.Response, nil
+}
+
+func (a *api) serve(r *http.Request) *http.Response {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name, ok := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/"+namespace+"/configmaps/")
+	o := a.objects[name]
+	if !ok || o == nil {
+		return refuse(http.StatusNotFound, fmt.Sprintf("configmaps %q not found", name))
+	}
+	if r.Method == http.MethodPatch {
+		if refused := a.patch(r, name, o); refused != nil {
+			return refused
+		}
+		o = a.objects[name]
+	}
+	answer := *o
+	if strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadata") {
+		answer.BinaryData, answer.Data = nil, nil
+	}
+	return respond(http.StatusOK, answer)
+}
+
+func (a *api) patch(r *http.Request, name string, o *kubeapi.ConfigMap) *http.Response {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return refuse(http.StatusBadRequest, err.Error())
+	}
+	var change kubeapi.ConfigMap
+	if err := json.Unmarshal(body, &change); err != nil {
+		return refuse(http.StatusBadRequest, err.Error())
+	}
+	if v := change.Metadata.ResourceVersion; v != "" && v != o.Metadata.ResourceVersion {
+		return refuse(http.StatusConflict, "the object has been modified")
+	}
+	changed := *o
+	changed.BinaryData, changed.Metadata.Annotations = map[string][]byte{}, map[string]string{}
+	maps.Copy(changed.BinaryData, o.BinaryData)
+	maps.Copy(changed.Metadata.Annotations, o.Metadata.Annotations)
+	maps.Copy(changed.Metadata.Annotations, change.Metadata.Annotations)
+	size := 0
+	for key, value := range change.BinaryData {
+		if value == nil {
+			delete(changed.BinaryData, key)
+			continue
+		}
+		changed.BinaryData[key] = value
+	}
+	for _, value := range changed.BinaryData {
+		size += len(value)
+	}
+	if size > 1<<20 {
+		return refuse(http.StatusUnprocessableEntity, "Too long: may not be more than 1048576 bytes")
+	}
+	a.version++
+	a.patches++
+	a.bytes += len(body)
+	changed.Metadata.ResourceVersion = strconv.Itoa(a.version)
+	a.objects[name] = &changed
+	return nil
+}
+
+func respond(code int, body any) *http.Response {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // these types always encode
+	}
+	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(text))}
+}
+
+func refuse(code int, message string) *http.Response {
+	return respond(code, map[string]string{"kind": "Status", "message": message})
+}
+
+// unreachable is a fault: nobody is there.
+func unreachable(_ *http.Request, done bool) (*http.Response, error) {
+	if done {
+		return nil, nil //nolint:nilnil // nothing more
+	}
+	return nil, fmt.Errorf("connection refused")
+}
+
+var _ http.RoundTripper = (*api)(nil)
+
+// kubeClient is a client of a real API server, as an administrator.
+func kubeClient(t testing.TB) *kubeapi.Client {
+	t.Helper()
+	return &kubeapi.Client{URL: plane.Config.Host, HTTP: admin}
+}

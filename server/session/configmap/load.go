@@ -1,0 +1,224 @@
+package configmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+)
+
+// loadUntilDone loads the sessions, again and again if it fails; false if the store has ended before.
+func (s *Store) loadUntilDone() bool {
+	for try := 1; ; try++ {
+		err := s.load()
+		if err != nil {
+			err = fmt.Errorf("loading the sessions: %w", err)
+		}
+		s.mu.Lock()
+		news := err != nil && (s.problem == nil || s.problem.Error() != err.Error())
+		s.problem = err
+		s.mu.Unlock()
+		if err == nil {
+			close(s.loaded)
+		}
+		if try == 1 {
+			close(s.tried)
+		}
+		if err == nil || s.life.Err() != nil {
+			return err == nil
+		}
+		if news {
+			s.options.Log.Warn("Not ready, trying on", "error", err)
+		}
+		pause := time.NewTimer(backoff(try, err))
+		select {
+		case <-pause.C:
+		case <-s.closing:
+			pause.Stop()
+			return false
+		}
+	}
+}
+
+// load reads all shards and takes them over. Nothing is changed before all of them could be read.
+func (s *Store) load() error {
+	began := time.Now()
+	records := make([][]memory.Record, shardCount)
+	s.generation = 0
+	for i, sh := range s.shards {
+		held, err := sh.read(s.life, &records[i])
+		if err != nil {
+			return err
+		}
+		s.generation = max(s.generation, held.Generation)
+	}
+	s.generation++
+	for i, sh := range s.shards {
+		if err := sh.take(s.life, &records[i]); err != nil {
+			return err
+		}
+	}
+	kept := memory.NewParted(s.session, memoryBytes, memory.Parts{
+		Count: shardCount * blockCount, Of: partOf, Changed: s.changed,
+	})
+	all := slices.Concat(records...)
+	// A process has 2³² claims before its fences reach its successor's.
+	if err := kept.Restore(all, s.generation<<32); err != nil {
+		return fmt.Errorf("the ConfigMaps %s contradict themselves: %w", s.options.Name, err)
+	}
+	s.memory = kept
+	s.answered()
+	s.options.Log.Info("Sessions are loaded", "followers", len(all), "generation", s.generation, "took", time.Since(began))
+	return nil
+}
+
+func (s *Store) changed(part int) { s.shards[part/blockCount].changed(part % blockCount) }
+
+// read reads a shard's followers and says who owns it: nobody, if it is new.
+func (sh *shard) read(ctx context.Context, records *[]memory.Record) (owner, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	defer cancel()
+	o := sh.store.options
+	found, err := o.API.Get(ctx, o.Namespace, sh.name)
+	if err != nil {
+		return owner{}, err
+	}
+	held, err := sh.unpack(found, records)
+	if err != nil {
+		return owner{}, fmt.Errorf("ConfigMap %s/%s is not touched; empty or delete it to start without its sessions: %w", o.Namespace, sh.name, err)
+	}
+	sh.version = found.Metadata.ResourceVersion
+	return held, nil
+}
+
+func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owner, error) {
+	held, owned, err := ownerOf(found.Metadata, sh.index)
+	switch {
+	case err != nil:
+		return owner{}, err
+	case !owned && len(found.Data)+len(found.BinaryData) > 0:
+		return owner{}, errors.New("it has content, but no annotation " + ownerAnnotation)
+	case len(found.Data) > 0:
+		return owner{}, errors.New("it has data, where sessions are binaryData only")
+	}
+	*records, sh.sizes = nil, [blockCount]int{}
+	for key, block := range found.BinaryData {
+		n, err := strconv.Atoi(strings.TrimPrefix(key, "followers-"))
+		if err != nil || n < 0 || n >= blockCount || key != blockKey(n) {
+			return owner{}, fmt.Errorf("it has a key %q", key)
+		}
+		if *records, err = decode(block, sh.index*blockCount+n, *records); err != nil {
+			return owner{}, fmt.Errorf("its key %s is damaged: %w", key, err)
+		}
+		sh.sizes[n] = len(block)
+	}
+	return held, nil
+}
+
+// take makes this process the shard's owner. If the shard was written since it was read, by the predecessor for the last
+// time, it is read again.
+func (sh *shard) take(ctx context.Context, records *[]memory.Record) error {
+	for {
+		err := sh.claim(ctx, sh.version)
+		if !kubeapi.IsConflict(err) {
+			return err
+		}
+		held, err := sh.read(ctx, records)
+		switch {
+		case err != nil:
+			return err
+		case held.Generation < sh.store.generation:
+		case sh.index == 0: // the next try has a generation beyond it
+			return fmt.Errorf("%s, which starts too, was faster", held.Identity)
+		default:
+			sh.store.supersede(held)
+			return ErrSuperseded
+		}
+	}
+}
+
+// claim writes this process into the ConfigMap as its owner, if it is as it was at the given version.
+func (sh *shard) claim(ctx context.Context, version string) error {
+	annotations, err := sh.me().annotations()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	o := sh.store.options
+	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{
+		Metadata: kubeapi.Metadata{ResourceVersion: version, Annotations: annotations},
+	})
+	if err != nil {
+		return err
+	}
+	sh.version = meta.ResourceVersion
+	return nil
+}
+
+// me is this process as the shard's owner.
+func (sh *shard) me() owner {
+	return owner{Format: format, Shard: sh.index, Generation: sh.store.generation, Identity: sh.store.identity}
+}
+
+// look reads who owns the ConfigMap now. If it is a later process, the store ends here.
+func (sh *shard) look(ctx context.Context) (m kubeapi.Metadata, held owner, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	o := sh.store.options
+	if m, err = o.API.GetMetadata(ctx, o.Namespace, sh.name); err != nil {
+		return m, held, err
+	}
+	if held, _, err = ownerOf(m, sh.index); err != nil {
+		return m, held, fmt.Errorf("ConfigMap %s/%s: %w", o.Namespace, sh.name, err)
+	}
+	sh.store.answered()
+	if me := sh.me(); held != me && held.Generation >= me.Generation {
+		sh.store.supersede(held)
+		return m, held, ErrSuperseded
+	}
+	return m, held, nil
+}
+
+// reconcile finds out why the ConfigMap is not as it was when it was last seen, so that the next try can be right:
+// somebody has changed its metadata, or an own write has come through whose answer was lost; or it was made anew, or
+// put back to what it was long ago, and has to be written as a whole.
+func (sh *shard) reconcile() error {
+	ctx := sh.store.life
+	m, held, err := sh.look(ctx)
+	if err != nil {
+		return err
+	}
+	if held == sh.me() {
+		sh.version = m.ResourceVersion
+		return nil
+	}
+	if held == (owner{}) { // it must be empty, or it is not ours
+		var none []memory.Record
+		if _, err := sh.read(ctx, &none); err != nil {
+			return err
+		}
+		m.ResourceVersion = sh.version
+	}
+	if err := sh.claim(ctx, m.ResourceVersion); err != nil {
+		return err
+	}
+	sh.pending = allBlocks
+	return nil
+}
+
+// check asks the API server for the ConfigMap and has it written if it is not this process' own.
+func (sh *shard) check(ctx context.Context) error {
+	_, held, err := sh.look(ctx)
+	if err == nil && held != sh.me() {
+		sh.dirty.Or(allBlocks)
+		sh.nudge()
+	}
+	return err
+}

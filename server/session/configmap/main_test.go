@@ -1,0 +1,50 @@
+package configmap
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+	"k8s.io/client-go/rest"
+
+	"github.com/wechatbot/wechatbot-operator/test/envtest"
+)
+
+// plane is a real API server, and admin speaks to it as an administrator.
+var (
+	plane *envtest.ControlPlane
+	admin *http.Client
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if plane, err = envtest.Start(); err != nil {
+		return 1, err
+	}
+	if admin, err = rest.HTTPClientFor(plane.Config); err != nil {
+		return 1, err
+	}
+	// What the control plane's own keeping runs on is not ours.
+	ours := goleak.IgnoreCurrent()
+	code = m.Run()
+	admin.CloseIdleConnections()
+	if code == 0 {
+		err = goleak.Find(ours)
+	}
+	if stopped := plane.Stop(); stopped != nil {
+		return 1, stopped
+	}
+	return code, err
+}
