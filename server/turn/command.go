@@ -93,6 +93,7 @@ func (e *Engine) fetch(ctx context.Context, m Message) Reply {
 	if err != nil {
 		return e.unknown(s, session.Turn{}, "opening a session", err)
 	}
+	e.unsend(ctx, m.Follower, o.Receipt)
 	d := delivery{message: m, number: max(m.Delivery, o.Delivery), fetch: true}
 	t := e.next(o)
 	if t == nil {

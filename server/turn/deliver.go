@@ -27,22 +27,22 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	case session.RateLimited:
 		return e.refuse(s, TextRateLimited)
 	default: // Started, Joined
-		e.unsend(ctx, m, begun)
+		e.unsend(ctx, m.Follower, begun.Receipt)
 		return e.deliver(ctx, s, delivery{
 			message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn,
 		})
 	}
 }
 
-// unsend takes back what an earlier delivery of the question has shown of another turn: as the question is delivered
-// again, that reply was lost, and this one may show something else.
-func (e *Engine) unsend(ctx context.Context, m Message, b session.Begun) {
-	if b.Receipt == nil || b.Receipt.Turn == b.Turn.Key.ID {
+// unsend takes back what an earlier delivery of a message has shown: as it is delivered again, that reply was lost, and
+// this delivery may be lost too, or show something else.
+func (e *Engine) unsend(ctx context.Context, follower string, shown *session.Receipt) {
+	if shown == nil {
 		return
 	}
-	r := *b.Receipt
+	r := *shown
 	r.To, r.Sum, r.Told = r.From, r.FromSum, false
-	if err := e.Store.Delivered(ctx, m.Follower, r); err != nil {
+	if err := e.Store.Delivered(ctx, follower, r); err != nil {
 		e.storeFailed("taking back what a lost reply has shown", err)
 	}
 }

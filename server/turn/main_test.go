@@ -79,6 +79,7 @@ type setup struct {
 	owner    string
 	settings func(*turn.Settings)
 	log      io.Writer
+	idle     bool // its Run is not called
 }
 
 // bot is an engine that runs, with what is around it.
@@ -137,6 +138,10 @@ func start(t testing.TB, o setup) *bot {
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
+	}
+	if o.idle {
+		b.end = func() {}
+		return b
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
@@ -274,6 +279,17 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 		return r, false
 	}
 	return r, true
+}
+
+// drop delivers a message once, over a connection that is gone at once.
+func (f *follower) drop(id, text string) {
+	f.t.Helper()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := f.engine.Text(gone, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: 1, Received: time.Now()})
+	if r.Kind != turn.Held {
+		f.t.Errorf("a connection that is gone got %s %q", r.Kind, r.Text)
+	}
 }
 
 // check says what no reply may be.

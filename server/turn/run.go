@@ -195,7 +195,6 @@ func (r *run) end(ctx context.Context, answer dify.Answer, err error) string {
 	case errors.Is(err, session.ErrLeaseLost):
 		return "lost"
 	case err != nil:
-		r.storeFailed("storing the end of a turn", err)
 		return "unsaved"
 	case o.Failure != "":
 		return o.Failure
@@ -222,11 +221,24 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 // persist stores the outcome, for as long as it takes a store to come back; once the engine has ended, in one try. It
 // tries often, to come before those who would take the turn over when the store is back.
 func (r *run) persist(o session.Outcome) error {
+	again := time.NewTicker(storeRetry / 2)
+	defer again.Stop()
 	for until := time.Now().Add(persistFor); ; {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), tidyTimeout)
 		err := r.Store.Finish(ctx, r.lease, o)
 		cancel()
-		if err == nil || errors.Is(err, session.ErrLeaseLost) || time.Now().After(until) || !pause(r.life, storeRetry/2) {
+		if err == nil || errors.Is(err, session.ErrLeaseLost) {
+			return err
+		}
+		r.storeFailed("storing the end of a turn", err)
+		if time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-r.lease.Lost:
+			return session.ErrLeaseLost
+		case <-r.life.Done():
 			return err
 		}
 	}

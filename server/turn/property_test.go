@@ -1,0 +1,300 @@
+package turn_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+// A story is drawn before it is played: what is wrong with it can then be told outside of the bubble it was played in.
+type story struct {
+	holds       int
+	concurrency int
+	acts        []act
+}
+
+// act is one message of one follower, sent at a time, with what happens to its deliveries.
+type act struct {
+	at    time.Duration
+	who   int
+	text  string
+	fates [deliveries]fate
+}
+
+// fate is what becomes of a delivery.
+type fate int
+
+const (
+	arrives   fate = iota
+	closed         // at once
+	closesMid      // after two seconds
+	late           // written, and too late for the channel; only where there is another delivery
+)
+
+// The manners in which Dify answers; a question names the one it gets.
+var manners = map[string]difysim.Behaviour{
+	"快":  {Length: 60},
+	"长":  {Total: 2 * time.Second, Length: 1500},
+	"慢":  {FirstText: 2 * time.Second, Total: 8 * time.Second, Length: 300},
+	"很慢": {FirstText: 5 * time.Second, Total: 30 * time.Second, Length: 900},
+	"哑":  {FirstText: 18 * time.Second, Total: 20 * time.Second, Length: 100},
+	"拒":  {Fault: difysim.Fault{Kind: difysim.HTTPError, Name: "unauthorized-bad-key.401"}},
+	"断":  {Total: 6 * time.Second, Length: 200, Fault: difysim.Fault{Kind: difysim.CutAfter, Deltas: 30}},
+	"抖":  {Total: 3 * time.Second, Length: 60}, // the first two calls are cut before any text
+	"空":  {Total: time.Second, Fault: difysim.Fault{Kind: difysim.EmptyAnswer}},
+}
+
+const falters = 2
+
+func drawStory(t *rapid.T) story {
+	s := story{holds: rapid.SampledFrom([]int{0, 2, 1000}).Draw(t, "holds"), concurrency: rapid.SampledFrom([]int{1, 2, 50}).Draw(t, "concurrency")}
+	names := []string{"快", "长", "慢", "很慢", "哑", "拒", "断", "抖", "空"}
+	at := time.Duration(0)
+	for i := range rapid.IntRange(1, 12).Draw(t, "messages") {
+		at += time.Duration(rapid.IntRange(0, 80).Draw(t, "pause"))*100*time.Millisecond + time.Millisecond
+		a := act{at: at, who: rapid.IntRange(0, 2).Draw(t, "who"), text: "1"}
+		if rapid.IntRange(0, 2).Draw(t, "fetch") > 0 {
+			a.text = fmt.Sprintf("%s-%d？", rapid.SampledFrom(names).Draw(t, "manner"), i)
+		}
+		for n := range a.fates {
+			last := late
+			if n == deliveries-1 {
+				last = closesMid
+			}
+			if rapid.Bool().Draw(t, "trouble") {
+				a.fates[n] = fate(rapid.IntRange(int(arrives), int(last)).Draw(t, "fate"))
+			}
+		}
+		s.acts = append(s.acts, a)
+	}
+	return s
+}
+
+// receipts is a store that remembers what the engine says it has shown.
+type receipts struct {
+	*memory.Store
+	mu   sync.Mutex
+	last map[session.Key]session.Receipt // by the message that was replied to
+}
+
+func (r *receipts) Delivered(ctx context.Context, follower string, got session.Receipt) error {
+	r.mu.Lock()
+	r.last[session.Key{Follower: follower, ID: got.Message}] = got
+	r.mu.Unlock()
+	return r.Store.Delivered(ctx, follower, got)
+}
+
+// play plays a story to its end, where every follower has fetched what there is.
+type play struct {
+	*bot
+	store *receipts
+	mu    sync.Mutex
+	wrong []string
+	asked map[session.Key]string // the questions that were accepted
+	seen  map[session.Key][]shown
+}
+
+// shown is a piece of a turn's text that a follower saw.
+type shown struct {
+	from, to int
+	text     string
+	told     bool
+}
+
+func (p *play) Helper() {}
+
+func (p *play) Errorf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong = append(p.wrong, fmt.Sprintf(format, args...))
+}
+
+func (p *play) message(a act, id string) exchange {
+	f := &follower{bot: p.bot, name: fmt.Sprint("f", a.who)}
+	f.lose = func(n int) (time.Duration, bool) {
+		switch a.fates[n-1] {
+		case closed:
+			return 0, true
+		case closesMid:
+			return 2 * time.Second, true
+		default:
+			return 0, false
+		}
+	}
+	f.late = func(n int) bool { return a.fates[n-1] == late }
+	x := f.push(id, a.text)
+	p.note(a, x)
+	return x
+}
+
+// note takes down what a message has brought.
+func (p *play) note(a act, x exchange) {
+	k := session.Key{Follower: fmt.Sprint("f", a.who), ID: x.id}
+	p.store.mu.Lock()
+	r, recorded := p.store.last[k]
+	p.store.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a.text != "1" && x.kind != turn.Refused {
+		p.asked[k] = a.text
+	}
+	switch x.kind {
+	case turn.Answer, turn.Page, turn.Partial, turn.Failed:
+		if !recorded {
+			p.wrong = append(p.wrong, fmt.Sprintf("a reply of kind %s to %s has no receipt", x.kind, x.id))
+		}
+		of := session.Key{Follower: k.Follower, ID: r.Turn}
+		p.seen[of] = append(p.seen[of], shown{from: r.From, to: r.To, text: squeeze(body(x.text)), told: r.Told})
+	case turn.Refused:
+		if x.text != tooManyLine || a.text == "1" {
+			p.wrong = append(p.wrong, fmt.Sprintf("%s was refused: %s", a.text, x.text))
+		}
+	case turn.Silent:
+		p.wrong = append(p.wrong, fmt.Sprintf("%s got no reply", a.text))
+	}
+}
+
+// judge compares what was seen with what was answered.
+func (p *play) judge() {
+	for k, question := range p.asked {
+		have, _ := p.store.Look(context.Background(), k.Follower)
+		var t session.Turn
+		for _, one := range have.Turns {
+			if one.Key == k {
+				t = one
+			}
+		}
+		if !t.State.Over() || !t.Told {
+			p.Errorf("%s: is %s, told %v", question, t.State, t.Told)
+			continue
+		}
+		p.judgeText(t, p.seen[k])
+		calls := len(p.sim.CallsFor(question))
+		if most := map[bool]int{true: 1 + falters, false: 1}[strings.HasPrefix(question, "抖")]; calls != most {
+			p.Errorf("%s: Dify was called %d times, want %d", question, calls, most)
+		}
+	}
+}
+
+func (p *play) judgeText(t session.Turn, seen []shown) {
+	covered := make([]bool, len(t.Answer))
+	told := false
+	for _, s := range seen {
+		told = told || s.told
+		if s.to > len(t.Answer) || s.from > s.to {
+			p.Errorf("%s: bytes %d to %d were shown of %d", t.Question, s.from, s.to, len(t.Answer))
+			return
+		}
+		if piece := squeeze(t.Answer[s.from:s.to]); piece != "" && piece != s.text {
+			p.Errorf("%s: shown was %q, want %q", t.Question, s.text, piece)
+		}
+		for i := s.from; i < s.to; i++ {
+			covered[i] = true
+		}
+	}
+	if !told {
+		p.Errorf("%s: nobody saw its end", t.Question)
+	}
+	for i, c := range covered {
+		if !c {
+			p.Errorf("%s: byte %d of %d was never shown", t.Question, i, len(t.Answer))
+			return
+		}
+	}
+	whole := map[bool]string{true: "", false: echo(t.Question, manners[strings.Split(t.Question, "-")[0]].Length)}
+	switch manner := strings.Split(t.Question, "-")[0]; manner {
+	case "拒", "空":
+		if t.Answer != whole[true] {
+			p.Errorf("%s: answered %q", t.Question, t.Answer)
+		}
+	case "断":
+		if t.Failure != string(turn.CutShort) || t.Answer == "" || !strings.HasPrefix(whole[false], t.Answer) {
+			p.Errorf("%s: %s %q", t.Question, t.Failure, t.Answer)
+		}
+	default:
+		if t.Answer != whole[false] {
+			p.Errorf("%s: answered %q", t.Question, t.Answer)
+		}
+	}
+}
+
+func (s story) play(t *testing.T) (wrong []string) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &play{
+			store: &receipts{
+				Store: memory.New(session.Options{IdleTimeout: 24 * time.Hour, History: 50, LeaseTTL: leaseTTL}, 64<<20),
+				last:  map[session.Key]session.Receipt{},
+			},
+			asked: map[session.Key]string{}, seen: map[session.Key][]shown{},
+		}
+		p.bot = start(t, setup{store: p.store, settings: func(set *turn.Settings) {
+			set.HoldsPerMinute, set.Limits.Concurrency = s.holds, s.concurrency
+		}})
+		p.bot.t = p
+		var counting sync.Mutex
+		counts := map[string]int{}
+		p.sim.Script(func(r difysim.Request) difysim.Behaviour {
+			counting.Lock()
+			defer counting.Unlock()
+			counts[r.Query]++
+			manner := strings.Split(r.Query, "-")[0]
+			b := manners[manner]
+			if manner == "抖" && counts[r.Query] <= falters {
+				b.Fault = difysim.Fault{Kind: difysim.CutBefore}
+			}
+			return b
+		})
+		var messages sync.WaitGroup
+		for i, a := range s.acts {
+			messages.Go(func() {
+				<-time.After(a.at)
+				p.message(a, fmt.Sprint("m", i))
+			})
+		}
+		messages.Wait()
+		for who := range 3 {
+			p.readAll(who)
+		}
+		p.judge()
+		wrong = p.wrong
+	})
+	return wrong
+}
+
+// readAll fetches until there is nothing unseen.
+func (p *play) readAll(who int) {
+	for i := range 60 {
+		x := p.message(act{who: who, text: "1"}, fmt.Sprint("r", i))
+		have, _ := p.store.Look(context.Background(), fmt.Sprint("f", who))
+		left := len(have.Turns) > 0 && x.kind == turn.Held
+		for _, t := range have.Turns {
+			left = left || !t.Told
+		}
+		if !left {
+			return
+		}
+	}
+	p.Errorf("follower %d is not done after 60 fetches", who)
+}
+
+// However followers ask and fetch, whatever happens to the deliveries, and however Dify answers: every question is
+// answered or refused in words, asked of Dify once, and its whole text is seen.
+func TestEveryQuestionIsAnsweredWholeWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := drawStory(r)
+		if wrong := s.play(t); len(wrong) > 0 {
+			r.Fatalf("%s\n%+v", strings.Join(wrong, "\n"), s)
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package turn_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+// visit is what a follower does who uses all that there is. The harness judges every reply.
+func visit(f *follower) {
+	first := f.Begin("甲？")
+	synctest.Wait()
+	second := f.Begin("乙？")
+	<-first
+	<-second
+	f.Send("1")
+	f.Send("1")
+	third := f.Begin("丙？")
+	<-time.After(time.Second)
+	f.Send("/stop")
+	<-third
+	f.Send("1")
+	f.Send("/retry")
+	f.Send("/clear")
+}
+
+// Whichever call of the store fails, every reply is one that a follower can read, and afterwards all is as before.
+func TestASingleFailureOfTheStoreIsSurvived(t *testing.T) {
+	run := func(t *testing.T, k int64) (calls int64) {
+		synctest.Test(t, func(t *testing.T) {
+			s := sound(newStore())
+			failed := ""
+			s.fails = func(n int64, method string) bool {
+				if n == k {
+					failed = method
+				}
+				return n == k
+			}
+			b := start(t, setup{store: s, simmed: simmed(steady(7*time.Second, 300))})
+			f := b.follower("alice")
+			visit(f)
+			synctest.Wait()
+			calls = s.calls.Load()
+			counted := b.count("session_store_errors_total")
+			// A turn that is given up needs no progress any more.
+			if k > 0 && k <= calls && counted != 1 && (failed != "Progress" || counted > 1) {
+				t.Errorf("call %d, %s: %v failures of the store were counted, want 1", k, failed, counted)
+			}
+			f.Send("/clear")
+			f.Send(ask).want(t, turn.Answer, echo(ask, 300))
+			if n := b.sim.CallCount(); n > 5 {
+				t.Errorf("call %d: Dify was called %d times for 4 questions", k, n)
+			}
+			b.end()
+			if n := b.count("turns_in_flight"); n != 0 {
+				t.Errorf("call %d: %v turns are left", k, n)
+			}
+		})
+		return calls
+	}
+	all := run(t, 0)
+	if all < 30 {
+		t.Fatalf("only %d calls of the store", all)
+	}
+	for k := range all {
+		run(t, k+1)
+	}
+}
+
+func TestEachFailureOfTheStoreHasItsReply(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, text string
+		kind         turn.Kind
+		want         string
+	}{
+		"a question that was not recorded":    {"Begin", ask, turn.Refused, busyLine},
+		"an answer that cannot be waited for": {"Await", ask, turn.Waiting, waitingLine + "\n\n" + more},
+		"a session that cannot be opened":     {"Open", "1", turn.Waiting, waitingLine + "\n\n" + more},
+		"a turn that cannot be cancelled":     {"Cancel", "/stop", turn.Refused, busyLine},
+		"a session that cannot be cleared":    {"Clear", "/clear", turn.Refused, busyLine},
+		"a failed turn that cannot be found":  {"Look", "/retry", turn.Refused, busyLine},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := sound(newStore())
+				s.fails = func(_ int64, method string) bool { return method == c.method }
+				b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Total: time.Second, Length: 80})})
+				b.follower("alice").Send(c.text).want(t, c.kind, c.want)
+			})
+		})
+	}
+}
+
+func TestADeliveryIsRepliedToWhenHoldsCannotBeCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		s.fails = func(_ int64, method string) bool { return method == "TakeHold" }
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{FirstText: 7 * time.Second, Length: 80})})
+		x := b.follower("alice").Send(ask)
+		x.want(t, turn.Waiting, waitingLine+"\n\n"+more)
+		x.wantAt(t, 1, deadline)
+	})
+}
+
+func TestAHeldDeliveryIsRepliedToWhenTheStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		awaits := 0
+		s.fails = func(_ int64, method string) bool {
+			if method == "Await" {
+				awaits++
+			}
+			return method == "Await" && awaits == 2
+		}
+		b := start(t, setup{store: s, simmed: simmed(steady(20*time.Second, 80))})
+		x := b.follower("alice").Send(ask)
+		x.want(t, turn.Waiting, waitingLine+"\n\n"+more)
+		x.wantAt(t, 1, deadline)
+	})
+}
+
+// A store that is away for a while loses no answer and causes no second call.
+func TestAnOutageOfTheStoreIsWaitedOut(t *testing.T) {
+	for name, outage := range map[string]struct{ from, to time.Duration }{
+		"shorter than a lease": {2 * time.Second, 9 * time.Second},
+		"while it ends":        {4 * time.Second, 8 * time.Second},
+		"longer than a lease":  {3 * time.Second, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				s := sound(newStore())
+				s.fails = func(int64, string) bool {
+					now := time.Since(began)
+					return now >= outage.from && now < outage.to
+				}
+				b := start(t, setup{store: s, simmed: simmed(steady(5*time.Second, 80))})
+				f := b.follower("alice")
+				f.drop("1", ask)
+				<-time.After(outage.to + 2*time.Second)
+				x := f.push("2", "1")
+				x.want(t, turn.Answer, quoted(ask, echo(ask, 80)))
+				leases := 1 + int((outage.to-outage.from)/leaseTTL) // that may run out
+				if n := b.sim.CallCount(); n > leases {
+					t.Errorf("Dify was called %d times, want at most %d", n, leases)
+				}
+			})
+		})
+	}
+}
+
+// A store that is away for too long: the turn is given up, and asked again by whoever takes it over.
+func TestAnEndThatCannotBeStoredIsToldInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		s.fails = func(_ int64, method string) bool { return method == "Finish" }
+		var log strings.Builder
+		b := start(t, setup{store: s, dify: &scripted{}, log: &log})
+		b.follower("alice").drop("1", ask)
+		<-time.After(25 * time.Second)
+		if n := b.count("turns_total", "outcome=lost"); n == 0 {
+			t.Error("the lease was lost meanwhile, and nobody noticed")
+		}
+		b.end()
+		if n := b.count("turns_total", "outcome=unsaved"); n != 1 || !strings.Contains(log.String(), "storing the end of a turn") {
+			t.Errorf("an answer was dropped without a word:\n%s", log.String())
+		}
+	})
+}
+
+func TestALostLeaseEndsTheCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		s := sound(store)
+		s.fails = func(_ int64, method string) bool { return method == "Progress" } // nothing renews the lease
+		d := &scripted{}
+		d.chat = func(ctx context.Context, n int, r dify.ChatRequest, say func(string)) (dify.Answer, error) {
+			if n > 1 {
+				return dify.Answer{Text: fmt.Sprint("第", n, "次。")}, nil
+			}
+			return hang("第一次")(ctx, n, r, say)
+		}
+		b := start(t, setup{store: s, dify: d})
+		b.follower("alice").Send(ask).want(t, turn.Answer, "第2次。")
+		synctest.Wait()
+		d.wantCalls(t, 2)
+		if len(d.stopped) != 1 {
+			t.Errorf("the first generation goes on: %v", d.stopped)
+		}
+	})
+}
