@@ -14,17 +14,17 @@ import (
 const otherKey = "anotherEncodingAESKey0123456789abcdefghijkl"
 
 // sealed is a secure push of a text: its query and body.
-func sealed(t *testing.T, token, key, appID string, sent time.Time, content string) (query, body string) {
-	t.Helper()
+func sealed(tb testing.TB, token, key, appID string, sent time.Time, content string) (query, body string) {
+	tb.Helper()
 	c, err := wechat.NewCipher(key, appID)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	encrypt := c.Seal([16]byte([]byte("0123456789abcdef")), []byte(textPush(content, 1)))
 	query = signed(token, sent)
 	q, err := wechat.ParseQuery(query)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	query += "&encrypt_type=aes&msg_signature=" + wechat.Sign(token, q.Timestamp, q.Nonce, encrypt)
 	return query, "<xml><ToUserName>gh_3f1c9a7e52b0</ToUserName><Encrypt>" + encrypt + "</Encrypt></xml>"

@@ -120,7 +120,7 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound)
 		return
 	}
-	write(w, "text/plain; charset=utf-8", []byte(content))
+	write(w, plainText, []byte(content))
 }
 
 // verify answers the console's check of the URL.
@@ -137,7 +137,8 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.metrics.verifications.WithLabelValues("ok").Inc()
-	write(w, "text/plain; charset=utf-8", []byte(echo))
+	w.Header().Set("X-Content-Type-Options", "nosniff") // an echo must not become a page
+	write(w, plainText, []byte(echo))
 }
 
 // push takes one delivery of a push.
@@ -148,9 +149,8 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 
 	account := h.bot.Load().Account
 	p, err := h.open(account, w, r)
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, errManyLarge):
+	case errors.Is(err, errTooLarge):
 		h.metrics.push("unread", "tooLarge")
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusRequestEntityTooLarge)
@@ -158,7 +158,7 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, wechat.ErrUnusable):
 		h.metrics.push("unread", "unusable")
 		h.log.Warn("Acknowledged a push that cannot be used", "error", err)
-		write(w, "text/plain; charset=utf-8", []byte(wechat.Success))
+		write(w, plainText, ack)
 		return
 	case errors.Is(err, wechat.ErrUnauthenticated):
 		h.metrics.push("unread", "unauthenticated")
@@ -191,7 +191,7 @@ func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request
 			bodies.Put(buf)
 		}
 	}()
-	*buf, err = h.read((*buf)[:0], http.MaxBytesReader(w, r.Body, maxBody))
+	*buf, err = h.read((*buf)[:0], r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +199,9 @@ func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request
 	return a.Open(q, *buf, h.now())
 }
 
-// errManyLarge says that enough other bodies are being read that are larger than WeChat's ever are: thousands of
-// strangers could each make us hold one.
-var errManyLarge = errors.New("too many large bodies at a time")
+// errTooLarge says that a body is larger than any of WeChat's, or that enough others are being read that are larger
+// than usual: thousands of strangers could each make us hold one.
+var errTooLarge = errors.New("the body is too large")
 
 // read reads a whole body into b.
 func (h *Handler) read(b []byte, r io.Reader) ([]byte, error) {
@@ -213,9 +213,13 @@ func (h *Handler) read(b []byte, r io.Reader) ([]byte, error) {
 	case h.large <- struct{}{}:
 		defer func() { <-h.large }()
 	default:
-		return b, errManyLarge
+		return b, errTooLarge
 	}
-	return readUpTo(maxBody+1, b, r)
+	b, err = readUpTo(maxBody+1, b, r)
+	if err == nil && len(b) > maxBody {
+		err = errTooLarge
+	}
+	return b, err
 }
 
 // readUpTo appends to b what r has until b is full.
@@ -243,14 +247,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		h.metrics.replied(p, reply.Kind, received, time.Time{})
 		panic(http.ErrAbortHandler) // ends the connection without a response, so that WeChat delivers the push again
 	}
-	body, contentType := []byte(wechat.Success), "text/plain; charset=utf-8"
+	body, contentType := ack, plainText
 	if reply.Text != "" {
 		xml, err := a.Reply(p, wechat.Text{Content: reply.Text}, h.now())
 		if err != nil { // nothing was shown: the text stays to be fetched
 			h.log.Error("Could not write a reply", "error", err)
 			reply = turn.Reply{Kind: turn.Silent}
 		} else {
-			body, contentType = xml, "text/xml; charset=utf-8"
+			body, contentType = xml, textXML
 		}
 	}
 	if r.Context().Err() != nil {
@@ -266,12 +270,18 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 	h.engine.Delivered(ctx, reply)
 }
 
+// What most responses have in common, made once.
+var (
+	plainText = []string{"text/plain; charset=utf-8"}
+	textXML   = []string{"text/xml; charset=utf-8"}
+	ack       = []byte(wechat.Success)
+)
+
 // write sends a whole response. An error shows when it is flushed.
-func write(w http.ResponseWriter, contentType string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+func write(w http.ResponseWriter, contentType []string, body []byte) {
+	h := w.Header() // its keys in the form that Set would give them
+	h["Content-Type"] = contentType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	_, _ = w.Write(body)
 }
 
