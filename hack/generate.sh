@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes everything that is made from api/v1alpha1: the deepcopy functions and apply configurations, the CRD in
-# config/crd/bases, and docs/api.md. The generators are pinned in hack/tools.
+# config/crd/bases, docs/api.md, and the operator's rights in config/rbac/role.yaml (from controllers/rbac.go). The generators are pinned in hack/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,5 +14,6 @@ api=./api/v1alpha1
 bin/controller-gen object paths=$api
 bin/controller-gen applyconfiguration paths=$api
 bin/controller-gen crd paths=$api output:crd:dir=config/crd/bases
+bin/controller-gen rbac:roleName=manager,headerFile=hack/rbac.header.yaml paths=./controllers output:rbac:dir=config/rbac
 bin/crd-ref-docs --source-path=$api --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs --renderer=markdown \
   --output-path=docs/api.md --log-level=ERROR

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+)
+
+// flags are what the command line says.
+type flags struct {
+	manager             controllers.ManagerOptions
+	serverImage         string
+	ingressClass        string
+	issuer              string
+	concurrency         int
+	logLevel, logFormat string
+}
+
+func (f *flags) define(s *pflag.FlagSet) {
+	s.StringVar(&f.serverImage, "server-image", "",
+		"image of the webhook servers where a bot names none; the operator's own image is meant (required)")
+	s.StringVar(&f.ingressClass, "default-ingress-class", "",
+		"IngressClass where a bot names none; empty leaves it to the cluster's default class")
+	s.StringVar(&f.issuer, "default-issuer", "",
+		"cert-manager issuer where a bot names none: NAME is an Issuer of the bot's namespace, ClusterIssuer/NAME one of the cluster")
+	s.IntVar(&f.concurrency, "concurrency", 4, "how many bots are reconciled at once")
+	s.StringSliceVar(&f.manager.Namespaces, "watch-namespaces", nil,
+		"namespaces to work in, separated by commas; empty means all. With it, rights in these namespaces are enough")
+	s.BoolVar(&f.manager.LeaderElection, "leader-elect", false, "let one of several operators work")
+	s.StringVar(&f.manager.LeaderElectionNamespace, "leader-elect-namespace", "", "namespace of the Lease; empty means the pod's own")
+	s.StringVar(&f.manager.MetricsAddress, "metrics-bind-address", "0", "address of /metrics, such as :8443; 0 means none")
+	s.BoolVar(&f.manager.SecureMetrics, "metrics-secure", true,
+		"serve metrics over TLS to those whom the API server allows to read them (needs rights on tokenreviews and subjectaccessreviews)")
+	s.StringVar(&f.manager.MetricsCertDir, "metrics-cert-dir", "", "folder of tls.crt and tls.key for metrics; empty means a certificate of its own")
+	s.StringVar(&f.manager.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 means none")
+	s.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	s.StringVar(&f.logFormat, "log-format", "json", "json or console")
+}
+
+// options checks the flags, and gives what they say of bots.
+func (f *flags) options() (controllers.Options, error) {
+	if f.serverImage == "" {
+		return controllers.Options{}, errors.New("--server-image is missing: give the operator's own image")
+	}
+	if f.concurrency < 1 || f.concurrency > 256 {
+		return controllers.Options{}, fmt.Errorf("--concurrency: %d is out of range: give 1 to 256", f.concurrency)
+	}
+	issuer, err := parseIssuer(f.issuer)
+	if err != nil {
+		return controllers.Options{}, err
+	}
+	return controllers.Options{
+		Operator:    desired.Operator{Image: f.serverImage, IngressClass: f.ingressClass, Issuer: issuer},
+		Concurrency: f.concurrency,
+	}, nil
+}
+
+func parseIssuer(s string) (*v1alpha1.IssuerRef, error) {
+	if s == "" {
+		return nil, nil //nolint:nilnil // there is no default issuer
+	}
+	kind, name, qualified := strings.Cut(s, "/")
+	if !qualified {
+		kind, name = string(v1alpha1.NamespacedIssuer), s
+	}
+	switch k := v1alpha1.IssuerKind(kind); k {
+	case v1alpha1.NamespacedIssuer, v1alpha1.ClusterIssuer:
+		if name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("--default-issuer: %q names no issuer", s)
+		}
+		return &v1alpha1.IssuerRef{Kind: k, Name: name}, nil
+	default:
+		return nil, fmt.Errorf("--default-issuer: %q is neither NAME nor ClusterIssuer/NAME", s)
+	}
+}
