@@ -53,11 +53,15 @@ func (c *client) connect() (err error) {
 	if c.conn, err = net.Dial("tcp", c.address); err != nil { //nolint:noctx // loopback
 		return err
 	}
-	if c.read == nil {
-		c.read = bufio.NewReader(nil)
-	}
-	c.read.Reset(c.conn)
+	c.readFrom(c.conn)
 	return nil
+}
+
+func (c *client) readFrom(conn net.Conn) {
+	if c.read == nil {
+		c.read = bufio.NewReader(conn)
+	}
+	c.read.Reset(conn)
 }
 
 // push gives the length of the reply's body.
