@@ -1,0 +1,180 @@
+//go:build redis
+
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/redis"
+)
+
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is a redis-server of a test's own.
+type server struct {
+	t    testing.TB
+	dir  string
+	port int
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// freePorts returns ports that nobody listens on. For a cluster those 10,000 above have to be free as well.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is one
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if port+10_000 > 65_535 {
+			port -= 20_000 // below the range that the system hands out, where few listen
+		}
+		other, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) //nolint:noctx // at once
+		if err == nil {
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
+	}
+}
+
+// startServer starts a redis-server and waits until it answers.
+func startServer(t testing.TB, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, dir: t.TempDir(), port: freePort(t), args: args}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server not found: apt-get install redis-server")
+	}
+	all := append([]string{
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--enable-debug-command", "yes",
+		"--logfile", filepath.Join(s.dir, "log"),
+	}, s.args...)
+	s.cmd = exec.Command(path, all...) //nolint:gosec,noctx // ended by kill
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.done = done
+	cmd := s.cmd
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() //nolint:errcheck // it is killed
+	}()
+	s.eventually("redis-server answers", func() bool {
+		c, err := net.Dial("tcp", s.addr()) //nolint:noctx // at once
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+}
+
+func (s *server) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// kill ends the process as a crash would.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() //nolint:errcheck // it may have ended already
+	<-s.done
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	eventually(s.t, what, holds)
+}
+
+// eventually polls a condition of another process until it holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after %v: %s", patience, what)
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatalf("the test ended before: %s", what)
+		}
+	}
+}
+
+// client is a plain connection to the server.
+func (s *server) client() *goredis.Client {
+	c := goredis.NewClient(&goredis.Options{Addr: s.addr()})
+	s.t.Cleanup(func() { _ = c.Close() }) //nolint:errcheck // the test is over
+	return c
+}
+
+var bots atomic.Int64
+
+// newBot names a bot that no other test has.
+func newBot() string { return fmt.Sprintf("test/bot-%d", bots.Add(1)) }
+
+func options() session.Options {
+	return session.Options{IdleTimeout: time.Hour, History: 5, LeaseTTL: 10 * time.Second}
+}
+
+var limits = session.Limits{Concurrency: 1000, Queue: 1000, Open: 1000}
+
+// openStore opens a handle that is closed with the test.
+func openStore(t testing.TB, bot string, at redis.Server, so session.Options) *redis.Store {
+	t.Helper()
+	s, err := redis.New(context.Background(), redis.Options{Bot: bot, Redis: at}, so, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *server) standalone() redis.Server {
+	return redis.Server{Mode: redis.Standalone, Addresses: []string{s.addr()}}
+}
+
+func isPresent(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
