@@ -94,6 +94,7 @@ func open(t *testing.T, d *Demo, width, height int64) *tab {
 	ctx, leave := chromedp.NewContext(browser(t))
 	b := &tab{T: t, ctx: ctx, demo: d}
 	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits, so that the page does not see the demo end
 		leave()
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -107,6 +108,8 @@ func open(t *testing.T, d *Demo, width, height int64) *tab {
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatalf("listening to a tab: %v", err)
 	}
+	// Tabs are tested side by side, and only one of a browser's has the focus.
+	command(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	command(b, network.Enable, network.EnableParams{})
 	command(b, cdplog.Enable, cdp.Empty{})
 	command(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Shanghai"})
@@ -168,12 +171,12 @@ func (b *tab) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// until waits for a JavaScript condition. It is looked at in every frame.
+// until waits for a JavaScript condition. It is looked at 50 times a second.
 func (b *tab) until(condition string) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience+5*time.Second)
 	defer cancel()
-	_, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingTimeout(patience)))
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		b.Fatalf("waiting for %s: %v\nthe page: %s", condition, err, b.text("body"))
 	}
@@ -298,6 +301,7 @@ func (b *tab) goOn() string {
 }
 
 func TestFollowerIsWelcomedAndAsksByTap(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	if got := b.text("#name"); got != accountName {
 		t.Errorf("the profile names %q, want %q", got, accountName)
@@ -324,6 +328,7 @@ func TestFollowerIsWelcomedAndAsksByTap(t *testing.T) {
 }
 
 func TestSlowAnswerComesWithALaterDelivery(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: time.Second}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 500, Total: 2200, Length: 80, Fault: noFault})
@@ -340,6 +345,7 @@ func TestSlowAnswerComesWithALaterDelivery(t *testing.T) {
 }
 
 func TestVerySlowAnswerIsFetchedByTap(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: time.Second}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 5000, Total: 6500, Length: 120, Fault: noFault})
@@ -357,6 +363,7 @@ func TestVerySlowAnswerIsFetchedByTap(t *testing.T) {
 }
 
 func TestLongAnswerComesInPages(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 100, Total: 300, Length: 3000, Fault: noFault})
@@ -374,6 +381,7 @@ func TestLongAnswerComesInPages(t *testing.T) {
 }
 
 func TestFaultToastWhileTheServerIsGone(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: time.Second}), 1200, 800)
 	b.follow()
 	b.click("#power")
@@ -381,6 +389,7 @@ func TestFaultToastWhileTheServerIsGone(t *testing.T) {
 	b.ask("有人吗？")
 	b.count(toast, 1)
 	b.count("#m2 .stretch.failed", 3)
+	b.count("#m2 .stretch.thinking", 0)
 	b.until(`document.querySelector("#m2 .pill").textContent.startsWith("故障提示")`)
 	b.click("#power")
 	b.until(`document.querySelector("#server").dataset.line === "whole"`)
@@ -390,6 +399,7 @@ func TestFaultToastWhileTheServerIsGone(t *testing.T) {
 }
 
 func TestBrokenAnswerIsToldAndAskedAgain(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 100, Total: 300, Length: 120, Fault: cutShort})
@@ -408,6 +418,7 @@ func TestBrokenAnswerIsToldAndAskedAgain(t *testing.T) {
 }
 
 func TestMenuAndUnfollow(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.click("#toggle")
@@ -430,6 +441,7 @@ func TestMenuAndUnfollow(t *testing.T) {
 }
 
 func TestKeyboardAlone(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	focused := func(id string) { b.until(`document.activeElement?.id === "` + id + `"`) }
 	b.key(kb.Tab)
@@ -451,6 +463,7 @@ func TestKeyboardAlone(t *testing.T) {
 }
 
 func TestTextIsNeverMarkup(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	text := `<img src=x onerror="document.title='bad'"> <a href="javascript:alert(1)">链接</a>`
@@ -463,6 +476,7 @@ func TestTextIsNeverMarkup(t *testing.T) {
 }
 
 func TestMarkdownAnswerLinksToWebPagesOnly(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 100, Total: 300, Length: 120, Fault: markdown})
@@ -476,6 +490,7 @@ func TestMarkdownAnswerLinksToWebPagesOnly(t *testing.T) {
 }
 
 func TestReloadShowsTheSameConversation(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.ask("怎么退书？")
@@ -490,6 +505,7 @@ func TestReloadShowsTheSameConversation(t *testing.T) {
 }
 
 func TestRealDifyTakesNoOrders(t *testing.T) {
+	t.Parallel()
 	standIn, err := newStandIn(defaultBehaviour.of)
 	if err != nil {
 		t.Fatal(err)
@@ -509,6 +525,7 @@ func TestRealDifyTakesNoOrders(t *testing.T) {
 }
 
 func TestNarrowScreenNeedsNoSidewaysScrolling(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 390, 844)
 	b.follow()
 	b.ask("几点开门？")
@@ -517,6 +534,7 @@ func TestNarrowScreenNeedsNoSidewaysScrolling(t *testing.T) {
 }
 
 func TestTooMuchAtOnceIsToldAndLosesNoText(t *testing.T) {
+	t.Parallel()
 	b := open(t, start(t, Options{}), 1200, 800)
 	b.follow()
 	b.order(difyBehaviour{FirstText: 30_000, Total: 30_000, Length: 120, Fault: noFault})
@@ -534,6 +552,7 @@ func TestTooMuchAtOnceIsToldAndLosesNoText(t *testing.T) {
 
 // The picture in the documentation is made from a real conversation with UPDATE_SCREENSHOT=1, at WeChat's own pace.
 func TestLivelyConversation(t *testing.T) {
+	t.Parallel()
 	picture := os.Getenv("UPDATE_SCREENSHOT") == "1"
 	o, percent := Options{Timeout: 1500 * time.Millisecond, Deadline: time.Second}, 28
 	if picture {

@@ -157,7 +157,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	waitServer := part("the webhook server", func() error { return d.bot.server.Run(serving) })
 	waitPage := part("the page", func() error { return page.Serve(d.page) })
 	<-life.Done()
-	err := page.Close()
+	err := shutdown(context.WithoutCancel(ctx), page)
 	waitPage()
 	d.exchanges.Wait()
 	d.everyoneLeaves(context.WithoutCancel(ctx))
@@ -172,6 +172,16 @@ func (d *Demo) Run(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// shutdown ends a server whose streams end by themselves.
+func shutdown(ctx context.Context, s *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if s.Shutdown(ctx) == nil {
+		return nil
+	}
+	return s.Close() //nolint:wrapcheck // Run says it
 }
 
 // goodbye is how long the followers may take to leave at the end.

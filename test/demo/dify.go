@@ -41,11 +41,7 @@ func (s *standIn) serve() error {
 // close ends all answers. It may be called more than once.
 func (s *standIn) close() {
 	s.sim.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close()
-	}
+	_ = shutdown(context.Background(), s.http)
 	_ = s.listener.Close() // of a demo that never ran; else it is closed already
 }
 

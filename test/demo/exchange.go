@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ type (
 		Took    float64 `json:"took"`
 		Outcome string  `json:"outcome"`
 		Reply   string  `json:"reply"` // its kind
+		Asked   bool    `json:"asked"` // whether Dify is asked
 		Toast   string  `json:"toast"` // what the client shows in place of a reply
 		Parts   []part  `json:"parts"`
 	}
@@ -84,15 +86,23 @@ func (d *Demo) exchange(s *session, m *message, a action) {
 		return // the demo ends
 	}
 	kind := kindOf(a, x)
-	s.end(m, x.Links, kind == "refused")
+	asked := m.question && kind != "refused" && arrived(x)
+	s.end(m, x.Links, asked)
 	ended := endedEvent{
-		Message: m.id, At: x.Start.Add(x.Took).UnixMilli(), Took: ms(x.Took), Outcome: string(x.Outcome), Reply: kind,
+		Message: m.id, At: x.Start.Add(x.Took).UnixMilli(), Took: ms(x.Took), Outcome: string(x.Outcome), Reply: kind, Asked: asked,
 		Parts: parts(x.Text),
 	}
 	if x.Toast {
 		ended.Toast = wechatsim.FaultToast
 	}
 	s.tell("ended", ended)
+}
+
+// arrived says whether a delivery has reached the server.
+func arrived(x *wechatsim.Exchange) bool {
+	return slices.ContainsFunc(x.Deliveries, func(d wechatsim.Delivery) bool {
+		return d.Verdict != wechatsim.Refused && d.Verdict != wechatsim.Unreachable
+	})
 }
 
 func (s *session) observe(m *message, e wechatsim.Event) {

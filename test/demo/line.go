@@ -2,10 +2,12 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -74,6 +76,15 @@ func (l *line) isCut() bool {
 type lineConn struct {
 	net.Conn
 	line *line
+}
+
+// Read gives what a reader sees whose line breaks: the connection is closed on this side, which is no error of WeChat's.
+func (c *lineConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, net.ErrClosed) && c.line.isCut() {
+		err = syscall.ECONNRESET
+	}
+	return n, err //nolint:wrapcheck // it is the connection's
 }
 
 // Close closes the connection.

@@ -53,7 +53,7 @@ type event struct {
 type message struct {
 	id       int
 	start    time.Time
-	question bool // it begins a turn
+	question bool // it begins a turn, as far as is known
 	turned   bool // its turn is over
 	links    []wechatsim.Link
 }
@@ -185,15 +185,12 @@ func (s *session) begin(question bool) (*message, error) {
 	return m, nil
 }
 
-// end is the end of a message's exchange. A question that the server has refused has no turn.
-func (s *session) end(m *message, links []wechatsim.Link, refused bool) {
+// end is the end of a message's exchange. Asked says whether it has a turn.
+func (s *session) end(m *message, links []wechatsim.Link, asked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.underWay--
-	m.links = links
-	if refused {
-		m.question = false
-	}
+	m.links, m.question = links, asked
 }
 
 // link gives a link of the reply to a message.

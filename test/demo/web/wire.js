@@ -2,6 +2,7 @@
 import { copy } from "./api.js";
 
 const mostCards = 50;
+const longestTurn = 150_000; // ms; the server gives up before
 const $ = (id) => document.getElementById(id);
 
 const kinds = { text: "消息", tap: "点按", click: "菜单", follow: "关注", unfollow: "取消关注" };
@@ -72,7 +73,7 @@ class Card {
   }
 
   /** Whether there is something that grows. */
-  get active() { return this.live || (this.question && !this.dify && this.over?.reply !== "refused"); }
+  get active() { return this.live || (this.over.asked && !this.dify && Date.now() - this.at < longestTurn); }
 
   draw(now) {
     const elapsed = now - this.at;
@@ -126,7 +127,11 @@ class Card {
   drawDify(lane, elapsed) {
     const t = this.dify;
     if (!t) {
-      if (!this.active) return;
+      if (!this.active) {
+        if (!this.over.asked) lane.track.replaceChildren();
+        lane.note.textContent = this.over.asked ? "" : "没有问到";
+        return;
+      }
       this.bar(lane, 0, "thinking open", 0, elapsed);
       lane.note.textContent = seconds(Math.max(0, elapsed));
       return;
