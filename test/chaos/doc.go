@@ -1,0 +1,7 @@
+// Package chaos kills what a bot stands on while followers chat with it: server processes, the session store, the way
+// to the store, Dify's streams. Everything but WeChat and Dify is real: cmd/server as processes, redis-server, the API
+// server of Kubernetes, TCP between them. What the followers were shown and what Dify was asked decides; the judge
+// reads no state of the product.
+//
+// It has tests only, behind the build tag chaos: `make chaos` runs them, CHAOS_SEED repeats a run's schedule.
+package chaos

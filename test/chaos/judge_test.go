@@ -1,0 +1,312 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+const (
+	takeover = 15 * time.Second // what the promise gives another process to take a dead one's turn over
+	mend     = 6 * time.Second  // after the store is back, until every process has noticed: a probe's period and some
+	settle   = time.Second      // what is on its way when something happens
+)
+
+// verdict is what a run has shown.
+type verdict struct {
+	questions, answered, cutShort, refused, untaken int
+	lost, wrongs                                    []string
+	toasts, badToasts, badRefusals                  int
+	ghosts                                          int // refused, and answered all the same
+	calls, crashed, cutOff, outage                  int
+	extra                                           []string // Dify calls that nothing excuses
+	again                                           int
+	takeovers, answers                              []time.Duration
+	late                                            []string // takeovers beyond the promise
+	leaks                                           []string
+}
+
+// judge looks at what the followers and Dify have seen.
+func (w *world) judge(t *testing.T) *verdict {
+	t.Helper()
+	v := &verdict{calls: w.dify.CallCount()}
+	calls := map[*question][]difysim.Call{}
+	for _, c := range w.dify.Calls() {
+		q := w.book.find(idInQuery.FindString(c.Query))
+		if q == nil || q.asker.follower.OpenID() != c.User || c.Query != q.text() {
+			v.wrongs = append(v.wrongs, "Dify was asked what no follower has asked")
+			continue
+		}
+		calls[q] = append(calls[q], c)
+	}
+	for _, a := range w.askers {
+		w.judgeExchanges(v, a)
+		for _, q := range a.questions {
+			v.judgeQuestion(q)
+			w.judgeCalls(v, q, calls[q])
+		}
+		v.ghosts += len(a.ghosts())
+		for _, wr := range a.wrongs {
+			v.wrongs = append(v.wrongs, fmt.Sprintf("%s follower %d was shown: %s", wr.at.Format(clock), a.number, wr.what))
+		}
+	}
+	v.leaks = w.leaks(t)
+	return v
+}
+
+const clock = "15:04:05.000"
+
+func (v *verdict) judgeQuestion(q *question) {
+	v.questions++
+	v.again += q.again
+	switch {
+	case q.whole:
+		v.answered++
+		v.answers = append(v.answers, q.over.Sub(q.asked))
+	case q.lost != "":
+		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: %s", q.id, q.asked.Format(clock), q.over.Format(clock), q.lost))
+	case q.cutShort:
+		v.cutShort++
+	case q.refused:
+		v.refused++
+	case !q.accepted:
+		v.untaken++
+	default:
+		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: given up", q.id, q.asked.Format(clock), q.over.Format(clock)))
+	}
+}
+
+// judgeExchanges looks for toasts and refusals that no outage excuses.
+func (w *world) judgeExchanges(v *verdict, a *asker) {
+	for _, x := range a.exchanges {
+		if !x.Toast {
+			continue
+		}
+		v.toasts++
+		if !w.excusesToast(x) {
+			v.badToasts++
+			v.wrongs = append(v.wrongs, fmt.Sprintf("%s follower %d saw a fault toast: %s", x.Start.Format(clock), a.number, deliveries(x)))
+		}
+	}
+	for _, r := range a.refusals {
+		if !within(w.windows(mend), r.from, r.to) {
+			v.badRefusals++
+			v.wrongs = append(v.wrongs, fmt.Sprintf("%s %s was refused", r.from.Format(clock), r.question.id))
+		}
+	}
+}
+
+func deliveries(x *wechatsim.Exchange) string {
+	var all []string
+	for _, d := range x.Deliveries {
+		all = append(all, fmt.Sprintf("%s after %.1f s", d.Verdict, d.Took.Seconds()))
+	}
+	return strings.Join(all, ", ")
+}
+
+// windows are the times in which a replica could not reach the store, all of them or one, each with a margin.
+func (w *world) windows(margin time.Duration) []window {
+	var all []window
+	for _, o := range w.outages {
+		all = append(all, o.longer(margin))
+	}
+	for _, c := range w.cuts {
+		all = append(all, c.longer(margin))
+	}
+	return all
+}
+
+// excusesToast tells whether the last delivery had no chance: nobody there, or a process that was killed while it
+// worked on it. The deliveries before may have been left to time out on purpose.
+func (w *world) excusesToast(x *wechatsim.Exchange) bool {
+	if len(x.Deliveries) == 0 {
+		return false
+	}
+	d := x.Deliveries[len(x.Deliveries)-1]
+	end := d.Start.Add(d.Took)
+	return w.front.unservedWithin(d.Start, end) || w.front.brokenByKill(d.Start, end) || within(w.outages, d.Start, end)
+}
+
+// judgeCalls counts Dify's calls for a question. Each turn has one; a further one needs a call before it whose owner
+// was killed, or cut off from the store.
+func (w *world) judgeCalls(v *verdict, q *question, calls []difysim.Call) {
+	slices.SortFunc(calls, func(a, b difysim.Call) int { return a.Started.Compare(b.Started) })
+	excused := 0
+	for i, c := range calls {
+		why, at := w.crash(c)
+		if why == "" || i == len(calls)-1 {
+			continue
+		}
+		next := calls[i+1]
+		if next.Started.Before(at) && c.Outcome == difysim.Answered {
+			continue // it is no consequence
+		}
+		excused++
+		switch why {
+		case killed:
+			v.crashed++
+			took := next.Started.Sub(at) - shared(w.outages, at, next.Started)
+			v.takeovers = append(v.takeovers, took)
+			if took > takeover+settle {
+				v.late = append(v.late, fmt.Sprintf("%s: %v after its owner was killed at %s", q.id, took, at.Format(clock)))
+			}
+		case cutAway:
+			v.cutOff++
+		}
+	}
+	if most := q.turns + excused; len(calls) > most {
+		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s", q.id, len(calls), q.turns, w.timeline(calls)))
+	}
+	if q.accepted && !q.refused && len(calls) == 0 {
+		v.lost = append(v.lost, q.id+": Dify was never asked")
+	}
+}
+
+func (w *world) timeline(calls []difysim.Call) string {
+	var all []string
+	for _, c := range calls {
+		during := ""
+		if within(w.outages, c.Started, c.Ended.Add(mend)) {
+			during = ", the store was away"
+		}
+		all = append(all, fmt.Sprintf("[%s to %s by %v, %s, client gone %v%s]",
+			c.Started.Format(clock), c.Ended.Format(clock), c.Inputs["replica"], c.Outcome, c.ClientGone, during))
+	}
+	return strings.Join(all, " ")
+}
+
+type reason string
+
+const (
+	killed  reason = "killed"
+	cutAway reason = "cut off"
+)
+
+// crash tells whether the owner of a call could not bring its turn to an end, and since when.
+func (w *world) crash(c difysim.Call) (reason, time.Time) {
+	text, _ := c.Inputs["replica"].(string)
+	number, err := strconv.Atoi(text)
+	if err != nil || number >= len(w.replicas) {
+		return "", time.Time{}
+	}
+	end := c.Ended.Add(settle) // the answer has to be stored yet
+	for _, o := range w.windows(mend) {
+		if o.overlaps(c.Ended, c.Ended) && o.to.After(end) {
+			end = o.to
+		}
+	}
+	for _, l := range w.replicas[number].all() {
+		if at := l.killedAt(); at.After(c.Started) && at.Before(end) {
+			return killed, at
+		}
+	}
+	for _, o := range w.cuts {
+		if o.replica == number && o.to.Sub(o.from) > takeover/2 && o.longer(mend).overlaps(c.Started, c.Ended) {
+			return cutAway, o.from
+		}
+	}
+	return "", time.Time{}
+}
+
+// leaks looks for what no log may hold: questions, answers, openids, secrets.
+func (w *world) leaks(t *testing.T) (leaks []string) {
+	t.Helper()
+	forbidden := map[string]string{
+		"订单": "a question", "回答的第": "an answer", token: "the token", aesKey: "the EncodingAESKey", difyKey: "Dify's key",
+		redisPassword: "Redis' password",
+	}
+	for _, a := range w.askers {
+		forbidden[a.follower.OpenID()] = "an openid"
+	}
+	files, err := filepath.Glob(filepath.Join(w.logs, "server-*.log"))
+	if err != nil || len(files) != len(w.replicas) {
+		t.Fatalf("%d logs of %d servers: %v", len(files), len(w.replicas), err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, what := range forbidden {
+			if bytes.Contains(content, []byte(text)) {
+				leaks = append(leaks, filepath.Base(file)+" holds "+what)
+			}
+		}
+		for _, bad := range []string{"panic", "DATA RACE", "fatal error"} {
+			if bytes.Contains(content, []byte(bad)) {
+				leaks = append(leaks, filepath.Base(file)+" says "+bad)
+			}
+		}
+	}
+	return leaks
+}
+
+// check fails the test for every promise that was broken.
+func (v *verdict) check(t *testing.T) {
+	t.Helper()
+	for what, all := range map[string][]string{
+		"questions that were accepted and not answered":       v.lost,
+		"things that nobody may be shown":                     v.wrongs,
+		"Dify calls outside crashed turns":                    v.extra,
+		fmt.Sprintf("takeovers that took over %v", takeover):  v.late,
+		"logs that hold what they must not, or say of a fault": v.leaks,
+	} {
+		if len(all) > 0 {
+			t.Errorf("%d %s:\n  %s", len(all), what, strings.Join(all[:min(len(all), 20)], "\n  "))
+		}
+	}
+	if v.answered == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// table shows a run in numbers.
+func (w *world) table(v *verdict) string {
+	var b strings.Builder
+	row := func(name string, value any) { fmt.Fprintf(&b, "| %-52s | %v |\n", name, value) }
+	fmt.Fprintf(&b, "\n| %-52s | CHAOS_SEED=%d |\n|---|---|\n", w.name, w.seed)
+	for _, a := range []act{kill, roll, killStore, hangStore, cutOff, blackHole, hangUp} {
+		if w.acts[a] > 0 {
+			row(string(a), w.acts[a])
+		}
+	}
+	row("followers", len(w.askers))
+	row("questions", v.questions)
+	row("- answered to the end", v.answered)
+	row("- cut short by Dify, and said so, twice", v.cutShort)
+	row("- refused with a line, as the store was away", v.refused)
+	row("- not taken: a fault toast", v.untaken)
+	row("- accepted and LOST", len(v.lost))
+	row("refused, and answered all the same", v.ghosts)
+	row("things shown that must not be", len(v.wrongs))
+	row("fault toasts (of them unexcused)", fmt.Sprintf("%d (%d)", v.toasts, v.badToasts))
+	row("Dify calls", v.calls)
+	row("- again, because the owner was killed", v.crashed)
+	row("- again, because the owner was cut off the store", v.cutOff)
+	row("- again WITHOUT need", len(v.extra))
+	row("takeover after a kill, p50 / p99 / most", percentiles(v.takeovers))
+	row("whole answer after the question, p50 / p99 / most", percentiles(v.answers))
+	row("bytes shown more than once", v.again)
+	row("deliveries / of them failed", fmt.Sprintf("%d / %v", w.platform.Stats().Deliveries, w.platform.Stats().Failures))
+	return b.String()
+}
+
+func percentiles(d []time.Duration) string {
+	if len(d) == 0 {
+		return "none"
+	}
+	slices.Sort(d)
+	at := func(p int) time.Duration { return d[(len(d)-1)*p/100] }
+	return fmt.Sprintf("%.2f s / %.2f s / %.2f s", at(50).Seconds(), at(99).Seconds(), d[len(d)-1].Seconds())
+}

@@ -1,0 +1,67 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+// reply is what a follower makes of one reply. The bot's own texts are configured to be [[their key]], so that nothing
+// is left over that could pass for one.
+type reply struct {
+	quoted  string   // the question that it says it answers; "" if it says nothing of it
+	notices []string // keys of the bot's own texts
+	body    string   // all else, without white space
+	more    wechatsim.Link
+	retry   wechatsim.Link
+}
+
+var notice = regexp.MustCompile(`\[\[(\w+)\]\]`)
+
+// ownTexts are the lines of configuration that make the bot's texts recognizable.
+func ownTexts() string {
+	var b strings.Builder
+	for _, key := range serverconfig.TextKeys {
+		b.WriteString("    " + key + ": \"[[" + key + "]]\"\n")
+	}
+	return b.String()
+}
+
+func read(text string) reply {
+	var r reply
+	for _, l := range wechatsim.Links(text) {
+		switch l.Send {
+		case "1":
+			r.more = l
+		case "/retry":
+			r.retry = l
+		}
+	}
+	text = wechatsim.Visible(text, func(wechatsim.Link) string { return "" })
+	if head, rest, ok := strings.Cut(text, "\n------------\n"); ok {
+		r.quoted, text = head, rest
+	}
+	for _, m := range notice.FindAllStringSubmatch(text, -1) {
+		r.notices = append(r.notices, m[1])
+	}
+	r.body = squeeze(notice.ReplaceAllString(text, ""))
+	return r
+}
+
+func (r reply) says(key string) bool { return slices.Contains(r.notices, key) }
+
+// refuses tells whether the question was not taken. A turn that failed because Dify was busy has the same words, but a
+// link to ask again.
+func (r reply) refuses() bool {
+	return r.retry.Send == "" && (r.says(serverconfig.TextBusy) || r.says(serverconfig.TextTooManyOpen) || r.says(serverconfig.TextRateLimited))
+}
+
+// fails tells whether it says that a turn has failed.
+func (r reply) fails() bool {
+	return r.retry.Send != "" && !r.says(serverconfig.TextCutShort)
+}
