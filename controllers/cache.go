@@ -5,15 +5,11 @@ import (
 	"maps"
 
 	"github.com/prometheus/client_golang/prometheus"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
@@ -22,24 +18,15 @@ import (
 // CacheOptions limit the caches to the given namespaces (none: all) and to what the operator made. managedFields stay
 // on children, as they tell what is the operator's, and on nothing else; conversations and the specs of pods go.
 func CacheOptions(namespaces []string) cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})
-	children := cache.ByObject{Label: ours, Transform: keep}
+	bare := cache.ByObject{Label: labels.Everything(), Transform: cache.TransformStripManagedFields()}
 	o := cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		// The default is that of children. HTTPRoutes must not be named: the cluster may not know them.
+		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy}),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.ServiceAccount{}:        children,
-			&rbacv1.Role{}:                  children,
-			&rbacv1.RoleBinding{}:           children,
-			&corev1.ConfigMap{}:             {Label: ours, Transform: dropConversations},
-			&appsv1.Deployment{}:            children,
-			&corev1.Service{}:               children,
-			&networkingv1.Ingress{}:         children,
-			&networkingv1.NetworkPolicy{}:   children,
-			&policyv1.PodDisruptionBudget{}: children,
-			&gatewayv1.HTTPRoute{}:          children,
-			&corev1.Pod{}:                   {Label: ours, Transform: onlyStatus},
-			&v1alpha1.WechatBot{}:           {},
-			&networkingv1.IngressClass{}:    {},
+			&v1alpha1.WechatBot{}:        bare,
+			&networkingv1.IngressClass{}: bare,
+			&corev1.ConfigMap{}:          {Transform: dropConversations},
+			&corev1.Pod{}:                {Transform: onlyStatus},
 		},
 	}
 	if len(namespaces) > 0 {
@@ -50,8 +37,6 @@ func CacheOptions(namespaces []string) cache.Options {
 	}
 	return o
 }
-
-func keep(o any) (any, error) { return o, nil }
 
 // dropConversations keeps followers' conversations out of the operator's memory.
 func dropConversations(o any) (any, error) {

@@ -58,6 +58,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil && report.Passes(err) {
 		return ctrl.Result{}, err
 	}
+	if state != nil && report.NeedsDify(bot, state) {
+		r.observer.Dify.Await(ctx, bot, &state.Dify, difyPatience)
+	}
 	status := report.Status(bot, state, err)
 	err = errors.Join(report.Retryable(err), r.save(ctx, bot, status))
 	if err != nil {
@@ -92,6 +95,10 @@ func (r *Reconciler) save(ctx context.Context, bot *v1alpha1.WechatBot, status v
 	}
 	return nil
 }
+
+// difyPatience is how long a reconcile waits for a first answer of Dify, so that the first status is complete where
+// Dify is well.
+const difyPatience = 500 * time.Millisecond
 
 // reconciliationTimeout ends a reconcile whose API server hangs.
 const reconciliationTimeout = time.Minute

@@ -39,6 +39,8 @@ type Writer struct {
 	Live client.Reader
 	// Writes counts what was sent, by kind and result; nil does not.
 	Writes *prometheus.CounterVec
+
+	settled settled
 }
 
 // NewWrites makes the counter of Writer.Writes.
@@ -129,8 +131,18 @@ func sync[L, W any, O object[L], C configuration[W]](
 	if equality.Semantic.DeepEqual(owned, want) {
 		return nil
 	}
+	difference := [2]digest{digestOf(owned), digestOf(want)}
+	if w.settled.has(live.GetUID(), difference) {
+		return nil
+	}
 	want.WithUID(live.GetUID()) // should another have taken its place since, it is a conflict
-	return write(ctx, w, live.GetName(), want, have)
+	if err := write(ctx, w, live.GetName(), want, have); err != nil {
+		return err
+	}
+	if (*have).GetResourceVersion() == live.GetResourceVersion() {
+		w.settled.add(live.GetUID(), difference)
+	}
+	return nil
 }
 
 // create writes a child that the caches do not have. Should there be one all the same, the caches lag behind or it is

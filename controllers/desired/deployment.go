@@ -96,7 +96,9 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 		// The garbage collector works harder near the limit instead of meeting the kernel's.
 		WithEnv(corev1.EnvVar().WithName("GOMEMLIMIT").WithValueFrom(corev1.EnvVarSource().
 			WithResourceFieldRef(corev1.ResourceFieldSelector().
-				WithContainerName(naming.ServerContainer).WithResource("limits.memory")))).
+				WithContainerName(naming.ServerContainer).WithResource("limits.memory").
+				// The API server's default, which would count as a difference otherwise.
+				WithDivisor(resource.MustParse("0"))))).
 		WithPorts(
 			corev1.ContainerPort().WithName(portWebhook).WithContainerPort(8080).WithProtocol(core.ProtocolTCP),
 			corev1.ContainerPort().WithName(portAdmin).WithContainerPort(9090).WithProtocol(core.ProtocolTCP)).

@@ -34,6 +34,8 @@ type Dify struct {
 	Err error
 	// Next is when it will be asked again.
 	Next time.Time
+
+	answered <-chan struct{} // closed when there is an answer; nil if none is on its way
 }
 
 const (
@@ -78,12 +80,12 @@ type question struct {
 
 	key         serverconfig.Secret
 	fingerprint [sha256.Size]byte
+	done        chan struct{}
 }
 
 type answer struct {
 	fingerprint [sha256.Size]byte
 	required    []string // variables of the app
-	pending     bool
 	dify        Dify
 }
 
@@ -139,16 +141,40 @@ func (p *Prober) Look(t probeTarget, key serverconfig.Secret) Dify {
 		*a = answer{dify: Dify{Changed: true}}
 	}
 	a.fingerprint = fingerprint
-	if !a.pending && (!a.dify.Asked || !p.now().Before(a.dify.Next)) {
+	if a.dify.answered == nil && (!a.dify.Asked || !p.now().Before(a.dify.Next)) {
+		done := make(chan struct{})
 		select {
-		case p.queue <- question{t, key, fingerprint}:
-			a.pending = true
+		case p.queue <- question{t, key, fingerprint, done}:
+			a.dify.answered = done
 		default: // the next look asks
 		}
 	}
 	found := a.dify
 	found.Missing = missing(a.required, t.inputs)
 	return found
+}
+
+// Await waits for an answer that is on its way, but not for long.
+func (p *Prober) Await(ctx context.Context, bot *v1alpha1.WechatBot, d *Dify, atMost time.Duration) {
+	if d.answered == nil {
+		return
+	}
+	patience := time.NewTimer(atMost)
+	defer patience.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-patience.C:
+		return
+	case <-d.answered:
+	}
+	t := target(bot)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a, ok := p.known[t.bot]; ok && a.dify.Asked {
+		*d = a.dify
+		d.Missing = missing(a.required, t.inputs)
+	}
 }
 
 // Forget drops what is known of a bot that is gone.
@@ -190,6 +216,7 @@ func (p *Prober) answer(ctx context.Context, q question) {
 		*a = answer{fingerprint: q.fingerprint, dify: found, required: required}
 	}
 	p.mu.Unlock()
+	close(q.done)
 	if current {
 		p.answered(ctx, q.bot)
 	}

@@ -28,7 +28,7 @@ func findings(bot *v1alpha1.WechatBot, state *observe.State) map[string]*finding
 		v1alpha1.ConditionExposed:           exposed(bot, state),
 		v1alpha1.ConditionCertificateReady:  certificateReady(bot, state),
 	}
-	if f := difyReachable(bot, &state.Dify); f != nil {
+	if f := difyReachable(bot, state); f != nil {
 		maps.Copy(all, map[string]*finding{v1alpha1.ConditionDifyReachable: f})
 	}
 	return all
@@ -50,11 +50,17 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	}
 }
 
-// difyReachable is nil while nothing new is known: after a start of the operator what was known before still holds.
-func difyReachable(bot *v1alpha1.WechatBot, d *observe.Dify) *finding {
+// NeedsDify tells whether nothing is known of Dify: after a start of the operator what was known before still holds.
+func NeedsDify(bot *v1alpha1.WechatBot, state *observe.State) bool {
+	before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
+	return !state.Dify.Asked && (state.Dify.Changed || before == nil || before.ObservedGeneration != bot.Generation)
+}
+
+// difyReachable is nil while the condition is to stay as it is.
+func difyReachable(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	d := &state.Dify
 	if !d.Asked {
-		before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
-		if before != nil && before.ObservedGeneration == bot.Generation && !d.Changed {
+		if !NeedsDify(bot, state) {
 			return nil
 		}
 		return unknown(v1alpha1.ReasonNotChecked, "Dify at %s is asked as soon as the API key is there", bot.Spec.Dify.BaseURL)

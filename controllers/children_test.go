@@ -1,0 +1,103 @@
+package controllers_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+)
+
+// owned lists the kinds and names of what the bot controls in its namespace.
+func (w *world) owned() []string {
+	w.t.Helper()
+	var all []string
+	for kind, list := range map[string]client.ObjectList{
+		"ServiceAccount": &corev1.ServiceAccountList{}, "Role": &rbacv1.RoleList{}, "RoleBinding": &rbacv1.RoleBindingList{},
+		"ConfigMap": &corev1.ConfigMapList{}, "Deployment": &appsv1.DeploymentList{}, "Service": &corev1.ServiceList{},
+		"Ingress": &networkingv1.IngressList{}, "NetworkPolicy": &networkingv1.NetworkPolicyList{},
+		"PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{},
+	} {
+		if err := admin.List(w.t.Context(), list, client.InNamespace(w.namespace)); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, o := range objects(w.t, list) {
+			if metav1.IsControlledBy(o, w.bot) {
+				all = append(all, kind+"/"+o.GetName())
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+var minimalChildren = []string{
+	"ConfigMap/winter-config", "ConfigMap/winter-sessions", "Deployment/winter", "Ingress/winter",
+	"Role/winter-sessions", "RoleBinding/winter-sessions", "Service/winter", "ServiceAccount/winter",
+}
+
+func TestTheMinimalObjectIsEnough(t *testing.T) {
+	w := newWorld(t)
+	op := startOperator(t, quick())
+	w.create()
+	w.serve()
+	if got := w.owned(); !slices.Equal(got, minimalChildren) {
+		t.Errorf("children are %v", got)
+	}
+	w.get(w.bot)
+	status := w.bot.Status
+	if status.URL != "https://"+w.bot.Spec.Domain+"/wechat" || status.Replicas != 1 || status.ReadyReplicas != 1 ||
+		status.Selector != "app.kubernetes.io/component=server,app.kubernetes.io/instance=winter,app.kubernetes.io/name=wechatbot" ||
+		status.Dify != (v1alpha1.DifyStatus{AppName: "Winter", Mode: "chat", Version: "1.13.3"}) {
+		t.Errorf("the status is %+v", status)
+	}
+	if want := fmt.Sprintf("1/1 replicas serve https://%s/wechat", w.bot.Spec.Domain); describeReady(w.bot) != want {
+		t.Errorf("Ready says %q, want %q", describeReady(w.bot), want)
+	}
+	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonServing)
+	for _, child := range []string{"serviceaccounts", "services", "configmaps", "deployments", "ingresses", "roles", "rolebindings"} {
+		want := 1
+		if child == "configmaps" {
+			want = 2
+		}
+		if n := op.calls.matching(http.MethodPatch, "/namespaces/"+w.namespace+"/"+child+"/"); n != want {
+			t.Errorf("%d writes of %s, want %d", n, child, want)
+		}
+	}
+}
+
+func describeReady(bot *v1alpha1.WechatBot) string {
+	for _, c := range bot.Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+func objects(t testing.TB, list client.ObjectList) []client.Object {
+	t.Helper()
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []client.Object
+	for _, item := range items {
+		o, ok := item.(client.Object)
+		if !ok {
+			t.Fatalf("%T is no object", item)
+		}
+		all = append(all, o)
+	}
+	return all
+}
