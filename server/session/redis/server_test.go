@@ -1,6 +1,6 @@
 //go:build redis
 
-package redis_test
+package redis
 
 import (
 	"context"
@@ -20,7 +20,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
-	"github.com/wechatbot/wechatbot-operator/server/session/redis"
 )
 
 const patience = 30 * time.Second
@@ -156,9 +155,9 @@ func options() session.Options {
 var limits = session.Limits{Concurrency: 1000, Queue: 1000, Open: 1000}
 
 // openStore opens a handle that is closed with the test.
-func openStore(t testing.TB, bot string, at redis.Server, so session.Options) *redis.Store {
+func openStore(t testing.TB, bot string, at Server, so session.Options) *Store {
 	t.Helper()
-	s, err := redis.New(context.Background(), redis.Options{Bot: bot, Redis: at}, so, slog.New(slog.DiscardHandler))
+	s, err := New(context.Background(), Options{Bot: bot, Redis: at}, so, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,8 +169,8 @@ func openStore(t testing.TB, bot string, at redis.Server, so session.Options) *r
 	return s
 }
 
-func (s *server) standalone() redis.Server {
-	return redis.Server{Mode: redis.Standalone, Addresses: []string{s.addr()}}
+func (s *server) standalone() Server {
+	return Server{Mode: Standalone, Addresses: []string{s.addr()}}
 }
 
 func isPresent(path string) bool {

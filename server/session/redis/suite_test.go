@@ -1,18 +1,18 @@
 //go:build redis
 
-package redis_test
+package redis
 
 import (
 	"sync"
 	"testing"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
-	"github.com/wechatbot/wechatbot-operator/server/session/redis"
+
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // harness opens each store under a bot of its own, and reopens it as another process would.
-func harness(at redis.Server) sessiontest.Harness {
+func harness(at Server) sessiontest.Harness {
 	type opened struct {
 		bot     string
 		options session.Options

@@ -1,0 +1,283 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+// pair opens two handles on one bot's sessions, as two replicas would.
+func pair(t *testing.T, at Server, o session.Options) []*Store {
+	t.Helper()
+	bot := newBot()
+	return []*Store{openStore(t, bot, at, o), openStore(t, bot, at, o)}
+}
+
+func shortLeases() session.Options {
+	o := options()
+	o.LeaseTTL = 2 * time.Second
+	return o
+}
+
+func TestRestartLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	c := converse(t, pair(t, s.standalone(), shortLeases()), func() {
+		s.kill()
+		s.start()
+	})
+	c.wantOnce()
+}
+
+// Redis stands still for longer than a lease lasts. That is not the owners' fault: they go on.
+func TestPauseLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	stores := pair(t, s.standalone(), shortLeases())
+	c := converse(t, stores, func() {
+		s.signal(syscall.SIGSTOP)
+		ended := time.Now().Add(2 * shortLeases().LeaseTTL)
+		for time.Now().Before(ended) {
+			for name, call := range map[string]func() error{
+				"Begin": func() error {
+					_, err := stores[0].Begin(t.Context(), session.Question{Key: session.Key{Follower: "paused", ID: "1"}}, "", limits)
+					return err
+				},
+				"Look": func() error { _, err := stores[1].Look(t.Context(), "paused"); return err },
+				"Ping": func() error { return stores[0].Ping(t.Context()) },
+				"Await": func() error {
+					ctx, cancel := context.WithCancel(t.Context())
+					cancel()
+					_, err := stores[1].Await(ctx, session.Key{Follower: "paused", ID: "1"})
+					return err
+				},
+			} {
+				began := time.Now()
+				if err := call(); err == nil {
+					t.Errorf("%s succeeded while Redis stood still", name)
+				}
+				if took := time.Since(began); took > 3*callTimeout {
+					t.Errorf("%s took %v while Redis stood still", name, took)
+				}
+			}
+		}
+		s.signal(syscall.SIGCONT)
+	})
+	c.wantOnce()
+	if c.lost != 0 {
+		t.Errorf("%d owners lost their turns", c.lost)
+	}
+	if err := stores[0].Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlushedScriptsAreSentAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	c := converse(t, pair(t, s.standalone(), shortLeases()), func() {
+		if err := s.client().ScriptFlush(t.Context()).Err(); err != nil {
+			t.Error(err)
+		}
+	})
+	c.wantOnce()
+}
+
+// waiting begins a turn through one handle and awaits it through the other.
+func waiting(t *testing.T, stores []*Store) (*session.Lease, <-chan session.Turn) {
+	t.Helper()
+	k := session.Key{Follower: "alice", ID: "1"}
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "owner", limits)
+	if err != nil || b.Lease == nil {
+		t.Fatalf("Begin: %+v, %v", b, err)
+	}
+	got := make(chan session.Turn, 1)
+	go func() {
+		turn, err := stores[1].Await(t.Context(), k)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- turn
+	}()
+	eventually(t, "the turn is awaited", func() bool {
+		_, awaited := stores[1].waiters.key(idOf(k))
+		return awaited
+	})
+	return b.Lease, got
+}
+
+func finish(t *testing.T, s *Store, l *session.Lease, answer string) {
+	t.Helper()
+	if err := s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: answer}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t *testing.T, got <-chan session.Turn, answer string) {
+	t.Helper()
+	select {
+	case turn := <-got:
+		if turn.Answer != answer {
+			t.Errorf("turn %+v", turn)
+		}
+	case <-time.After(patience):
+		t.Fatalf("not woken after %v", patience)
+	}
+}
+
+func TestLostSubscriptionWakes(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	stores := pair(t, s.standalone(), options())
+	for _, st := range stores {
+		eventually(t, "subscribed", st.listening.Load)
+	}
+	lease, got := waiting(t, stores)
+	// From here on nobody may subscribe, so that only looking helps.
+	c := s.client()
+	if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the loss is noticed", func() bool { return !stores[1].listening.Load() })
+	// The script's own PUBLISH is refused, too, so the end is written as a script without it would have.
+	if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "allchannels").Err(); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, stores[0], lease, "answer")
+	receive(t, got, "answer")
+	eventually(t, "subscribed again", stores[1].listening.Load)
+}
+
+// A message that gets lost although the subscription is there delays the waking, and nothing else.
+func TestLostMessageWakes(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	stores := pair(t, s.standalone(), options())
+	eventually(t, "subscribed", stores[1].listening.Load)
+	lease, got := waiting(t, stores)
+	quiet := stores[0]
+	quiet.common[3] = "nobody listens here"
+	began := time.Now()
+	finish(t, quiet, lease, "answer")
+	receive(t, got, "answer")
+	if took := time.Since(began); took > 10*lookAgain {
+		t.Errorf("woken after %v", took)
+	}
+}
+
+func TestNextFindsWorkNobodyToldOf(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	stores := pair(t, s.standalone(), options())
+	eventually(t, "subscribed", stores[1].listening.Load)
+	next := make(chan *session.Lease, 1)
+	go func() {
+		l, err := stores[1].Next(t.Context(), "b", limits)
+		if err != nil {
+			t.Error(err)
+		}
+		next <- l
+	}()
+	quiet := stores[0]
+	quiet.common[3] = "nobody listens here"
+	eventually(t, "Next has looked and waits", func() bool { return len(stores[1].claiming) == 1 })
+	if _, err := quiet.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}}, "", limits); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case l := <-next:
+		if l == nil || l.Turn.Key.ID != "1" {
+			t.Errorf("lease %+v", l)
+		}
+	case <-time.After(patience):
+		t.Fatal("the turn is not found")
+	}
+}
+
+func TestComesUpBeforeRedis(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	s.kill()
+	store := openStore(t, newBot(), s.standalone(), options())
+	if err := store.Ping(t.Context()); err == nil {
+		t.Error("nobody is there, and yet answers")
+	}
+	if l, err := store.Next(t.Context(), "a", limits); err == nil {
+		t.Errorf("Next gave %+v", l)
+	}
+	s.start()
+	eventually(t, "it answers", func() bool { return store.Ping(t.Context()) == nil })
+	eventually(t, "it is subscribed", store.listening.Load)
+}
+
+func TestCloseEndsWaiting(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	store := openStore(t, newBot(), s.standalone(), options())
+	k := session.Key{Follower: "alice", ID: "1"}
+	if _, err := store.Begin(t.Context(), session.Question{Key: k}, "a", limits); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 3)
+	go func() { _, err := store.Await(t.Context(), k); errs <- err }()
+	for range 2 { // one waits for work, one for that one
+		go func() { _, err := store.Next(t.Context(), "a", limits); errs <- err }()
+	}
+	eventually(t, "all wait", func() bool {
+		_, awaited := store.waiters.key(idOf(k))
+		return awaited && len(store.claiming) == 1
+	})
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		select {
+		case err := <-errs:
+			if err == nil {
+				t.Error("no error after Close")
+			}
+		case <-time.After(patience):
+			t.Fatal("a call is left waiting")
+		}
+	}
+	if err := store.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("Ping after Close: %v", err)
+	}
+}
+
+// An owner that is silent although it could be heard loses its turn, and learns it without asking.
+func TestLostIsTold(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	o := options()
+	o.LeaseTTL = 300 * time.Millisecond
+	stores := pair(t, s.standalone(), o)
+	eventually(t, "subscribed", stores[0].listening.Load)
+	k := session.Key{Follower: "alice", ID: "1"}
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "a", limits)
+	if err != nil || b.Lease == nil {
+		t.Fatalf("Begin: %+v, %v", b, err)
+	}
+	l, err := stores[1].Next(t.Context(), "b", limits)
+	if err != nil || l.Turn.Key != k {
+		t.Fatalf("Next: %+v, %v", l, err)
+	}
+	select {
+	case <-b.Lease.Lost:
+	case <-time.After(patience):
+		t.Error("the first owner is not told")
+	}
+	if err := stores[0].Progress(t.Context(), b.Lease, session.Progress{}); !errors.Is(err, session.ErrLeaseLost) {
+		t.Errorf("Progress: %v", err)
+	}
+}
