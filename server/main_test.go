@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -36,6 +37,12 @@ const (
 	appID    = "wx00000000000test"
 	difyKey  = "app-keyOfThisTest"
 )
+
+// bubble runs a test on a clock of its own.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
 
 // lockedBuffer takes a log from many goroutines.
 type lockedBuffer struct {
@@ -223,10 +230,10 @@ func (r *running) get(t *testing.T, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// push gives the handler a text push that was signed with a token now, and returns what it answers.
-func push(t *testing.T, s *Server, token, text string) (status int, body string) {
+// askHelp gives the handler a push that was signed with a token now, and returns what it answers.
+func askHelp(t *testing.T, s *Server, token string) (status int, body string) {
 	t.Helper()
-	return send(t, s, signed(token), plainPush(text))
+	return send(t, s, signed(token), plainPush("/help"))
 }
 
 func send(t *testing.T, s *Server, query, body string) (status int, response string) {

@@ -97,6 +97,7 @@ func (s *Server) apply(f files, now time.Time) error {
 		s.metrics.reloads.WithLabelValues("applied").Inc()
 	}
 	s.files = f
+	s.secrets.Store(&f.secrets)
 	return nil
 }
 
@@ -174,7 +175,8 @@ const spareConnections = 16
 
 func newDifySwitch(f files) (*difySwitch, error) {
 	d := new(difySwitch)
-	return d, d.configure(f)
+	err := d.configure(f)
+	return d, err
 }
 
 func (d *difySwitch) configure(f files) error {

@@ -3,6 +3,7 @@ package server
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -25,11 +26,11 @@ func TestChangedTextsTakeEffect(t *testing.T) {
 	p := newPlace(t, minimal)
 	s := p.server(t)
 	p.write(t, "bot.yaml", minimal+"reply: {texts: {help: \"new words {{1}}\"}}\nwechat: {verificationFiles: {MP_verify_0123456789abcdef.txt: content}}\n")
-	if _, body := push(t, s, token, "/help"); strings.Contains(body, "new words") {
+	if _, body := askHelp(t, s, token); strings.Contains(body, "new words") {
 		t.Fatalf("the new words are said before they are known: %s", body)
 	}
 	p.look(t, s, 0)
-	if _, body := push(t, s, token, "/help"); !strings.Contains(body, "new words <a href=") {
+	if _, body := askHelp(t, s, token); !strings.Contains(body, "new words <a href=") {
 		t.Errorf("got %s, want the new words", body)
 	}
 	if p.lines("Applied a changed configuration") != 1 || p.lines("reply.texts, ") != 0 || p.lines("wechat.verificationFiles, reply.texts") != 1 {
@@ -58,10 +59,10 @@ func TestReplacedTokenIsAcceptedForAWhile(t *testing.T) {
 		{rotationGrace + time.Hour, 403, 200},
 	} {
 		p.look(t, s, c.after)
-		if got, _ := push(t, s, token, "/help"); got != c.old {
+		if got, _ := askHelp(t, s, token); got != c.old {
 			t.Errorf("after %v the old token gets %d, want %d", c.after, got, c.old)
 		}
-		if got, _ := push(t, s, newToken, "/help"); got != c.next {
+		if got, _ := askHelp(t, s, newToken); got != c.next {
 			t.Errorf("after %v the new token gets %d, want %d", c.after, got, c.next)
 		}
 	}
@@ -72,7 +73,7 @@ func TestReplacedTokenIsAcceptedForAWhile(t *testing.T) {
 	p.look(t, s, 2*rotationGrace)
 	p.look(t, s, 2*rotationGrace)
 	for _, secret := range []string{token, newToken} {
-		if got, _ := push(t, s, secret, "/help"); got != 200 {
+		if got, _ := askHelp(t, s, secret); got != 200 {
 			t.Errorf("a token of a rotation back gets %d, want 200", got)
 		}
 	}
@@ -93,12 +94,12 @@ func TestReplacedAESKeyIsAcceptedForAWhile(t *testing.T) {
 	if status, _ := sealedPush(t, s, token, aesKey, "/help"); status != 403 {
 		t.Errorf("the old key gets %d after its grace, want 403", status)
 	}
-	if status, _ := push(t, s, token, "/help"); status != 403 {
+	if status, _ := askHelp(t, s, token); status != 403 {
 		t.Errorf("a plain push gets %d, want 403", status)
 	}
 	p.remove(t, "secrets/encoding-aes-key") // back to plain mode
 	p.look(t, s, rotationGrace)
-	if status, _ := push(t, s, token, "/help"); status != 200 {
+	if status, _ := askHelp(t, s, token); status != 200 {
 		t.Errorf("a plain push gets %d without a key, want 200", status)
 	}
 }
@@ -115,10 +116,10 @@ func TestRefusedChangeIsToldOnceAndTheOldOneStays(t *testing.T) {
 	if !strings.Contains(refused, "reply.texts.hepl: unknown text") || p.lines("Refused a changed configuration") != 1 {
 		t.Errorf("refused %q, and the log says %s, want it once", refused, p.log)
 	}
-	if status, body := push(t, s, token, "/help"); status != 200 || !strings.Contains(body, "old words") {
+	if status, body := askHelp(t, s, token); status != 200 || !strings.Contains(body, "old words") {
 		t.Errorf("%d %s, want the old words", status, body)
 	}
-	if status, _ := push(t, s, newToken, "/help"); status != 403 {
+	if status, _ := askHelp(t, s, newToken); status != 403 {
 		t.Errorf("the new token is accepted though the change was refused: %d", status)
 	}
 	if testutil.ToFloat64(s.metrics.configValid) != 0 || testutil.ToFloat64(s.metrics.reloads.WithLabelValues("refused")) != 1 {
@@ -129,13 +130,13 @@ func TestRefusedChangeIsToldOnceAndTheOldOneStays(t *testing.T) {
 	if refused = s.look(time.Now(), refused); !strings.Contains(refused, "dify.baseURL") || p.lines("Refused a changed configuration") != 2 {
 		t.Errorf("refused %q, and the log says %s, want another one", refused, p.log)
 	}
-	if status, _ := push(t, s, newToken, "/help"); status != 403 {
+	if status, _ := askHelp(t, s, newToken); status != 403 {
 		t.Errorf("half of a change was applied: %d", status)
 	}
 
 	p.write(t, "bot.yaml", minimal+"reply: {texts: {help: new words}}\n")
 	refused = s.look(time.Now(), refused)
-	if _, body := push(t, s, newToken, "/help"); refused != "" || !strings.Contains(body, "new words") {
+	if _, body := askHelp(t, s, newToken); refused != "" || !strings.Contains(body, "new words") {
 		t.Errorf("refused %q, %s, want the new words", refused, body)
 	}
 	if testutil.ToFloat64(s.metrics.configValid) != 1 {
@@ -156,7 +157,7 @@ func TestChangesThatNeedARestartAreTold(t *testing.T) {
 	if s.Addr().String() != listened {
 		t.Error("the server listens elsewhere")
 	}
-	if status, _ := push(t, s, token, "/help"); status != 200 {
+	if status, _ := askHelp(t, s, token); status != 200 {
 		t.Errorf("a push gets %d, want 200", status)
 	}
 }
@@ -178,7 +179,7 @@ func TestChangedDifyIsAskedFromThenOn(t *testing.T) {
 }
 
 func TestChangedInputsAndLimitsTakeEffect(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		r := newPlace(t, minimal).run(t)
 		f := r.platform(t).Follower("")
 		if _, err := f.Send(t.Context(), "before"); err != nil {

@@ -15,11 +15,6 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, test)
-}
-
 type brokenStore struct{ session.Store }
 
 func (brokenStore) Ping(context.Context) error { return errors.New("no answer") }

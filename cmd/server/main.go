@@ -59,7 +59,7 @@ func run(ctx context.Context, config, level, format string) error {
 		return err
 	}
 	defer func() { _ = logger.Sync() }() // stderr cannot be synced on every system
-	s, err := server.New(server.Options{
+	s, err := server.New(server.Options{ //nolint:contextcheck // the listeners live as long as the server
 		ConfigPath: config,
 		Log:        slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
 		HTTPLog:    httpLog(logger),

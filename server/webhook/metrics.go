@@ -75,6 +75,7 @@ func (m *Metrics) replied(p *wechat.Push, kind turn.Kind, received, ready time.T
 		outcome = "acknowledged"
 	case turn.Held:
 		outcome = "held"
+	default: // shows the follower something
 	}
 	m.push(typeLabel(p), outcome)
 	m.replies.WithLabelValues(string(kind)).Inc()

@@ -28,13 +28,17 @@ const (
 	maxBody       = 256 << 10       // bytes; WeChat's own pushes are below 16 KiB
 	bodyTimeout   = 4 * time.Second // for a body to arrive: WeChat gives up after 5
 	recordTimeout = 5 * time.Second // for what follows a reply
-	Deliveries    = 3               // how often WeChat delivers a push that is not answered (protocol §4.1)
-	HoldFor       = 6 * time.Second // WeChat closes a delivery after 5 s; a proxy between may take a little longer
-	PageBytes     = 2040            // of a text reply: WeChat shows 2,047 to 2,048 (protocol §4.2)
 	usualBody     = 32 << 10        // bytes; more than this is no push of WeChat's, or a strange one
 	largeBodies   = 64              // how many bodies above usualBody are read at a time
 	deliveryGap   = 5 * time.Second // between the starts of two deliveries of one push
 	mayBeLate     = 1 * time.Second // by how much WeChat's two clocks may differ when a delivery is told by its age
+)
+
+// What the turn engine has to know of WeChat's deliveries and replies.
+const (
+	Deliveries = 3               // how often WeChat delivers a push that is not answered (protocol §4.1)
+	HoldFor    = 6 * time.Second // WeChat closes a delivery after 5 s; a proxy between may take a little longer
+	PageBytes  = 2040            // of a text reply: WeChat shows 2,047 to 2,048 (protocol §4.2)
 )
 
 // Bot is what the handler needs to know of the account. It can change while the handler runs.
@@ -185,7 +189,7 @@ func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	buf := bodies.Get().(*[]byte)
+	buf := bodies.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
 	defer func() {
 		if cap(*buf) <= usualBody {
 			bodies.Put(buf)
@@ -282,7 +286,7 @@ func write(w http.ResponseWriter, contentType []string, body []byte) {
 	h := w.Header() // its keys in the form that Set would give them
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // as plain text or XML, the echo not to be sniffed
 }
 
 // refuse sends a status with its own name as the body: WeChat's console shows it to the account's owner.

@@ -75,6 +75,21 @@ func (d *dify) asked() int {
 	return len(d.waiting)
 }
 
+// await waits until so many answers wait for their end.
+func (d *dify) await(n int, most time.Duration) bool {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(most)
+	for d.asked() < n {
+		select {
+		case <-look.C:
+		case <-late:
+			return false
+		}
+	}
+	return true
+}
+
 func (d *dify) endedAt(question string) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()

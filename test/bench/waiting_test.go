@@ -18,7 +18,7 @@ func BenchmarkIdle(b *testing.B) {
 	n := 0.0
 	for b.Loop() {
 		p := start(b, true, d.url(), "")
-		time.Sleep(settle)
+		<-time.After(settle)
 		fresh += p.memory(b, "VmRSS")
 		c := client{address: p.hook}
 		for i := range 20 {
@@ -31,7 +31,7 @@ func BenchmarkIdle(b *testing.B) {
 			_ = c.conn.Close()
 		}
 		p.metric(b, "wechatbot_pushes_total")
-		time.Sleep(settle)
+		<-time.After(settle)
 		used += p.memory(b, "VmRSS")
 		anonymous += p.memory(b, "RssAnon")
 		n++
@@ -51,7 +51,7 @@ func BenchmarkHeld(b *testing.B) {
 	n := 0.0
 	for b.Loop() {
 		p := start(b, false, d.url(), fmt.Sprintf("limits: {concurrency: %d}\nreply: {deadline: 4800ms, holdsPerMinute: %d}\n", answering, 100*held))
-		time.Sleep(settle)
+		<-time.After(settle)
 		before, beforeInUse := p.memory(b, "VmRSS"), p.inUse(b)
 		pushes := make([][]byte, held)
 		for i := range pushes {
@@ -119,7 +119,7 @@ func benchmarkAnswerToReply(b *testing.B, spread time.Duration) {
 	const followers = 200
 	d := startDify(b)
 	p := start(b, true, d.url(), fmt.Sprintf("limits: {concurrency: %d}\n", followers))
-	time.Sleep(settle)
+	<-time.After(settle)
 	var all []time.Duration
 	id := 0
 	for b.Loop() {
@@ -142,15 +142,13 @@ func benchmarkAnswerToReply(b *testing.B, spread time.Duration) {
 				arrived[i] = time.Now()
 			})
 		}
-		for began := time.Now(); d.asked() < followers; time.Sleep(10 * time.Millisecond) {
-			if time.Since(began) > 3*time.Second {
-				b.Fatalf("only %d questions have reached Dify", d.asked())
-			}
+		if !d.await(followers, 3*time.Second) {
+			b.Fatalf("only %d questions have reached Dify", d.asked())
 		}
-		time.Sleep(200 * time.Millisecond) // all is quiet: everybody waits
+		<-time.After(200 * time.Millisecond) // all is quiet: everybody waits
 		for _, q := range questions {
 			d.end(q)
-			time.Sleep(spread / followers)
+			<-time.After(spread / followers)
 		}
 		readers.Wait()
 		for i, c := range conns {
