@@ -2,7 +2,7 @@ package turn
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
@@ -139,8 +139,7 @@ func (e *Engine) retry(ctx context.Context, m Message) Reply {
 	if err != nil {
 		return e.storeDown(s, "looking for a failed turn", err)
 	}
-	for i := len(have.Turns) - 1; i >= 0; i-- {
-		t := have.Turns[i]
+	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
 			return e.ask(ctx, m, t.Question)
 		}
@@ -198,8 +197,7 @@ func (e *Engine) deleteConversation(id, follower string) {
 		defer cancel()
 		for try := 1; ; try++ {
 			err := e.Dify.DeleteConversation(ctx, id, follower)
-			var de *dify.Error
-			if err == nil || (errors.As(err, &de) && !de.Temporary()) || !pause(ctx, backoff(try)) {
+			if err == nil || dify.KindOf(err) != "" && !temporary(err) || !pause(ctx, backoff(try)) {
 				if err != nil {
 					e.Log.Warn("Could not delete a conversation in Dify", "follower", e.Alias(follower), "error", err)
 				}

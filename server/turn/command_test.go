@@ -52,7 +52,7 @@ func TestAMenuItemIsACommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{})
 		for key, want := range map[string]string{
-			"1": nothingYet, "clear": clearedLine, "/clear": clearedLine, "stop": nothingToStop, " HELP ": helpText,
+			"1": nothingYet, "clear": clearedLine, "/clear": clearedLine, "stop": nothingToStop, "HELP\n": helpText,
 			"": helpText, "V1001_TODAY": helpText, "你好": helpText,
 		} {
 			r := b.engine.Menu(t.Context(), turn.Message{Follower: "alice", ID: "menu-" + key, Text: key, Delivery: 1, Received: time.Now()})
@@ -110,12 +110,12 @@ func TestAFetchAfterAPartThatWasAllShowsTheLastPageAgain(t *testing.T) {
 				}}
 				b := start(t, setup{dify: d, settings: holds(0)})
 				f := b.follower("alice")
-				seen := ""
+				var seen strings.Builder
 				for x := f.Send(ask); x.kind == turn.Partial; x = f.Send("1") {
-					seen += body(x.text)
+					seen.WriteString(body(x.text))
 				}
-				if seen != c.text {
-					t.Fatalf("saw %d of %d bytes", len(seen), len(c.text))
+				if seen.String() != c.text {
+					t.Fatalf("saw %d of %d bytes", seen.Len(), len(c.text))
 				}
 				close(finish)
 				synctest.Wait()

@@ -26,8 +26,8 @@ func failureOf(err error) Failure {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut
 	}
-	var e *dify.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*dify.Error](err)
+	if !ok {
 		return Unanswered
 	}
 	if e.Temporary() {
@@ -47,20 +47,19 @@ func failureOf(err error) Failure {
 
 // temporary tells whether another try may help.
 func temporary(err error) bool {
-	var e *dify.Error
-	return errors.As(err, &e) && e.Temporary()
+	e, ok := errors.AsType[*dify.Error](err)
+	return ok && e.Temporary()
 }
 
 // conversationGone tells whether the conversation to continue is the cause, as far as Dify lets one know.
 func conversationGone(err error) bool {
-	var e *dify.Error
-	return errors.As(err, &e) && e.DropConversation()
+	e, ok := errors.AsType[*dify.Error](err)
+	return ok && e.DropConversation()
 }
 
 // retryAfter is how long Dify asks to wait.
 func retryAfter(err error) time.Duration {
-	var e *dify.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*dify.Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

@@ -52,7 +52,7 @@ func TestADeadOwnersTurnIsTakenOver(t *testing.T) {
 		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
 
 		f := first.follower("alice")
-		f.drop("1", ask)
+		f.drop(ask)
 		<-time.After(5 * time.Second)
 		dead.Store(true)
 		died := time.Now()
@@ -111,7 +111,7 @@ func TestAnEndedRunGivesItsTurnsBack(t *testing.T) {
 		sim := difysim.New(simmed(steady(20*time.Second, 80)))
 		t.Cleanup(sim.Close)
 		first := start(t, setup{sim: sim, store: store, owner: "pod-1"})
-		first.follower("alice").drop("1", ask)
+		first.follower("alice").drop(ask)
 		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
 		synctest.Wait()
 		first.calls(1)
@@ -141,7 +141,7 @@ func TestAnAnswerThatComesWithTheEndIsKept(t *testing.T) {
 		}}
 		store := newStore()
 		first := start(t, setup{dify: d, store: store})
-		first.follower("alice").drop("1", ask)
+		first.follower("alice").drop(ask)
 		first.end()
 		other := &scripted{}
 		start(t, setup{dify: other, store: store, owner: "pod-2"}).follower("alice").push("x", "1").want(t, turn.Answer, quoted(ask, "好的。"))
@@ -153,7 +153,7 @@ func TestDrainWaitsForAnswersThatNobodyElseHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(8*time.Second, 80)), settings: func(s *turn.Settings) { s.Limits.Concurrency = 1 }})
 		alice, bob := b.follower("alice"), b.follower("bob")
-		alice.drop("1", ask)
+		alice.drop(ask)
 		question := bob.Begin(ask) // waits for a place: 8 s to 16 s
 		synctest.Wait()
 		began := time.Now()
@@ -183,7 +183,7 @@ func TestDrainSaysWhatIsLeft(t *testing.T) {
 		s := sound(newStore())
 		s.lasting = false
 		b := start(t, setup{simmed: simmed(steady(3*time.Second, 80)), store: s})
-		b.follower("alice").drop("1", ask)
+		b.follower("alice").drop(ask)
 		for range 2 { // once for the running turn, then for its answer
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			err := b.engine.Drain(ctx)
@@ -209,8 +209,8 @@ func TestDrainLeavesWaitingTurnsToTheOthers(t *testing.T) {
 		one := func(s *turn.Settings) { s.Limits.Concurrency = 1 }
 		b := start(t, setup{simmed: simmed(steady(8*time.Second, 80)), store: store, settings: one})
 		alice, bob := b.follower("alice"), b.follower("bob")
-		alice.drop("1", ask)
-		bob.drop("1", ask)
+		alice.drop(ask)
+		bob.drop(ask)
 		began := time.Now()
 		if err := b.engine.Drain(t.Context()); err != nil {
 			t.Error(err)
@@ -220,7 +220,7 @@ func TestDrainLeavesWaitingTurnsToTheOthers(t *testing.T) {
 		}
 		running := b.sim.CallCount()
 		carol := b.follower("carol")
-		carol.drop("1", ask) // accepted, for the others
+		carol.drop(ask) // accepted, for the others
 		if got := b.sim.CallCount(); got != running {
 			t.Errorf("a leaving process began %d turns", got-running)
 		}
@@ -236,7 +236,7 @@ func TestSettingsChangeWhileTheEngineRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(30*time.Second, 80)), settings: func(s *turn.Settings) { s.HoldsPerMinute, s.Limits.Concurrency = 0, 1 }})
 		for i := range 3 {
-			b.follower(fmt.Sprint("f", i)).drop("1", ask)
+			b.follower(fmt.Sprint("f", i)).drop(ask)
 		}
 		synctest.Wait()
 		b.calls(1)

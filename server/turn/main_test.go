@@ -127,14 +127,15 @@ func start(t testing.TB, o setup) *bot {
 	if o.settings != nil {
 		o.settings(&b.settings)
 	}
-	if o.log == nil {
-		o.log = io.Discard
+	log := slog.New(slog.DiscardHandler)
+	if o.log != nil {
+		log = slog.New(slog.NewTextHandler(o.log, nil))
 	}
 	if o.owner == "" {
 		o.owner = "pod-1"
 	}
 	options := options(o.dify, b.store)
-	options.Metrics, options.Owner, options.Log = turn.NewMetrics(b.registry), o.owner, slog.New(slog.NewTextHandler(o.log, nil))
+	options.Metrics, options.Owner, options.Log = turn.NewMetrics(b.registry), o.owner, log
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
@@ -204,6 +205,8 @@ type follower struct {
 	name string
 	sent int
 
+	// route tells which bot a delivery goes to; nil is always the same.
+	route func(delivery int) *bot
 	// lose tells which deliveries lose their connection, how long after they began; nil is none.
 	lose func(delivery int) (after time.Duration, lost bool)
 	// late tells which deliveries' replies were written, but came too late for the channel; nil is none.
@@ -255,16 +258,19 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 	began := time.Now()
 	over, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	open, lost := over, false
+	open := over
 	if f.lose != nil {
-		var after time.Duration
-		if after, lost = f.lose(n); lost {
+		if after, lost := f.lose(n); lost {
 			var cancel context.CancelFunc
 			open, cancel = context.WithTimeout(over, after)
 			defer cancel()
 		}
 	}
-	r := f.engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began})
+	engine := f.engine
+	if f.route != nil {
+		engine = f.route(n).engine
+	}
+	r := engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began})
 	f.check(r, time.Since(began))
 	if r.Kind == turn.Held && open.Err() == nil {
 		f.t.Errorf("delivery %d of %s was left alone %v before the channel gave it up", n, id, patience-time.Since(began))
@@ -273,7 +279,7 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 		<-over.Done()
 		return r, false
 	}
-	f.engine.Delivered(over, r)
+	engine.Delivered(over, r)
 	if f.late != nil && f.late(n) {
 		<-over.Done()
 		return r, false
@@ -282,11 +288,11 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 }
 
 // drop delivers a message once, over a connection that is gone at once.
-func (f *follower) drop(id, text string) {
+func (f *follower) drop(text string) {
 	f.t.Helper()
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	r := f.engine.Text(gone, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: 1, Received: time.Now()})
+	r := f.engine.Text(gone, turn.Message{Follower: f.name, ID: "dropped", Text: text, Delivery: 1, Received: time.Now()})
 	if r.Kind != turn.Held {
 		f.t.Errorf("a connection that is gone got %s %q", r.Kind, r.Text)
 	}

@@ -22,14 +22,19 @@ type story struct {
 	holds       int
 	concurrency int
 	acts        []act
+	overlap     bool // a follower sends the next message without waiting for the reply to the one before
+
+	wild bool          // followers use commands, and there are two replicas
+	ends time.Duration // when the first replica ends, if it is wild; 0 is never
 }
 
 // act is one message of one follower, sent at a time, with what happens to its deliveries.
 type act struct {
-	at    time.Duration
-	who   int
-	text  string
-	fates [deliveries]fate
+	at       time.Duration
+	who      int
+	text     string
+	fates    [deliveries]fate
+	replicas [deliveries]int // which of them the deliveries go to
 }
 
 // fate is what becomes of a delivery.
@@ -57,8 +62,13 @@ var manners = map[string]difysim.Behaviour{
 
 const falters = 2
 
-func drawStory(t *rapid.T) story {
-	s := story{holds: rapid.SampledFrom([]int{0, 2, 1000}).Draw(t, "holds"), concurrency: rapid.SampledFrom([]int{1, 2, 50}).Draw(t, "concurrency")}
+func mannerOf(question string) string {
+	manner, _, _ := strings.Cut(question, "-")
+	return manner
+}
+
+func drawStory(t *rapid.T, wild bool) story {
+	s := story{wild: wild, overlap: rapid.Bool().Draw(t, "overlap"), holds: rapid.SampledFrom([]int{0, 2, 1000}).Draw(t, "holds"), concurrency: rapid.SampledFrom([]int{1, 2, 50}).Draw(t, "concurrency")}
 	names := []string{"快", "长", "慢", "很慢", "哑", "拒", "断", "抖", "空"}
 	at := time.Duration(0)
 	for i := range rapid.IntRange(1, 12).Draw(t, "messages") {
@@ -67,9 +77,15 @@ func drawStory(t *rapid.T) story {
 		if rapid.IntRange(0, 2).Draw(t, "fetch") > 0 {
 			a.text = fmt.Sprintf("%s-%d？", rapid.SampledFrom(names).Draw(t, "manner"), i)
 		}
+		if wild {
+			a.text = rapid.SampledFrom([]string{a.text, a.text, a.text, "/stop", "/clear", "/retry"}).Draw(t, "command")
+		}
 		for n := range a.fates {
+			if wild {
+				a.replicas[n] = rapid.IntRange(0, 1).Draw(t, "replica")
+			}
 			last := late
-			if n == deliveries-1 {
+			if n == deliveries-1 || s.overlap { // what a message in between has shown cannot be put in order with what was lost
 				last = closesMid
 			}
 			if rapid.Bool().Draw(t, "trouble") {
@@ -77,6 +93,9 @@ func drawStory(t *rapid.T) story {
 			}
 		}
 		s.acts = append(s.acts, a)
+	}
+	if wild {
+		s.ends = time.Duration(rapid.IntRange(0, 40).Draw(t, "end")) * time.Second
 	}
 	return s
 }
@@ -98,6 +117,8 @@ func (r *receipts) Delivered(ctx context.Context, follower string, got session.R
 // play plays a story to its end, where every follower has fetched what there is.
 type play struct {
 	*bot
+	bots  []*bot
+	wild  bool
 	store *receipts
 	mu    sync.Mutex
 	wrong []string
@@ -122,6 +143,7 @@ func (p *play) Errorf(format string, args ...any) {
 
 func (p *play) message(a act, id string) exchange {
 	f := &follower{bot: p.bot, name: fmt.Sprint("f", a.who)}
+	f.route = func(n int) *bot { return p.bots[a.replicas[n-1]] }
 	f.lose = func(n int) (time.Duration, bool) {
 		switch a.fates[n-1] {
 		case closed:
@@ -146,7 +168,7 @@ func (p *play) note(a act, x exchange) {
 	p.store.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a.text != "1" && x.kind != turn.Refused {
+	if a.text[0] != '1' && a.text[0] != '/' && x.kind != turn.Refused {
 		p.asked[k] = a.text
 	}
 	switch x.kind {
@@ -157,11 +179,14 @@ func (p *play) note(a act, x exchange) {
 		of := session.Key{Follower: k.Follower, ID: r.Turn}
 		p.seen[of] = append(p.seen[of], shown{from: r.From, to: r.To, text: squeeze(body(x.text)), told: r.Told})
 	case turn.Refused:
-		if x.text != tooManyLine || a.text == "1" {
+		if x.text != tooManyLine || a.text == "1" || a.text == "/stop" || a.text == "/clear" {
 			p.wrong = append(p.wrong, fmt.Sprintf("%s was refused: %s", a.text, x.text))
 		}
 	case turn.Silent:
-		p.wrong = append(p.wrong, fmt.Sprintf("%s got no reply", a.text))
+		if !p.wild { // else stopped or cleared
+			p.wrong = append(p.wrong, fmt.Sprintf("%s got no reply", a.text))
+		}
+	case turn.Waiting, turn.Notice, turn.Held:
 	}
 }
 
@@ -175,14 +200,24 @@ func (p *play) judge() {
 				t = one
 			}
 		}
+		if p.wild && (t.State == 0 || t.State == session.Cancelled && t.Told) { // cleared, or stopped and told so
+			continue
+		}
 		if !t.State.Over() || !t.Told {
 			p.Errorf("%s: is %s, told %v", question, t.State, t.Told)
 			continue
 		}
 		p.judgeText(t, p.seen[k])
+		if p.wild {
+			continue // asked again by another replica, or by the follower
+		}
 		calls := len(p.sim.CallsFor(question))
-		if most := map[bool]int{true: 1 + falters, false: 1}[strings.HasPrefix(question, "抖")]; calls != most {
-			p.Errorf("%s: Dify was called %d times, want %d", question, calls, most)
+		want := 1
+		if mannerOf(question) == "抖" {
+			want += falters
+		}
+		if calls != want {
+			p.Errorf("%s: Dify was called %d times, want %d", question, calls, want)
 		}
 	}
 }
@@ -212,18 +247,18 @@ func (p *play) judgeText(t session.Turn, seen []shown) {
 			return
 		}
 	}
-	whole := map[bool]string{true: "", false: echo(t.Question, manners[strings.Split(t.Question, "-")[0]].Length)}
-	switch manner := strings.Split(t.Question, "-")[0]; manner {
+	whole := echo(t.Question, manners[mannerOf(t.Question)].Length)
+	switch mannerOf(t.Question) {
 	case "拒", "空":
-		if t.Answer != whole[true] {
+		if t.Answer != "" {
 			p.Errorf("%s: answered %q", t.Question, t.Answer)
 		}
 	case "断":
-		if t.Failure != string(turn.CutShort) || t.Answer == "" || !strings.HasPrefix(whole[false], t.Answer) {
+		if t.Failure != string(turn.CutShort) || t.Answer == "" || !strings.HasPrefix(whole, t.Answer) {
 			p.Errorf("%s: %s %q", t.Question, t.Failure, t.Answer)
 		}
 	default:
-		if t.Answer != whole[false] {
+		if t.Answer != whole {
 			p.Errorf("%s: answered %q", t.Question, t.Answer)
 		}
 	}
@@ -236,19 +271,25 @@ func (s story) play(t *testing.T) (wrong []string) {
 				Store: memory.New(session.Options{IdleTimeout: 24 * time.Hour, History: 50, LeaseTTL: leaseTTL}, 64<<20),
 				last:  map[session.Key]session.Receipt{},
 			},
-			asked: map[session.Key]string{}, seen: map[session.Key][]shown{},
+			asked: map[session.Key]string{}, seen: map[session.Key][]shown{}, wild: s.wild,
 		}
-		p.bot = start(t, setup{store: p.store, settings: func(set *turn.Settings) {
-			set.HoldsPerMinute, set.Limits.Concurrency = s.holds, s.concurrency
-		}})
-		p.bot.t = p
+		sim := difysim.New(difysim.Options{})
+		t.Cleanup(sim.Close)
+		for _, owner := range []string{"pod-1", "pod-2"} {
+			b := start(t, setup{sim: sim, store: p.store, owner: owner, settings: func(set *turn.Settings) {
+				set.HoldsPerMinute, set.Limits.Concurrency = s.holds, s.concurrency
+			}})
+			b.t = p
+			p.bots = append(p.bots, b)
+		}
+		p.bot = p.bots[1]
 		var counting sync.Mutex
 		counts := map[string]int{}
 		p.sim.Script(func(r difysim.Request) difysim.Behaviour {
 			counting.Lock()
 			defer counting.Unlock()
 			counts[r.Query]++
-			manner := strings.Split(r.Query, "-")[0]
+			manner := mannerOf(r.Query)
 			b := manners[manner]
 			if manner == "抖" && counts[r.Query] <= falters {
 				b.Fault = difysim.Fault{Kind: difysim.CutBefore}
@@ -256,10 +297,23 @@ func (s story) play(t *testing.T) (wrong []string) {
 			return b
 		})
 		var messages sync.WaitGroup
+		var before [3]chan struct{} // closed when the follower's message before is over
 		for i, a := range s.acts {
+			previous, over := before[a.who], make(chan struct{})
+			before[a.who] = over
 			messages.Go(func() {
+				defer close(over)
 				<-time.After(a.at)
+				if previous != nil && !s.overlap {
+					<-previous
+				}
 				p.message(a, fmt.Sprint("m", i))
+			})
+		}
+		if s.ends > 0 {
+			messages.Go(func() {
+				<-time.After(s.ends)
+				p.bots[0].end()
 			})
 		}
 		messages.Wait()
@@ -292,7 +346,17 @@ func (p *play) readAll(who int) {
 // answered or refused in words, asked of Dify once, and its whole text is seen.
 func TestEveryQuestionIsAnsweredWholeWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		s := drawStory(r)
+		s := drawStory(r, false)
+		if wrong := s.play(t); len(wrong) > 0 {
+			r.Fatalf("%s\n%+v", strings.Join(wrong, "\n"), s)
+		}
+	})
+}
+
+// The same with commands, with two replicas, and with the end of one: what was not stopped or cleared is answered.
+func TestCommandsAndReplicasLoseNothingElse(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := drawStory(r, true)
 		if wrong := s.play(t); len(wrong) > 0 {
 			r.Fatalf("%s\n%+v", strings.Join(wrong, "\n"), s)
 		}

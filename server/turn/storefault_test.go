@@ -143,7 +143,7 @@ func TestAnOutageOfTheStoreIsWaitedOut(t *testing.T) {
 				}
 				b := start(t, setup{store: s, simmed: simmed(steady(5*time.Second, 80))})
 				f := b.follower("alice")
-				f.drop("1", ask)
+				f.drop(ask)
 				<-time.After(outage.to + 2*time.Second)
 				x := f.push("2", "1")
 				x.want(t, turn.Answer, quoted(ask, echo(ask, 80)))
@@ -163,7 +163,7 @@ func TestAnEndThatCannotBeStoredIsToldInTheLog(t *testing.T) {
 		s.fails = func(_ int64, method string) bool { return method == "Finish" }
 		var log strings.Builder
 		b := start(t, setup{store: s, dify: &scripted{}, log: &log})
-		b.follower("alice").drop("1", ask)
+		b.follower("alice").drop(ask)
 		<-time.After(25 * time.Second)
 		if n := b.count("turns_total", "outcome=lost"); n == 0 {
 			t.Error("the lease was lost meanwhile, and nobody noticed")

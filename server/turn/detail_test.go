@@ -1,0 +1,151 @@
+package turn_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+func TestALongQuestionIsQuotedInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{dify: &scripted{chat: hang("")}, settings: holds(0)})
+		f := b.follower("alice")
+		f.drop("a" + strings.Repeat("问", 60) + "\n 呢")
+		f.Send("1").want(t, turn.Waiting, quoted("a"+strings.Repeat("问", 39)+"…", waitingLine)+"\n\n"+more)
+	})
+}
+
+func TestAQuestionsLinesAreQuotedAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{dify: &scripted{chat: hang("")}, settings: holds(0)})
+		f := b.follower("alice")
+		f.drop("第一行\n\n 第二行")
+		f.Send("1").want(t, turn.Waiting, quoted("第一行 第二行", waitingLine)+"\n\n"+more)
+	})
+}
+
+// What another version of this program has stored is shown in words too.
+func TestAnUnknownFailureHasWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		b := start(t, setup{store: store})
+		begun, err := store.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: ask}, "pod-9", b.settings.Limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Finish(t.Context(), begun.Lease, session.Outcome{State: session.Failed, Failure: "ofTheFuture"}); err != nil {
+			t.Fatal(err)
+		}
+		b.follower("alice").push("2", "1").want(t, turn.Failed, quoted(ask, failedLine+"\n"+retryLink))
+	})
+}
+
+func TestAnErrorThatIsNotDifysIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &scripted{chat: func(context.Context, int, dify.ChatRequest, func(string)) (dify.Answer, error) {
+			return dify.Answer{}, errors.New("no idea")
+		}}
+		b := start(t, setup{dify: d})
+		b.follower("alice").Send(ask).want(t, turn.Failed, failedLine+"\n"+retryLink)
+		if n := b.count("dify_errors_total", "kind=other"); n != 1 {
+			t.Errorf("%v errors were counted", n)
+		}
+	})
+}
+
+func TestWhatDifyReportsIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &scripted{chat: func(context.Context, int, dify.ChatRequest, func(string)) (dify.Answer, error) {
+			return dify.Answer{Text: "好。", Usage: dify.Usage{PromptTokens: 7, CompletionTokens: 5, TotalPrice: 0.5, Currency: "USD"}}, nil
+		}}
+		b := start(t, setup{dify: d})
+		f := b.follower("alice")
+		f.Send("甲？")
+		f.Send("乙？")
+		b.end()
+		for name, want := range map[string]float64{"dify_tokens_total": 24, "dify_price_total": 1, "turns_total": 2, "turns_in_flight": 0} {
+			if got := b.count(name); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+		if got := b.count("dify_tokens_total", "type=prompt"); got != 14 {
+			t.Errorf("%v prompt tokens", got)
+		}
+	})
+}
+
+func TestAnUnseenAnswerThatCannotBeLookedUpStaysUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80}), settings: holds(0)})
+		f := b.follower("alice")
+		f.drop("甲？")
+		synctest.Wait()
+		b.sim.SetBehaviour(difysim.Behaviour{FirstText: 8 * time.Second, Length: 80})
+		s.fails = func(_ int64, method string) bool { return method == "Look" }
+		f.Send("乙？").want(t, turn.Waiting, quoted("乙？", waitingLine)+"\n\n"+more)
+		f.Send("1").want(t, turn.Answer, quoted("甲？", echo("甲？", 80))+"\n\n"+more)
+	})
+}
+
+func TestALostReplyIsGivenAgainThoughItCannotBeTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
+		f := b.follower("alice")
+		f.drop(ask)
+		synctest.Wait()
+		delivered := 0
+		s.fails = func(_ int64, method string) bool {
+			if method == "Delivered" {
+				delivered++
+			}
+			return method == "Delivered" && delivered == 2
+		}
+		f.late = func(n int) bool { return n == 1 }
+		f.Send("1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
+		if delivered != 3 || b.count("session_store_errors_total") != 1 {
+			t.Errorf("%d receipts, want 3: shown, taken back in vain, shown", delivered)
+		}
+	})
+}
+
+// Progress is written at most twice a second, however fast an answer streams, and the lease is renewed while it does not.
+func TestProgressIsWrittenInMeasure(t *testing.T) {
+	for name, c := range map[string]struct {
+		behaviour difysim.Behaviour
+		least     int
+		most      int
+	}{
+		"fast": {difysim.Behaviour{Total: 4 * time.Second, Length: 2000}, 6, 10},
+		"slow": {difysim.Behaviour{FirstText: 40 * time.Second, Total: 41 * time.Second, Length: 80}, 12, 17},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				writes := 0
+				s := sound(newStore())
+				s.fails = func(_ int64, method string) bool {
+					if method == "Progress" {
+						writes++
+					}
+					return false
+				}
+				b := start(t, setup{store: s, simmed: simmed(c.behaviour)})
+				b.follower("alice").drop(ask)
+				<-time.After(time.Minute)
+				if writes < c.least || writes > c.most {
+					t.Errorf("%d writes, want %d to %d", writes, c.least, c.most)
+				}
+				b.calls(1)
+			})
+		})
+	}
+}
