@@ -78,17 +78,17 @@ func (e *Failed) Unwrap() error { return e.Err }
 // be written does not keep the others from it; the error joins all *NotOurs and *Failed.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	return errors.Join(
-		sync(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
-		sync(ctx, w, bot, want.Sessions, &have.Sessions, corev1.ExtractConfigMap),
-		sync(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
-		sync(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
-		sync(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
-		sync(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
-		sync(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
-		sync(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
-		sync(ctx, w, bot, want.Route, &have.Route, gatewayv1.ExtractHTTPRoute),
-		sync(ctx, w, bot, want.Budget, &have.Budget, policyv1.ExtractPodDisruptionBudget),
-		sync(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
+		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
+		ensure(ctx, w, bot, want.Sessions, &have.Sessions, corev1.ExtractConfigMap),
+		ensure(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
+		ensure(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
+		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
+		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
+		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
+		ensure(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
+		ensure(ctx, w, bot, want.Route, &have.Route, gatewayv1.ExtractHTTPRoute),
+		ensure(ctx, w, bot, want.Budget, &have.Budget, policyv1.ExtractPodDisruptionBudget),
+		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
 	)
 }
 
@@ -110,9 +110,9 @@ type configuration[T any] interface {
 // there already.
 const noVersion = "1"
 
-// sync makes one child what it should be. The comparison before it spares the API server an apply that changes
+// ensure makes one child what it should be. The comparison before it spares the API server an apply that changes
 // nothing, which costs it as much as one that does.
-func sync[L, W any, O object[L], C configuration[W]](
+func ensure[L, W any, O object[L], C configuration[W]](
 	ctx context.Context, w *Writer, bot *v1alpha1.WechatBot, want C, have *O, extract func(O, string) (C, error),
 ) error {
 	live := *have
@@ -165,7 +165,7 @@ func create[L, W any, O object[L], C configuration[W]](
 		return &Failed{kindOf[L](), name, err}
 	}
 	*have = found
-	return sync(ctx, w, bot, C(again), have, extract)
+	return ensure(ctx, w, bot, C(again), have, extract)
 }
 
 func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Writer, name string, want C, have *O) error {
