@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -30,7 +31,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	m.configValid.Set(1)
-	r.MustRegister(m.reloads, m.configValid)
+	m.configValid.Set(1)
+	r.MustRegister(m.reloads, m.configValid,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -22,25 +22,22 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
-	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/server/webhook"
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
 )
 
 const (
-	leaseTTL       = 10 * time.Second // a dead process's turns are taken over after this
-	memoryBytes    = 256 << 20        // what the Memory store may hold
 	maxConnections = 16 << 10         // of the webhook, idle ones included; more wait to be accepted
 	queuePerPlace  = 10               // questions that may wait for each one that is answered at once
 	openQuestions  = 5                // of one follower, the running one included
 	menuID         = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
+	closeTimeout   = 10 * time.Second // for the store to write what it has
 	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
 )
 
@@ -62,11 +59,13 @@ type Server struct {
 	registry *prometheus.Registry
 	metrics  *metrics
 	store    session.Store
+	secrets  atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
 	dify     *difySwitch
 	engine   *turn.Engine
 	handler  *webhook.Handler
 
 	webhook, admin net.Listener
+	closeStore     func(context.Context) error
 	draining       atomic.Bool
 }
 
@@ -81,31 +80,51 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: o, config: loaded.config, files: loaded, registry: prometheus.NewRegistry()}
-	s.registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.secrets.Store(&loaded.secrets)
 	s.metrics = newMetrics(s.registry)
-	if s.store, err = newStore(s.config.Session); err != nil {
-		return nil, err
-	}
-	if s.dify, err = newDifySwitch(loaded); err != nil {
-		return nil, err
-	}
-	if s.engine, err = s.newEngine(loaded); err != nil {
-		return nil, err
-	}
-	account, err := s.rotation.account(loaded, time.Now())
+	s.store, s.closeStore, err = stores{
+		log: o.Log, registry: s.registry, secrets: func() serverconfig.Secrets { return *s.secrets.Load() },
+	}.open(s.config)
 	if err != nil {
 		return nil, err
 	}
-	s.handler = webhook.New(s.config.Path, webhook.Bot{Account: account, VerificationFiles: s.config.WeChat.VerificationFiles},
-		s.engine, webhook.NewMetrics(s.registry), o.Log)
-	if s.webhook, err = listen("listen", s.config.Listen); err != nil {
-		return nil, err
-	}
-	if s.admin, err = listen("adminListen", s.config.AdminListen); err != nil {
-		return nil, errors.Join(err, s.webhook.Close())
+	if err := s.assemble(loaded); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// assemble makes what stands before the store, from the inside out.
+func (s *Server) assemble(f files) (err error) {
+	if s.dify, err = newDifySwitch(f); err != nil {
+		return err
+	}
+	if s.engine, err = s.newEngine(f); err != nil {
+		return err
+	}
+	account, err := s.rotation.account(f, time.Now())
+	if err != nil {
+		return err
+	}
+	s.handler = webhook.New(s.config.Path, webhook.Bot{Account: account, VerificationFiles: s.config.WeChat.VerificationFiles},
+		s.engine, webhook.NewMetrics(s.registry), s.options.Log)
+	if s.webhook, err = listen("listen", s.config.Listen); err != nil {
+		return err
+	}
+	if s.admin, err = listen("adminListen", s.config.AdminListen); err != nil {
+		return errors.Join(err, s.webhook.Close())
+	}
+	return nil
+}
+
+// close ends the store: what it has not written yet is written.
+func (s *Server) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := s.closeStore(ctx); err != nil {
+		return fmt.Errorf("closing the session store: %w", err)
+	}
+	return nil
 }
 
 func listen(field, address string) (net.Listener, error) {
@@ -114,16 +133,6 @@ func listen(field, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
 	return l, nil
-}
-
-func newStore(c serverconfig.Session) (session.Store, error) {
-	o := session.Options{
-		IdleTimeout: time.Duration(c.IdleTimeout), History: c.History, LeaseTTL: leaseTTL,
-	}
-	if c.Type != serverconfig.SessionMemory {
-		return nil, fmt.Errorf("session.type: this server has no %s store yet; use %s", c.Type, serverconfig.SessionMemory)
-	}
-	return memory.New(o, memoryBytes), nil
 }
 
 func (s *Server) newEngine(f files) (*turn.Engine, error) {
@@ -213,7 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 	end()
 	err = errors.Join(err, hook.Close(), admin.Close())
 	background.Wait()
-	return err
+	return errors.Join(err, s.close())
 }
 
 // drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/configmap"
+	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/redis"
+)
+
+const (
+	leaseTTL    = 10 * time.Second // a dead process's turns are taken over after this
+	memoryBytes = 256 << 20        // what the Memory store may hold
+)
+
+// stores makes the store that a configuration asks for.
+type stores struct {
+	log      *slog.Logger
+	registry prometheus.Registerer
+	secrets  func() serverconfig.Secrets // as they are now: a password can be rotated
+}
+
+// open makes the store, and what ends it.
+func (s stores) open(c serverconfig.Config) (session.Store, func(context.Context) error, error) {
+	o := session.Options{
+		IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
+	}
+	switch c.Session.Type {
+	case serverconfig.SessionMemory:
+		return memory.New(o, memoryBytes), func(context.Context) error { return nil }, nil
+	case serverconfig.SessionConfigMap:
+		return s.configMap(c.Session.ConfigMap, o)
+	case serverconfig.SessionRedis:
+		return s.redis(c, o)
+	}
+	return nil, nil, fmt.Errorf("session.type: there is no %s store", c.Session.Type)
+}
+
+func (s stores) configMap(c serverconfig.ConfigMap, o session.Options) (session.Store, func(context.Context) error, error) {
+	api, err := kubeapi.InCluster(kubeapi.ServiceAccountDir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("session.type: ConfigMap needs a pod's ServiceAccount: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, fmt.Errorf("naming this process: %w", err)
+	}
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "wechatbot", Name: "sessions_dropped_total",
+		Help: "Sessions that had to go because their ConfigMap was full.",
+	})
+	s.registry.MustRegister(dropped)
+	store, err := configmap.New(configmap.Options{
+		API: api, Namespace: c.Namespace, Name: c.Name, Identity: host, Log: s.log,
+		Dropped: func(n int) { dropped.Add(float64(n)) },
+	}, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, store.Close, nil
+}
+
+func (s stores) redis(c serverconfig.Config, o session.Options) (session.Store, func(context.Context) error, error) {
+	r := c.Session.Redis
+	encryption, err := s.redisTLS(r.TLS)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := redis.New(context.Background(), redis.Options{
+		Bot: c.Bot,
+		Redis: redis.Server{
+			Mode: redis.Mode(r.Mode), Addresses: r.Addresses, MasterName: r.MasterName, Database: r.Database,
+			TLS: encryption,
+			Credentials: func(context.Context) (user, password string, err error) {
+				now := s.secrets()
+				return now.RedisUsername.Reveal(), now.RedisPassword.Reveal(), nil
+			},
+		},
+	}, o, s.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, func(context.Context) error { return store.Close() }, nil
+}
+
+func (s stores) redisTLS(c serverconfig.RedisTLS) (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil //nolint:nilnil // no TLS is not an error
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // the platform team's choice
+	if ca := s.secrets().RedisCA; len(ca) > 0 {
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("redis-ca.crt: holds no PEM certificate")
+		}
+	}
+	return t, nil
+}
