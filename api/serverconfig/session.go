@@ -2,6 +2,7 @@ package serverconfig
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 )
 
@@ -29,11 +30,24 @@ type Session struct {
 	Redis Redis `json:"redis,omitzero"`
 }
 
-// ConfigMap names the ConfigMap that holds the sessions. Its default is the bot's namespace, and the bot's name with
+// ConfigMap names the ConfigMaps that hold the sessions. Its default is the bot's namespace, and the bot's name with
 // "-sessions".
 type ConfigMap struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
+}
+
+// sessionObjects is how many ConfigMaps a store has. It is part of the stored format.
+const sessionObjects = 8
+
+// Objects names the store's ConfigMaps: name-0, name-1, … They are few and always the same, so that a Role can name
+// them and the operator can create them; a server may only read and patch them.
+func (m ConfigMap) Objects() []string {
+	names := make([]string, sessionObjects)
+	for i := range names {
+		names[i] = m.Name + "-" + strconv.Itoa(i)
+	}
+	return names
 }
 
 // RedisMode is how a Redis is laid out.
