@@ -3,6 +3,7 @@ package configmap
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,9 +25,11 @@ type api struct {
 	patches int // that changed something
 	bytes   int // of all patches' bodies
 
-	// fault may answer in place of the API server, or after it: then done is true.
-	fault func(r *http.Request, done bool) (*http.Response, error)
+	// fault, if there is one, answers in place of the API server, which it can have serve the request.
+	fault fault
 }
+
+type fault func(r *http.Request, serve func() *http.Response) (*http.Response, error)
 
 const namespace = "bots"
 
@@ -80,11 +83,11 @@ func (a *api) copies() map[string]kubeapi.ConfigMap {
 	return got
 }
 
-// break makes every request end as fault says; nil heals.
-func (a *api) breaks(fault func(r *http.Request, done bool) (*http.Response, error)) {
+// breaks makes every request end as fault says; nil heals.
+func (a *api) breaks(f fault) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.fault = fault
+	a.fault = f
 }
 
 // writes returns how many patches have changed something, and how many bytes they had.
@@ -98,26 +101,13 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	for _, done := range []bool{false, true} {
-		a.mu.Lock()
-		fault := a.fault
-		a.mu.Unlock()
-		if fault != nil {
-			if res, err := fault(r, done); res != nil || err != nil {
-				return res, err
-			}
-		}
-		if !done {
-			res := a.serve(r)
-			defer func() { _ = res.Body.Close() }()
-			if fault == nil {
-				return res, nil
-			}
-			r = r.WithContext(r.Context())
-			r.Response = res
-		}
+	a.mu.Lock()
+	f := a.fault
+	a.mu.Unlock()
+	if f == nil {
+		return a.serve(r), nil
 	}
-	return r.Response, nil
+	return f(r, func() *http.Response { return a.serve(r) })
 }
 
 func (a *api) serve(r *http.Request) *http.Response {
@@ -193,11 +183,21 @@ func refuse(code int, message string) *http.Response {
 }
 
 // unreachable is a fault: nobody is there.
-func unreachable(_ *http.Request, done bool) (*http.Response, error) {
-	if done {
-		return nil, nil //nolint:nilnil // nothing more
-	}
-	return nil, fmt.Errorf("connection refused")
+func unreachable(*http.Request, func() *http.Response) (*http.Response, error) {
+	return nil, errors.New("connection refused")
+}
+
+// silent is a fault: nobody answers.
+func silent(r *http.Request, _ func() *http.Response) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// deaf is a fault: what is asked for is done, but no answer comes.
+func deaf(r *http.Request, serve func() *http.Response) (*http.Response, error) {
+	_ = serve().Body.Close() // in memory
+	<-r.Context().Done()
+	return nil, r.Context().Err()
 }
 
 var _ http.RoundTripper = (*api)(nil)

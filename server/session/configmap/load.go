@@ -16,7 +16,7 @@ import (
 // loadUntilDone loads the sessions, again and again if it fails; false if the store has ended before.
 func (s *Store) loadUntilDone() bool {
 	for try := 1; ; try++ {
-		err := s.load()
+		err := s.load(min(longestTimeout, 2*requestTimeout<<min(try-1, 10)))
 		if err != nil {
 			err = fmt.Errorf("loading the sessions: %w", err)
 		}
@@ -46,12 +46,14 @@ func (s *Store) loadUntilDone() bool {
 	}
 }
 
-// load reads all shards and takes them over. Nothing is changed before all of them could be read.
-func (s *Store) load() error {
+// load reads all shards and takes them over, each request within timeout. Nothing is changed before all of them have
+// been understood.
+func (s *Store) load(timeout time.Duration) error {
 	began := time.Now()
 	records := make([][]memory.Record, shardCount)
 	s.generation = 0
 	for i, sh := range s.shards {
+		sh.timeout = timeout
 		held, err := sh.read(s.life, &records[i])
 		if err != nil {
 			return err
@@ -59,30 +61,47 @@ func (s *Store) load() error {
 		s.generation = max(s.generation, held.Generation)
 	}
 	s.generation++
+	kept, err := s.restore(records)
+	if err != nil {
+		return err
+	}
+	changed := false
 	for i, sh := range s.shards {
-		if err := sh.take(s.life, &records[i]); err != nil {
+		again, err := sh.take(s.life, &records[i])
+		if err != nil {
+			return err
+		}
+		changed = changed || again
+	}
+	if changed {
+		if kept, err = s.restore(records); err != nil {
 			return err
 		}
 	}
+	s.memory = kept
+	s.answered()
+	s.options.Log.Info("Sessions are loaded", "generation", s.generation, "took", time.Since(began))
+	return nil
+}
+
+// restore makes a store in memory of what was read.
+func (s *Store) restore(records [][]memory.Record) (*memory.Store, error) {
 	kept := memory.NewParted(s.session, memoryBytes, memory.Parts{
 		Count: shardCount * blockCount, Of: partOf, Changed: s.changed,
 	})
-	all := slices.Concat(records...)
 	// A process has 2³² claims before its fences reach its successor's.
-	if err := kept.Restore(all, s.generation<<32); err != nil {
-		return fmt.Errorf("the ConfigMaps %s contradict themselves: %w", s.options.Name, err)
+	if err := kept.Restore(slices.Concat(records...), s.generation<<32); err != nil {
+		return nil, fmt.Errorf("ConfigMaps %s/%s-* are not touched; empty or delete them to start without their sessions: they have %w",
+			s.options.Namespace, s.options.Name, err)
 	}
-	s.memory = kept
-	s.answered()
-	s.options.Log.Info("Sessions are loaded", "followers", len(all), "generation", s.generation, "took", time.Since(began))
-	return nil
+	return kept, nil
 }
 
 func (s *Store) changed(part int) { s.shards[part/blockCount].changed(part % blockCount) }
 
 // read reads a shard's followers and says who owns it: nobody, if it is new.
 func (sh *shard) read(ctx context.Context, records *[]memory.Record) (owner, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, sh.timeout)
 	defer cancel()
 	o := sh.store.options
 	found, err := o.API.Get(ctx, o.Namespace, sh.name)
@@ -123,22 +142,23 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 
 // take makes this process the shard's owner. If the shard was written since it was read, by the predecessor for the last
 // time, it is read again.
-func (sh *shard) take(ctx context.Context, records *[]memory.Record) error {
+func (sh *shard) take(ctx context.Context, records *[]memory.Record) (again bool, err error) {
 	for {
 		err := sh.claim(ctx, sh.version)
 		if !kubeapi.IsConflict(err) {
-			return err
+			return again, err
 		}
+		again = true
 		held, err := sh.read(ctx, records)
 		switch {
 		case err != nil:
-			return err
+			return again, err
 		case held.Generation < sh.store.generation:
 		case sh.index == 0: // the next try has a generation beyond it
-			return fmt.Errorf("%s, which starts too, was faster", held.Identity)
+			return again, fmt.Errorf("%s, which starts too, was faster", held.Identity)
 		default:
 			sh.store.supersede(held)
-			return ErrSuperseded
+			return again, ErrSuperseded
 		}
 	}
 }
@@ -149,7 +169,7 @@ func (sh *shard) claim(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, sh.timeout)
 	defer cancel()
 	o := sh.store.options
 	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{
@@ -168,8 +188,8 @@ func (sh *shard) me() owner {
 }
 
 // look reads who owns the ConfigMap now. If it is a later process, the store ends here.
-func (sh *shard) look(ctx context.Context) (m kubeapi.Metadata, held owner, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+func (sh *shard) look(ctx context.Context, timeout time.Duration) (m kubeapi.Metadata, held owner, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	o := sh.store.options
 	if m, err = o.API.GetMetadata(ctx, o.Namespace, sh.name); err != nil {
@@ -191,7 +211,7 @@ func (sh *shard) look(ctx context.Context) (m kubeapi.Metadata, held owner, err 
 // put back to what it was long ago, and has to be written as a whole.
 func (sh *shard) reconcile() error {
 	ctx := sh.store.life
-	m, held, err := sh.look(ctx)
+	m, held, err := sh.look(ctx, sh.timeout)
 	if err != nil {
 		return err
 	}
@@ -215,7 +235,7 @@ func (sh *shard) reconcile() error {
 
 // check asks the API server for the ConfigMap and has it written if it is not this process' own.
 func (sh *shard) check(ctx context.Context) error {
-	_, held, err := sh.look(ctx)
+	_, held, err := sh.look(ctx, requestTimeout)
 	if err == nil && held != sh.me() {
 		sh.dirty.Or(allBlocks)
 		sh.nudge()

@@ -54,6 +54,7 @@ type shard struct {
 	sizes   [blockCount]int // of the blocks as they were written or are about to be
 	began   time.Time       // the last write
 	noticed time.Time       // when dirty was first seen to be set; zero when nothing is
+	timeout time.Duration   // of one request
 }
 
 // unsettled is a turn that is not durable yet.
@@ -193,7 +194,7 @@ func (sh *shard) isClosing() bool {
 // writeUntilDone writes, again and again if it fails, unless the store ends.
 func (sh *shard) writeUntilDone() {
 	for try := 1; ; try++ {
-		err := sh.write()
+		err := sh.write(try)
 		if sh.store.life.Err() != nil {
 			return
 		}
@@ -234,13 +235,14 @@ func backoff(try int, err error) time.Duration {
 	return d
 }
 
-// write writes once.
-func (sh *shard) write() error {
+// write writes once. It is more patient from try to try.
+func (sh *shard) write(try int) error {
 	sh.began, sh.noticed = time.Now(), time.Time{}
 	sh.mu.Lock()
 	number := sh.gathering
 	sh.gathering++
 	sh.mu.Unlock()
+	sh.timeout = min(requestTimeout<<min(try-1, 10), longestTimeout)
 	if err := sh.send(); err != nil {
 		return err
 	}
@@ -320,7 +322,7 @@ func (sh *shard) shed(sessions int) {
 
 // patch writes blocks into the ConfigMap as it was when it was last seen.
 func (sh *shard) patch(blocks map[string][]byte) error {
-	ctx, cancel := context.WithTimeout(sh.store.life, requestTimeout)
+	ctx, cancel := context.WithTimeout(sh.store.life, sh.timeout)
 	defer cancel()
 	o := sh.store.options
 	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{

@@ -48,8 +48,12 @@ const (
 	memoryBytes = 64 << 20
 	// patience is how long a caller waits for the API server before its follower is told to try again later.
 	patience = 3 * time.Second
-	// requestTimeout bounds one request. An answer that comes later is noticed by the resourceVersion.
-	requestTimeout = 5 * time.Second
+	// requestTimeout bounds one request. It leaves time for a second one within patience; an answer that comes later is
+	// noticed by the resourceVersion.
+	requestTimeout = 2 * time.Second
+	// longestTimeout is what requestTimeout grows to, as it doubles with each failure, so that a slow API server is not
+	// asked in vain for ever.
+	longestTimeout = 30 * time.Second
 	firstPause     = 100 * time.Millisecond // after a failure; doubles
 	longestPause   = 5 * time.Second
 	// contactAge is how old the API server's last answer may be for Ping to rely on it.

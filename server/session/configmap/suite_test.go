@@ -12,7 +12,6 @@ import (
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
-	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
@@ -24,7 +23,7 @@ func sessionOptions() session.Options {
 func open(t testing.TB, o Options, s session.Options) *Store {
 	t.Helper()
 	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.Log = discard()
 	}
 	if o.Identity == "" {
 		o.Identity = "pod"
@@ -44,6 +43,8 @@ func drop(s *Store) {
 	cancel()
 	_ = s.Close(ctx) // what could not be written is lost, as it should be
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // closeStore closes a store that has to be able to write everything.
 func closeStore(t testing.TB, s *Store) {
@@ -88,5 +89,3 @@ func createAll(t testing.TB, namespace, name string) {
 		}
 	}
 }
-
-var _ = kubeapi.Client{}
