@@ -9,7 +9,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -256,4 +259,35 @@ func (w *world) expectEvent(kind, reason string) {
 		}
 		return fmt.Errorf("no %s event %s among %d", kind, reason, len(events.Items))
 	})
+}
+
+// newApp is a Dify whose one app is of a mode that difysim does not imitate, or requires a variable.
+func newApp(t testing.TB, mode, variable string) string {
+	t.Helper()
+	form := "[]"
+	if variable != "" {
+		form = fmt.Sprintf(`[{"text-input": {"variable": %q, "label": "x", "required": true}}]`, variable)
+	}
+	mux := http.NewServeMux()
+	answer := func(body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	mux.HandleFunc("GET /v1/info", answer(fmt.Sprintf(`{"name": "App", "mode": %q}`, mode)))
+	mux.HandleFunc("GET /v1/parameters", answer(fmt.Sprintf(`{"user_input_form": %s}`, form)))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func raw(json string) *runtime.RawExtension { return &runtime.RawExtension{Raw: []byte(json)} }
+
+// unless is an error with what is there instead, unless it is fine.
+func unless(fine bool, instead any) error {
+	if fine {
+		return nil
+	}
+	return fmt.Errorf("it is %v", instead)
 }

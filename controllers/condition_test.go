@@ -1,0 +1,293 @@
+package controllers_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+)
+
+const (
+	isTrue    = metav1.ConditionTrue
+	isFalse   = metav1.ConditionFalse
+	isUnknown = metav1.ConditionUnknown
+)
+
+// says fails unless a message holds what helps.
+func says(t *testing.T, message string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(message, part) {
+			t.Errorf("%q does not say %q", message, part)
+		}
+	}
+}
+
+// Every reason that a user can meet is provoked and cured, on one running operator.
+func TestEveryReasonIsProvokedAndCured(t *testing.T) {
+	op := startOperator(t, quick())
+	for name, test := range map[string]func(*testing.T, *world, *operator){
+		"a Secret is missing, then its key, then malformed": secretReasons,
+		"Dify refuses the key":                              difyReasons,
+		"the app of the key cannot chat, or wants inputs":   appReasons,
+		"two bots have one domain":                          domainReasons,
+		"there is no such IngressClass":                     classReasons,
+		"the certificate":                                   certificateReasons,
+		"the pods":                                          podReasons,
+		"the Redis":                                         redisReasons,
+		"the pod template":                                  podTemplateReasons,
+		"a name is taken":                                   nameReasons,
+		"the configuration":                                 configReasons,
+		"suspended":                                         suspendReasons,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t), op)
+		})
+	}
+}
+
+func secretReasons(t *testing.T, w *world, _ *operator) {
+	w.create(func(b *v1alpha1.WechatBot) {
+		b.Spec.TokenSecretRef = v1alpha1.SecretKeyRef{Name: "later", Key: "token"}
+		b.Spec.WeChat.AppID = "wx0123456789abcdef"
+		b.Spec.WeChat.EncodingAESKeySecretRef = &v1alpha1.SecretKeyRef{Name: "later", Key: "aes"}
+	})
+	says(t, w.expect(v1alpha1.ConditionSecretsResolved, isFalse, v1alpha1.ReasonSecretNotFound),
+		"spec.tokenSecretRef", `Secret "later"`, w.namespace, `"token"`)
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonSecretNotFound)
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonSecretNotFound)
+	w.secret("later", map[string]string{"token": "x"})
+	says(t, w.expect(v1alpha1.ConditionSecretsResolved, isFalse, v1alpha1.ReasonSecretMalformed), "spec.tokenSecretRef", "3 to 32")
+	w.secret("later", map[string]string{"token": "goodtoken"})
+	says(t, w.expect(v1alpha1.ConditionSecretsResolved, isFalse, v1alpha1.ReasonSecretKeyMissing), "encodingAESKeySecretRef", `"aes"`)
+	w.secret("later", map[string]string{"token": "goodtoken", "aes": "short"})
+	message := w.expect(v1alpha1.ConditionSecretsResolved, isFalse, v1alpha1.ReasonSecretMalformed)
+	says(t, message, "43 letters and digits")
+	if strings.Contains(message, "short") {
+		t.Errorf("%q quotes the secret", message)
+	}
+	w.secret("later", map[string]string{"token": "goodtoken", "aes": strings.Repeat("a", 43)})
+	w.expect(v1alpha1.ConditionSecretsResolved, isTrue, v1alpha1.ReasonResolved)
+	w.serve()
+}
+
+func difyReasons(t *testing.T, w *world, _ *operator) {
+	w.secret("winter", map[string]string{"token": "wintertoken", "dify-key": "app-wrong"})
+	w.create()
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonUnauthorized), "spec.dify.apiKeySecretRef", w.difyURL)
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonUnauthorized)
+	w.secret("winter", map[string]string{"token": "wintertoken", "dify-key": difyKey})
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized), "Winter")
+	w.serve()
+
+	// Once it was up, a failure of Dify only warns.
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.BaseURL = "http://127.0.0.1:1/v1" })
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonUnreachable), "spec.dify.baseURL")
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonUnreachable)
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.BaseURL = w.difyURL })
+	w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized)
+
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.APIKeySecretRef.Key = "other" })
+	w.expect(v1alpha1.ConditionDifyReachable, isUnknown, v1alpha1.ReasonNotChecked)
+}
+
+func appReasons(t *testing.T, w *world, _ *operator) {
+	workflow := newApp(t, "workflow", "")
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Dify.BaseURL = workflow })
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonWrongAppMode), "workflow", "chat app")
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.BaseURL = newApp(t, "advanced-chat", "city") })
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonInputsMissing), "city", "spec.dify.inputs")
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.Inputs = map[string]v1alpha1.InputValue{"city": "Beijing"} })
+	w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized)
+}
+
+func domainReasons(t *testing.T, w *world, _ *operator) {
+	older := w.create()
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
+	other := &world{t: t, namespace: controlPlane.Namespace(t, "rival"), difyURL: newDify(t, difysim.Options{Key: difyKey})}
+	younger := other.create(func(b *v1alpha1.WechatBot) { b.Name, b.Spec.Domain = "spring", older.Spec.Domain })
+	says(t, other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict), w.namespace+"/winter", "spec.domain")
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(younger), &networkingv1.Ingress{}); client.IgnoreNotFound(err) != nil || err == nil {
+		t.Errorf("the younger bot has an Ingress: %v", err)
+	}
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
+	if err := admin.Delete(t.Context(), older); err != nil {
+		t.Fatal(err)
+	}
+	other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
+	other.address()
+	other.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned)
+}
+
+func classReasons(t *testing.T, w *world, _ *operator) {
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Ingress = &v1alpha1.Ingress{ClassName: "edge-" + w.namespace} })
+	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound), "spec.ingress.className")
+	class := &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "edge-" + w.namespace}, Spec: networkingv1.IngressClassSpec{Controller: "example.com/edge"},
+	}
+	if err := admin.Create(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.address()
+	says(t, w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned), "203.0.113.7")
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Ingress = &v1alpha1.Ingress{Enabled: new(false)} })
+	says(t, w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonExternallyManaged), "Service winter")
+	w.get(w.bot)
+	for _, c := range w.bot.Status.Conditions {
+		if c.Type == v1alpha1.ConditionCertificateReady {
+			t.Errorf("CertificateReady applies although the operator does not know the certificate: %v", c)
+		}
+	}
+}
+
+func certificateReasons(t *testing.T, w *world, _ *operator) {
+	w.create()
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificatePending), "winter-tls", "issuerRef")
+	w.certificate("winter-tls", "elsewhere.example.com", time.Now().Add(time.Hour))
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificateMismatch), w.bot.Spec.Domain)
+	w.certificate("winter-tls", w.bot.Spec.Domain, time.Now().Add(-time.Hour))
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificateExpired), "expired on")
+	end := time.Now().Add(30 * 24 * time.Hour)
+	w.certificate("winter-tls", w.bot.Spec.Domain, end)
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isTrue, v1alpha1.ReasonCertificateValid), end.UTC().Format(time.DateOnly))
+}
+
+func podReasons(t *testing.T, w *world, _ *operator) {
+	w.create()
+	w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady)
+	pod := named(w, &corev1.Pod{}, "winter-abcde")
+	pod.Labels = naming.Labels(w.bot, naming.Server)
+	pod.Spec.Containers = []corev1.Container{{Name: "server", Image: "nowhere/image", SecurityContext: &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false), RunAsNonRoot: new(true), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}}}
+	if err := admin.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "server", Image: "nowhere/image", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"}},
+	}}
+	if err := admin.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		message := w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady)
+		return unless(strings.Contains(message, "ImagePullBackOff") && strings.Contains(message, "nowhere/image"), message)
+	})
+	d := named(w, &appsv1.Deployment{}, "winter")
+	w.get(d)
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UnavailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"},
+	}}
+	if err := admin.Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonProgressDeadlineExceeded)
+	w.roll()
+	w.expect(v1alpha1.ConditionAvailable, isTrue, v1alpha1.ReasonPodsReady)
+}
+
+func redisReasons(t *testing.T, w *world, _ *operator) {
+	w.create(func(b *v1alpha1.WechatBot) {
+		b.Spec.Session = v1alpha1.Session{Type: v1alpha1.SessionRedis, Redis: &v1alpha1.Redis{
+			External: &v1alpha1.ExternalRedis{Addresses: []v1alpha1.RedisAddress{"redis.example.com:6379"}},
+		}}
+	})
+	w.expect(v1alpha1.ConditionSessionStoreReady, isUnknown, v1alpha1.ReasonStorePending)
+	d := named(w, &appsv1.Deployment{}, "winter")
+	w.get(d)
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UnavailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"},
+	}}
+	if err := admin.Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.expect(v1alpha1.ConditionSessionStoreReady, isFalse, v1alpha1.ReasonRedisUnreachable), "spec.session.redis", "kubectl logs")
+	w.serve()
+	w.expect(v1alpha1.ConditionSessionStoreReady, isTrue, v1alpha1.ReasonStoreReady)
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Session = v1alpha1.Session{} })
+	says(t, w.expect(v1alpha1.ConditionSessionStoreReady, isTrue, v1alpha1.ReasonStoreReady), "winter-sessions")
+}
+
+func podTemplateReasons(t *testing.T, w *world, _ *operator) {
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.PodTemplate = raw(`{"spec": {"nodeSelectr": {"a": "b"}}}`) })
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidPodTemplate), "spec.podTemplate", "nodeSelectr")
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonInvalidPodTemplate)
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.PodTemplate = raw(`{"spec": {"priority": "high"}}`) })
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonInvalidPodTemplate)
+	w.edit(func(s *v1alpha1.WechatBotSpec) {
+		s.PodTemplate = raw(`{"spec": {"containers": [{"name": "server", "$patch": "delete"}]}}`)
+	})
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidPodTemplate), "container named server")
+	w.edit(func(s *v1alpha1.WechatBotSpec) {
+		s.PodTemplate = raw(`{"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}}`)
+	})
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidPodTemplate), "does not match template")
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.PodTemplate = raw(`{"spec": {"nodeSelector": {"disk": "ssd"}}}`) })
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonPodsNotReady)
+	d := named(w, &appsv1.Deployment{}, "winter")
+	w.get(d)
+	if d.Spec.Template.Spec.NodeSelector["disk"] != "ssd" {
+		t.Errorf("the template has the node selector %v", d.Spec.Template.Spec.NodeSelector)
+	}
+}
+
+func nameReasons(t *testing.T, w *world, _ *operator) {
+	taken := named(w, &corev1.Service{}, "winter")
+	taken.Spec = corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1234}}, Selector: map[string]string{"app": "mine"}}
+	if err := admin.Create(t.Context(), taken); err != nil {
+		t.Fatal(err)
+	}
+	w.create()
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "Service winter")
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonNameConflict)
+	now := named(w, &corev1.Service{}, "winter")
+	w.get(now)
+	if now.ResourceVersion != taken.ResourceVersion {
+		t.Errorf("the foreign Service was changed: %v", now)
+	}
+	if err := admin.Delete(t.Context(), taken); err != nil {
+		t.Fatal(err)
+	}
+	w.serve()
+	if got := w.owned(); len(got) != len(minimalChildren) {
+		t.Errorf("children are %v", got)
+	}
+}
+
+func configReasons(t *testing.T, w *world, _ *operator) {
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Dify.Inputs = map[string]v1alpha1.InputValue{"city": "bell\a"} })
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidSpec), "spec.dify.inputs.city", "control character")
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.Inputs = nil })
+	w.serve()
+}
+
+func suspendReasons(t *testing.T, w *world, _ *operator) {
+	w.create()
+	w.serve()
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Suspend, s.Limits.Questions = true, 7 })
+	w.expect(v1alpha1.ConditionSuspended, isTrue, v1alpha1.ReasonSuspended)
+	w.expect(v1alpha1.ConditionReady, isUnknown, v1alpha1.ReasonSuspended)
+	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonSuspended)
+	config := named(w, &corev1.ConfigMap{}, "winter-config")
+	w.get(config)
+	if strings.Contains(config.Data["config.yaml"], "questions: 7") {
+		t.Error("a suspended bot was changed")
+	}
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Suspend = false })
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+	w.get(config)
+	says(t, config.Data["config.yaml"], "questions: 7")
+}
