@@ -111,18 +111,17 @@ func (s *Store) runList(ctx context.Context, sc script, k session.Key, args ...a
 	return asList(sc, v)
 }
 
-// hints say what to do about errors that do not go away by themselves.
+// hints say what to do about errors that do not go away by themselves; the first that fits.
 var hints = []struct{ sign, hint string }{
+	{"all sentinels specified in configuration are unreachable", "no sentinel answers, or none knows the master by this name"},
 	{"WRONGPASS", "the user name or password is wrong"},
 	{"NOAUTH", "Redis wants a password, and none is configured"},
-	{"without any password configured", "a password is configured, and Redis wants none"},
 	{"NOPERM", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
 	{"OOM ", "Redis has no memory left: raise maxmemory"},
 	{"MISCONF", "Redis cannot write to its disk"},
 	{"unknown command", "this Redis is too old or not complete"},
 	{"cluster support disabled", "Redis is no cluster: set mode Standalone or Sentinel"},
 	{"MOVED ", "Redis is a cluster: set mode Cluster"},
-	{"all sentinels specified in configuration are unreachable", "no sentinel answers, or none knows the master by this name"},
 }
 
 // explain wraps an error with what was being done and, if it can be told, what to do about it.

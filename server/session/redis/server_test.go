@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -31,12 +30,14 @@ type server struct {
 	t    testing.TB
 	dir  string
 	port int
+	file string // of its configuration, if it has one
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 }
 
-// freePorts returns ports that nobody listens on. For a cluster those 10,000 above have to be free as well.
+// freePort returns a port that nobody listens on, and low enough for a cluster's node, which also takes the one 10,000
+// above.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for {
@@ -76,10 +77,14 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal("redis-server not found: apt-get install redis-server")
 	}
-	all := append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--enable-debug-command", "yes",
-		"--logfile", filepath.Join(s.dir, "log"),
-	}, s.args...)
+	var all []string
+	if s.file != "" {
+		all = append(all, s.file)
+	}
+	all = append(all,
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--logfile", filepath.Join(s.dir, "log"),
+	)
+	all = append(all, s.args...)
 	s.cmd = exec.Command(path, all...) //nolint:gosec,noctx // ended by kill
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -171,9 +176,4 @@ func openStore(t testing.TB, bot string, at Server, so session.Options) *Store {
 
 func (s *server) standalone() Server {
 	return Server{Mode: Standalone, Addresses: []string{s.addr()}}
-}
-
-func isPresent(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

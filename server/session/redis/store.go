@@ -102,7 +102,9 @@ type Store struct {
 }
 
 // New makes a store on the sessions that are in Redis. It does not wait for Redis and does not fail when Redis is down:
-// the calls do, until it is back. An error says which option is wrong. ctx ends with Close at the latest.
+// the calls do, until it is back. An error says which option is wrong. The store's goroutines end with ctx or Close.
+//
+// What the client library has to say goes to log as well, also for other stores of this process: it has one log.
 func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (*Store, error) {
 	switch {
 	case o.Bot == "" || strings.ContainsAny(o.Bot, "{}"):
@@ -114,6 +116,7 @@ func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("session store in Redis: %w", err)
 	}
+	redis.SetLogger(libraryLog{log})
 	s := &Store{
 		client: client, log: log, leaseTTL: so.LeaseTTL,
 		prefix:     "wechatbot:{" + o.Bot + "}:",
@@ -168,6 +171,15 @@ func connect(r *Server) (redis.UniversalClient, error) {
 		return redis.NewClusterClient(o.Cluster()), nil
 	}
 	return nil, fmt.Errorf("there is no mode %q of Redis", string(r.Mode))
+}
+
+// libraryLog takes what the client library logs. It is of use only to who looks closer: calls return the same errors.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
+	}
 }
 
 // Close ends the store and waits for its goroutines. Whoever waits in a call gets an error. What is in Redis stays.
