@@ -1,0 +1,76 @@
+package controllers
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+)
+
+func store(change func(*corev1.ConfigMap)) *corev1.ConfigMap {
+	c := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			UID: "1", Labels: map[string]string{naming.LabelComponent: naming.Sessions},
+			OwnerReferences: []metav1.OwnerReference{{UID: "2"}}, ManagedFields: []metav1.ManagedFieldsEntry{{}},
+		},
+		Data: map[string]string{"follower": "hello"},
+	}
+	change(c)
+	return c
+}
+
+func TestConversationsNeitherStayNorWake(t *testing.T) {
+	before := store(func(*corev1.ConfigMap) {})
+	for name, c := range map[string]struct {
+		after client.Object
+		wakes bool
+	}{
+		"a conversation":      {store(func(c *corev1.ConfigMap) { c.Data["follower"], c.ResourceVersion = "bye", "7" }), false},
+		"a label":             {store(func(c *corev1.ConfigMap) { c.Labels["a"] = "b" }), true},
+		"the owner":           {store(func(c *corev1.ConfigMap) { c.OwnerReferences = nil }), true},
+		"the field owners":    {store(func(c *corev1.ConfigMap) { c.ManagedFields = nil }), true},
+		"another of the name": {store(func(c *corev1.ConfigMap) { c.UID = "9" }), true},
+		"a configuration":     {store(func(c *corev1.ConfigMap) { c.Labels[naming.LabelComponent] = naming.Server }), true},
+	} {
+		if got := unlessConversation().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: c.after}); got != c.wakes {
+			t.Errorf("a change of %s wakes: %v, want %v", name, got, c.wakes)
+		}
+	}
+	if kept, err := dropConversations(before); err != nil || kept.(*corev1.ConfigMap).Data != nil {
+		t.Errorf("the cache keeps %v (%v)", kept, err)
+	}
+	config := store(func(c *corev1.ConfigMap) { c.Labels[naming.LabelComponent] = naming.Server })
+	if kept, err := dropConversations(config); err != nil || kept.(*corev1.ConfigMap).Data["follower"] != "hello" {
+		t.Errorf("the cache keeps %v (%v)", kept, err)
+	}
+}
+
+func TestOfAPodOnlyItsTroubleCounts(t *testing.T) {
+	pod := func(reason string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"a": "b"}, ManagedFields: []metav1.ManagedFieldsEntry{{}}},
+			Spec:       corev1.PodSpec{NodeName: "node"},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+				Name: "server", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}},
+			}}},
+		}
+	}
+	kept, err := onlyStatus(pod("ErrImagePull"))
+	if p := kept.(*corev1.Pod); err != nil || p.Spec.NodeName != "" || p.ManagedFields != nil || len(p.Status.ContainerStatuses) != 1 {
+		t.Errorf("the cache keeps %v (%v)", kept, err)
+	}
+	p := podProblemChanged()
+	update := func(before, after string) bool {
+		return p.Update(event.UpdateEvent{ObjectOld: pod(before), ObjectNew: pod(after)})
+	}
+	if update("ErrImagePull", "ImagePullBackOff") || update("", "ContainerCreating") || !update("", "ErrImagePull") {
+		t.Error("a pod wakes at the wrong time")
+	}
+	if p.Create(event.CreateEvent{Object: pod("")}) || !p.Delete(event.DeleteEvent{Object: pod("ErrImagePull")}) {
+		t.Error("a pod wakes at the wrong time")
+	}
+}
