@@ -149,3 +149,53 @@ func TestProgressIsWrittenInMeasure(t *testing.T) {
 		})
 	}
 }
+
+// A page that was lost stays unseen, also when the deliveries that prove it are lost themselves.
+func TestAPageThatIsLostForGoodStaysUnseen(t *testing.T) {
+	for name, text := range map[string]string{"a question's": ask, "a fetch's": "1"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const length = 1500
+				b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: length})})
+				f := b.follower("alice")
+				if text == "1" {
+					f.drop(ask)
+					synctest.Wait()
+				}
+				f.late = func(n int) bool { return n == 1 }
+				f.lose = func(n int) (time.Duration, bool) { return 0, n > 1 }
+				if x := f.Send(text); x.kind != turn.Held {
+					t.Fatalf("got %s", x.kind)
+				}
+				f.late, f.lose = nil, nil
+				if got := strings.Join(f.read("1"), ""); got != echo(ask, length) {
+					t.Errorf("got %d bytes, want %d", len(got), len(echo(ask, length)))
+				}
+			})
+		})
+	}
+}
+
+func TestAToldAnswerIsNoReplyToAQueuedQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: 80}), settings: holds(0)})
+		f := b.follower("alice")
+		f.Send("甲？").want(t, turn.Answer, echo("甲？", 80))
+		b.sim.SetBehaviour(difysim.Behaviour{FirstText: 30 * time.Second, Length: 80})
+		f.drop("乙？")
+		f.Send("丙？").want(t, turn.Waiting, quoted("丙？", queuedLine)+"\n\n"+more)
+	})
+}
+
+func TestTheLastDeliveryOfAFetchIsRepliedToThoughTheFrontCannotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{simmed: simmed(difysim.Behaviour{FirstText: time.Minute, Length: 80})})
+		f := b.follower("alice")
+		f.drop(ask)
+		for n := 1; n <= deliveries; n++ {
+			if _, ok := f.deliver("1", "1", 0); ok != (n == deliveries) {
+				t.Errorf("delivery %d was replied to: %v", n, ok)
+			}
+		}
+	})
+}
