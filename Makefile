@@ -37,6 +37,10 @@ build: ## build the commands of ./cmd into bin
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
 	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' MIN_COVERAGE=$(MIN_COVERAGE) REQUIRE_ALL=$(REQUIRE_ALL) hack/test.sh
 
+.PHONY: chaos
+chaos: controlplane ## kill servers, Redis and the API server while followers chat (6 minutes; CHAOS_SEED=… repeats a run)
+	go test -tags chaos -count 1 -timeout 20m -v ./test/chaos
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench '$(strip $(RUN))' -benchmem $(PKG)
@@ -51,7 +55,7 @@ fmt: bin/golangci-lint ## format the Go code
 
 .PHONY: vet
 vet: ## run go vet
-	go vet -tags chromium $(PKG)
+	go vet -tags chromium,redis,chaos $(PKG)
 
 .PHONY: generate
 generate: ## write what is made from api/v1alpha1: deepcopy, apply configurations, CRD, docs/api.md

@@ -27,6 +27,11 @@ if have chromium || have chromium-browser; then
 else
   left_out+=("browser tests (no chromium; apt-get install chromium)")
 fi
+if have redis-server; then
+  tags+=(redis)
+else
+  left_out+=("tests of the Redis store (no redis-server; apt-get install redis-server)")
+fi
 if [[ $(go env CGO_ENABLED) == 1 ]] && have "$(go env CC)"; then
   flags+=(-race)
 else
