@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -35,7 +36,7 @@ type bot struct {
 }
 
 // newBot writes the server's files into dir and makes a server of them.
-func newBot(dir string, o Options, difyURL, difyKey string, finished func(finishedTurn)) (*bot, error) {
+func newBot(ctx context.Context, dir string, o Options, difyURL, difyKey string, finished func(finishedTurn)) (*bot, error) {
 	b := &bot{account: wechatsim.Account{
 		Token:          rand.Text(),
 		EncodingAESKey: (rand.Text() + rand.Text())[:43],
@@ -57,14 +58,14 @@ func newBot(dir string, o Options, difyURL, difyKey string, finished func(finish
 	}
 	log := slog.New(turnLog{Handler: o.Log.Handler(), finished: finished})
 	var err error
-	b.server, err = server.New(server.Options{
+	b.server, err = server.New(server.Options{ //nolint:contextcheck // it takes none: its listeners live until Run ends
 		ConfigPath: config, Log: log, HTTPLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the webhook server: %w", err)
 	}
 	b.account.URL = "http://" + b.server.Addr().String() + serverconfig.Default().Path
-	if b.line, err = newLine(); err != nil {
+	if b.line, err = newLine(ctx); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -72,7 +72,7 @@ type Demo struct {
 }
 
 // New starts to listen and puts everything together. Close must be called in the end.
-func New(o Options) (_ *Demo, err error) {
+func New(ctx context.Context, o Options) (_ *Demo, err error) {
 	d := &Demo{options: o.withDefaults()}
 	defer func() {
 		if err != nil {
@@ -80,7 +80,7 @@ func New(o Options) (_ *Demo, err error) {
 		}
 	}()
 	d.sessions = newSessions()
-	if d.page, err = listen(d.options.Listen); err != nil {
+	if d.page, err = listen(ctx, d.options.Listen); err != nil {
 		return nil, err
 	}
 	if d.dir, err = os.MkdirTemp("", "wechatbot-demo-"); err != nil {
@@ -88,19 +88,19 @@ func New(o Options) (_ *Demo, err error) {
 	}
 	baseURL, key := d.options.DifyBaseURL, d.options.DifyAPIKey
 	if key == "" {
-		if d.dify, err = newStandIn(d.behaviour); err != nil {
+		if d.dify, err = newStandIn(ctx, d.behaviour); err != nil {
 			return nil, err
 		}
 		baseURL, key = d.dify.baseURL(), standInKey
 	}
-	if d.bot, err = newBot(d.dir, d.options, baseURL, key, d.turnFinished); err != nil {
+	if d.bot, err = newBot(ctx, d.dir, d.options, baseURL, key, d.turnFinished); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
 // listen takes a loopback address only.
-func listen(address string) (net.Listener, error) {
+func listen(ctx context.Context, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("the page's address: %w", err)
@@ -108,7 +108,7 @@ func listen(address string) (net.Listener, error) {
 	if !loopback(host) {
 		return nil, fmt.Errorf("the page's address: %s is not this machine's own; use 127.0.0.1", host)
 	}
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("the page's address: %w", err)
 	}
@@ -164,7 +164,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	stopServer()
 	waitServer()
 	if d.dify != nil {
-		d.dify.close()
+		d.dify.stop(context.WithoutCancel(ctx))
 	}
 	waitDify()
 	close(failed)
@@ -224,7 +224,7 @@ func (d *Demo) Close() error {
 		}
 	}
 	if d.dify != nil {
-		d.dify.close()
+		d.dify.abandon()
 	}
 	if d.dir != "" {
 		errs = append(errs, os.RemoveAll(d.dir))

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -18,7 +20,7 @@ import (
 func start(t *testing.T, o Options) *Demo {
 	t.Helper()
 	o.Listen = "127.0.0.1:0"
-	d, err := New(o)
+	d, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,9 +120,7 @@ func (p *page) order(path string, members map[string]any) {
 func (p *page) body(members map[string]any) string {
 	p.Helper()
 	all := map[string]any{"session": p.session}
-	for name, value := range members {
-		all[name] = value
-	}
+	maps.Copy(all, members)
 	b, err := json.Marshal(all)
 	if err != nil {
 		p.Fatal(err)
@@ -153,8 +153,21 @@ func (p *page) ended(message int) endedEvent {
 	p.Helper()
 	for {
 		var e endedEvent
-		if p.event("ended", &e); e.Message == message {
+		p.event("ended", &e)
+		if e.Message == message {
 			return e
+		}
+	}
+}
+
+// delivered waits for the end of a message's next delivery.
+func (p *page) delivered(message int) deliveryEvent {
+	p.Helper()
+	for {
+		var d deliveryEvent
+		p.event("delivery", &d)
+		if d.Message == message && d.Verdict != "" {
+			return d
 		}
 	}
 }
@@ -192,9 +205,7 @@ func TestAnswerComesThroughTheWholePath(t *testing.T) {
 	if sent.Kind != "tap" || sent.Text != suggested[2] || !sent.Question {
 		t.Errorf("the tap sent %+v, want the suggestion", sent)
 	}
-	var d deliveryEvent
-	for p.event("delivery", &d); d.Verdict == ""; p.event("delivery", &d) {
-	}
+	d := p.delivered(2)
 	if d.N != 1 || d.Verdict != "answered" || d.Status != http.StatusOK || !d.Encrypted || d.Bytes == 0 {
 		t.Errorf("the delivery was %+v", d)
 	}
@@ -281,9 +292,7 @@ func TestCutLineBreaksWhatIsOnIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.order("line", map[string]any{"cut": true})
-	var d deliveryEvent
-	for p.event("delivery", &d); d.Message != 2 || d.Verdict == ""; p.event("delivery", &d) {
-	}
+	d := p.delivered(2)
 	if d.N != 1 || d.Verdict != "connection broken" {
 		t.Errorf("the delivery on the line ended with %+v", d)
 	}
@@ -301,11 +310,13 @@ func TestReconnectedPageGetsWhatItHasMissed(t *testing.T) {
 	p.order("click", map[string]any{"key": "help"})
 	p.connect(seen)
 	var sent sentEvent
-	if p.event("sent", &sent); sent.Message != 2 || sent.Kind != "click" || sent.Question {
+	p.event("sent", &sent)
+	if sent.Message != 2 || sent.Kind != "click" || sent.Question {
 		t.Errorf("behind the last event seen comes %+v, want message 2", sent)
 	}
 	p.connect("another.99")
-	if p.event("sent", &sent); sent.Message != 1 {
+	p.event("sent", &sent)
+	if sent.Message != 1 {
 		t.Errorf("a page of another demo gets message %d first, want all", sent.Message)
 	}
 }
@@ -380,7 +391,7 @@ func TestPageMayLoadOnlyItself(t *testing.T) {
 	for _, path := range []string{"/", "/style.css", "/main.js", "/favicon.svg"} {
 		response := p.do(p.request(http.MethodGet, path, ""))
 		body, err := io.ReadAll(response.Body)
-		if err = errorsOf(err, response.Body.Close()); err != nil {
+		if err = errors.Join(err, response.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); response.StatusCode != http.StatusOK || !strings.HasPrefix(policy, "default-src 'self';") {
@@ -392,15 +403,6 @@ func TestPageMayLoadOnlyItself(t *testing.T) {
 			}
 		}
 	}
-}
-
-func errorsOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func TestStreamsOfOnePageAreBounded(t *testing.T) {
@@ -424,7 +426,7 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 		"a Dify key of nothing but \n": {Listen: "127.0.0.1:0", DifyAPIKey: "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := New(o)
+			d, err := New(t.Context(), o)
 			if err == nil {
 				t.Error("it was taken")
 				_ = d.Close()
@@ -436,7 +438,8 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 func TestRealDifyIsNamedAndTakesNoOrders(t *testing.T) {
 	p := newPage(t, start(t, Options{DifyAPIKey: "app-x", DifyBaseURL: "http://127.0.0.1:1/v1"}), pageID)
 	var h hello
-	if p.event("hello", &h); h.Dify != "127.0.0.1:1" {
+	p.event("hello", &h)
+	if h.Dify != "127.0.0.1:1" {
 		t.Errorf("the page is told of %q", h.Dify)
 	}
 	status, _ := p.status(p.request(http.MethodPost, "/api/behaviour", p.body(quick(noFault))))

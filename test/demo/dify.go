@@ -20,8 +20,8 @@ type standIn struct {
 	http     *http.Server
 }
 
-func newStandIn(choose func(difysim.Request) difysim.Behaviour) (*standIn, error) {
-	l, err := listen("127.0.0.1:0")
+func newStandIn(ctx context.Context, choose func(difysim.Request) difysim.Behaviour) (*standIn, error) {
+	l, err := listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("the stand-in for Dify: %w", err)
 	}
@@ -38,11 +38,16 @@ func (s *standIn) serve() error {
 	return s.http.Serve(s.listener) //nolint:wrapcheck // Run wraps it
 }
 
-// close ends all answers. It may be called more than once.
-func (s *standIn) close() {
+// stop ends all answers, and serve.
+func (s *standIn) stop(ctx context.Context) {
 	s.sim.Close()
-	_ = shutdown(context.Background(), s.http)
-	_ = s.listener.Close() // of a demo that never ran; else it is closed already
+	_ = shutdown(ctx, s.http) // then it is closed
+}
+
+// abandon is for a stand-in that has never served, and nothing to one that was stopped.
+func (s *standIn) abandon() {
+	s.sim.Close()
+	_ = s.listener.Close()
 }
 
 // difyBehaviour is what a visitor has ordered of the stand-in for Dify, as the page sends it.

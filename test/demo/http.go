@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,10 @@ const (
 	maxText      = 2000             // characters of a message
 	keepAlive    = 15 * time.Second // between the lines of a silent event stream
 	writeTimeout = 10 * time.Second // of one event
-	clickKeys    = "help clear stop 1"
 )
+
+// menu are the keys of the items that a follower can tap.
+var menu = []string{"help", "clear", "1"}
 
 // order is the body of every POST.
 type order struct {
@@ -175,7 +178,7 @@ func (d *Demo) tap(s *session, o order) error {
 
 func (d *Demo) click(s *session, o order) error {
 	switch {
-	case o.Key == "" || !strings.Contains(" "+clickKeys+" ", " "+o.Key+" "):
+	case !slices.Contains(menu, o.Key):
 		return bad("the menu has no such item")
 	case !s.follows():
 		return errNotFollowing
@@ -308,7 +311,7 @@ func (t stream) write(text string) error {
 	if err := t.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err //nolint:wrapcheck // it only ends the stream
 	}
-	if _, err := t.w.Write([]byte(text)); err != nil {
+	if _, err := t.w.Write([]byte(text)); err != nil { //nolint:gosec // no page: an event stream of JSON, which its reader sets as text
 		return err //nolint:wrapcheck // as above
 	}
 	return t.control.Flush() //nolint:wrapcheck // as above

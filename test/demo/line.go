@@ -22,8 +22,8 @@ type line struct {
 	conns map[net.Conn]struct{}
 }
 
-func newLine() (*line, error) {
-	closed, err := listen("127.0.0.1:0")
+func newLine(ctx context.Context) (*line, error) {
+	closed, err := listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

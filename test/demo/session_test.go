@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -84,7 +85,7 @@ func TestEventsAreBoundedAndNumbered(t *testing.T) {
 	if total != maxEvents+1 || len(events) != maxEvents+1-droppedEvents {
 		t.Errorf("%d events of %d are kept", len(events), total)
 	}
-	if events, _, _ := s.after(maxEvents - 1); len(events) != 2 || string(events[1].data) != fmt.Sprint(maxEvents) {
+	if events, _, _ := s.after(maxEvents - 1); len(events) != 2 || string(events[1].data) != strconv.Itoa(maxEvents) {
 		t.Errorf("behind the last but two come %v", events)
 	}
 	if events, _, _ := s.after(maxEvents + 100); len(events) != 0 {

@@ -28,15 +28,16 @@ func (l turnLog) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo || l.Handler.Enabled(ctx, level)
 }
 
-// Handle looks at a record before it passes it on.
+// Handle passes a record on, then looks at it.
 func (l turnLog) Handle(ctx context.Context, r slog.Record) error {
+	var err error
+	if l.Handler.Enabled(ctx, r.Level) {
+		err = l.Handler.Handle(ctx, r)
+	}
 	if r.Message == "Turn finished" {
 		l.finished(readTurn(r))
 	}
-	if !l.Handler.Enabled(ctx, r.Level) {
-		return nil
-	}
-	return l.Handler.Handle(ctx, r) //nolint:wrapcheck // it is the logger's
+	return err
 }
 
 // WithAttrs keeps looking. The server puts no attributes on its logger that a turn's line needs.

@@ -64,7 +64,7 @@ func newLog(verbose bool) *slog.Logger {
 }
 
 func run(ctx context.Context, c *cobra.Command, o demo.Options) error {
-	d, err := demo.New(o)
+	d, err := demo.New(ctx, o)
 	if err != nil {
 		return err //nolint:wrapcheck // it says itself what is wrong
 	}
