@@ -31,7 +31,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	m.configValid.Set(1)
-	m.configValid.Set(1)
 	r.MustRegister(m.reloads, m.configValid,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -79,7 +79,7 @@ func (s *Server) apply(f files, now time.Time) error {
 		return nil
 	}
 	rotation := s.rotation.next(s.files, f, now)
-	account, err := rotation.account(f, now)
+	account, err := rotation.account(f)
 	if err != nil {
 		return err
 	}
@@ -138,16 +138,14 @@ func (r rotation) due(now time.Time) bool {
 }
 
 // account is the account that the files describe, old secrets included.
-func (r rotation) account(f files, now time.Time) (*wechat.Account, error) {
+func (r rotation) account(f files) (*wechat.Account, error) {
 	with := func(current serverconfig.Secret, olds []old) []string {
 		if current.Reveal() == "" {
 			return nil
 		}
 		secrets := []string{current.Reveal()}
 		for _, o := range olds {
-			if o.until.After(now) {
-				secrets = append(secrets, o.secret.Reveal())
-			}
+			secrets = append(secrets, o.secret.Reveal())
 		}
 		return secrets
 	}

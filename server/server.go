@@ -102,7 +102,7 @@ func (s *Server) assemble(f files) (err error) {
 	if s.engine, err = s.newEngine(f); err != nil {
 		return err
 	}
-	account, err := s.rotation.account(f, time.Now())
+	account, err := s.rotation.account(f)
 	if err != nil {
 		return err
 	}

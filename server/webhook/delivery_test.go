@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
@@ -106,6 +108,82 @@ func TestDeadlineCountsFromTheFirstByte(t *testing.T) {
 	})
 }
 
+// brokenWriter is a connection that ends while a reply is written to it.
+type brokenWriter struct{ *httptest.ResponseRecorder }
+
+func (brokenWriter) FlushError() error { return errors.New("broken pipe") }
+
+// What is shown counts as seen when it was written, and only then.
+func TestOnlyWrittenRepliesCountAsSeen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{Length: 2500})
+		via := w.inProcess(t)
+		ask := func(id int, text string) string {
+			return must(t, via, http.MethodPost, path+"?"+signed(w.Token, time.Now()), textPush(text, id)).body
+		}
+		first := ask(1, "a question")
+		push := func(ctx context.Context, out http.ResponseWriter, id int) {
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, path+"?"+signed(w.Token, time.Now()), strings.NewReader(textPush("1", id)))
+			w.handler.ServeHTTP(out, r)
+		}
+		broken := httptest.NewRecorder()
+		push(t.Context(), brokenWriter{broken}, 2)
+		ctx, hangUp := context.WithCancel(t.Context())
+		calls := 0
+		w.handler.now = func() time.Time {
+			if calls++; calls == 3 { // on arrival, to open the push, to write the reply
+				hangUp()
+			}
+			return time.Now()
+		}
+		gone := httptest.NewRecorder()
+		push(ctx, gone, 3)
+		w.handler.now = time.Now
+		if calls != 3 || gone.Body.Len() != 0 {
+			t.Errorf("after %d looks at the clock the connection that has gone got %q", calls, gone.Body)
+		}
+		second := ask(4, "1")
+		if second != broken.Body.String() || content(second) == content(first) {
+			t.Errorf("after two replies that were lost, 1 gives %q, want the second page %q", content(second), content(broken.Body.String()))
+		}
+		if third := ask(5, "1"); content(third) == content(second) || content(third) == content(first) {
+			t.Errorf("1 gives %q again, want the third page", content(third))
+		}
+	})
+}
+
+// content is a plain reply's text.
+func content(reply string) string {
+	_, text, _ := strings.Cut(reply, "<Content>")
+	return text
+}
+
+// A text that WeChat would show as a fault is not sent.
+func TestReplyThatCannotBeShownIsAnAcknowledgement(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
+		s := settings(30)
+		s.Texts = turn.NewTexts(turn.English, map[string]string{turn.TextHelp: "\x01"})
+		w.handler.engine.Configure(s)
+		got := must(t, w.inProcess(t), http.MethodPost, path+"?"+signed(w.Token, time.Now()), textPush("/help", 1))
+		if got.status != http.StatusOK || got.body != "success" || !strings.Contains(w.log.String(), "Could not write a reply") {
+			t.Errorf("%d %q, and the log says %s", got.status, got.body, w.log)
+		}
+	})
+}
+
+// WeChat is to push the event again when a follower could not be forgotten.
+func TestFollowerWhoCouldNotBeForgottenIsToldOfAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
+		w.store.failure = errors.New("no answer")
+		x, err := w.platform(t, wechatsim.Plain).Follower(w.OpenID).Unfollow(t.Context())
+		if err != nil || x.Outcome != wechatsim.Fault || len(x.Deliveries) != Deliveries || x.Deliveries[0].Verdict != wechatsim.Broken {
+			t.Errorf("%v, %v, want every delivery left without a response", x, err)
+		}
+	})
+}
+
 // A reply that nobody takes is not counted as seen: the next delivery gets it.
 func TestReplyToAClosedConnectionIsNotLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -137,7 +215,7 @@ func TestLeavingFollowerIsForgotten(t *testing.T) {
 		for i, leave := range []func() (*wechatsim.Exchange, error){
 			func() (*wechatsim.Exchange, error) { return f.Unfollow(t.Context()) },
 			func() (*wechatsim.Exchange, error) {
-				return f.Push(t.Context(), "<xml><ToUserName>gh_3f1c9a7e52b0</ToUserName><FromUserName>"+w.OpenID+"</FromUserName><CreateTime>1</CreateTime>"+
+				return f.Push(t.Context(), "<xml><ToUserName>gh_3f1c9a7e52b0</ToUserName><FromUserName>"+w.OpenID+"_</FromUserName><CreateTime>1</CreateTime>"+
 					"<MsgType>event</MsgType><Event>user_authorization_cancellation</Event><OpenID>"+w.OpenID+"</OpenID></xml>")
 			},
 			func() (*wechatsim.Exchange, error) {

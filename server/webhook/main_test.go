@@ -90,6 +90,20 @@ type world struct {
 	handler  *Handler
 	registry *prometheus.Registry
 	log      *lockedBuffer
+	store    *flaky
+}
+
+// flaky is a store that can fail to forget.
+type flaky struct {
+	session.Store
+	failure error
+}
+
+func (f *flaky) Forget(ctx context.Context, follower string) (string, error) {
+	if f.failure != nil {
+		return "", f.failure
+	}
+	return f.Store.Forget(ctx, follower)
 }
 
 // lockedBuffer takes a log from many goroutines.
@@ -132,10 +146,10 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	store := memory.New(session.Options{IdleTimeout: time.Hour, History: 20, LeaseTTL: 10 * time.Second}, 64<<20)
+	w.store = &flaky{Store: memory.New(session.Options{IdleTimeout: time.Hour, History: 20, LeaseTTL: 10 * time.Second}, 64<<20)}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	engine, err := turn.New(turn.Options{
-		Store: store, Dify: client, Renderer: renderer{}, Metrics: turn.NewMetrics(w.registry), Log: logger, Owner: "test",
+		Store: w.store, Dify: client, Renderer: renderer{}, Metrics: turn.NewMetrics(w.registry), Log: logger, Owner: "test",
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
 		PageBytes: PageBytes, Deliveries: Deliveries, HoldFor: HoldFor, LeaseTTL: 10 * time.Second,

@@ -83,8 +83,8 @@ func (h *Handler) Configure(b Bot) { h.bot.Store(&b) }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.report()
 	if r.ContentLength != 0 {
-		// Only the body has a deadline: one on the whole request would end the wait for the answer too. It holds also for
-		// a body that nobody here reads: net/http does, to use the connection again.
+		// Only the body has a deadline: one on the whole request would end the wait for the answer too. net/http takes it
+		// away at the body's end. It holds also for a body that nobody here reads: net/http does, to use the connection again.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: no socket, no slow client
 	}
 	switch {
@@ -199,7 +199,6 @@ func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return a.Open(q, *buf, h.now())
 }
 
