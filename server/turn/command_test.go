@@ -228,6 +228,7 @@ func TestStopIsTheEndOfATurnOfWhichAllWasSeen(t *testing.T) {
 					t.Fatalf("got %s %s", x.kind, x.text)
 				}
 				f.Send("/stop").want(t, turn.Notice, stoppedLine)
+				synctest.Wait()
 				d.chat = nil
 				f.Send("乙？").want(t, turn.Answer, "回答：乙？")
 				f.Send("1").want(t, turn.Answer, quoted("乙？", "回答：乙？"))
@@ -339,6 +340,7 @@ func TestADeletionInDifyIsTriedForAWhile(t *testing.T) {
 				f.Send(ask)
 				f.Send("/clear").want(t, turn.Notice, clearedLine)
 				<-time.After(3 * time.Minute)
+				synctest.Wait()
 				if n := len(d.removed); n < c.from || n > c.to || d.removed[0] != "c1" {
 					t.Errorf("tried %d times, want %d to %d: %v", n, c.from, c.to, d.removed)
 				}

@@ -141,6 +141,7 @@ func TestProgressIsWrittenInMeasure(t *testing.T) {
 				b := start(t, setup{store: s, simmed: simmed(c.behaviour)})
 				b.follower("alice").drop(ask)
 				<-time.After(time.Minute)
+				synctest.Wait()
 				if writes < c.least || writes > c.most {
 					t.Errorf("%d writes, want %d to %d", writes, c.least, c.most)
 				}

@@ -83,6 +83,7 @@ func TestAHundredFollowersAskDifyOnceForItsOpening(t *testing.T) {
 			all.Wait()
 		}
 		crowd("您好！")
+		synctest.Wait()
 		text = "欢迎回来！"
 		<-time.After(9 * time.Minute)
 		crowd("您好！") // still fresh
@@ -112,6 +113,7 @@ func TestASlowOrFailingDifyDelaysNoWelcome(t *testing.T) {
 			t.Errorf("it took %v, want the deadline", took)
 		}
 		<-time.After(10 * time.Second) // given up
+		synctest.Wait()
 		d.parameters = func(context.Context) (dify.Parameters, error) {
 			return dify.Parameters{OpeningStatement: "您好！"}, nil
 		}
@@ -122,6 +124,7 @@ func TestASlowOrFailingDifyDelaysNoWelcome(t *testing.T) {
 		}
 		<-time.After(30 * time.Second)
 		b.wantWelcome(t, "您好！")
+		synctest.Wait()
 		d.parameters = func(context.Context) (dify.Parameters, error) { return dify.Parameters{}, errors.New("down") }
 		<-time.After(11 * time.Minute)
 		b.wantWelcome(t, "您好！")
