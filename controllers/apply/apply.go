@@ -135,8 +135,16 @@ func ensure[L, W any, O object[L], C configuration[W]](
 	if w.settled.has(live.GetUID(), difference) {
 		return nil
 	}
+	again, err := clone[W](want)
+	if err != nil {
+		return err
+	}
 	want.WithUID(live.GetUID()) // should another have taken its place since, it is a conflict
-	if err := write(ctx, w, live.GetName(), want, have); err != nil {
+	err = write(ctx, w, live.GetName(), want, have)
+	if apierrors.IsInvalid(err) && replace(ctx, w, live, again) == nil {
+		err = write(ctx, w, live.GetName(), C(again), have)
+	}
+	if err != nil {
 		return err
 	}
 	if (*have).GetResourceVersion() == live.GetResourceVersion() {
@@ -185,6 +193,19 @@ func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Wr
 	}
 	*have = now
 	return nil
+}
+
+// replace puts whole lists in the place of live's. An apply merges them by key: where somebody changed the key of an
+// entry (a Service's port), it would add ours beside theirs, which can make the object invalid for good.
+func replace[L any, O object[L]](ctx context.Context, w *Writer, live O, configuration any) error {
+	whole, err := json.Marshal(configuration)
+	if err != nil {
+		return err
+	}
+	mine, _ := live.DeepCopyObject().(O)
+	err = w.Client.Patch(ctx, mine, client.RawPatch(types.MergePatchType, whole), client.FieldOwner(naming.FieldOwner))
+	w.count(kindOf[L](), "replaced", err)
+	return err
 }
 
 // prune removes a child that is no longer wanted, if it is the bot's, as it was seen.
