@@ -26,7 +26,7 @@ help: ## print this
 
 .PHONY: demo
 demo: ## run a bot with a stand-in for WeChat and one for Dify, and its page in a browser
-	go run ./test/demo $(ARGS)
+	go run ./test/demo/cmd/demo $(ARGS)
 
 .PHONY: build
 build: ## build the commands of ./cmd into bin
