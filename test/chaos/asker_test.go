@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute // how long a follower goes on asking for an answer
-	finals   = 4               // how often one looks for something unseen at the end
+	patience = 150 * time.Second // how long a follower goes on asking for an answer
+	finals   = 4                 // how often one looks for something unseen at the end
 )
 
 // asker is a follower who asks one question after another, and taps on until each is answered to its end.
@@ -31,7 +31,7 @@ type asker struct {
 	wrongs    []wrong
 	refusals  []refusal
 	last      *question // whose text was shown last
-	after     int       // the same reading's: how much of it, for text that names no question
+	done      bool      // asks no more, and looks whether there is something unseen
 }
 
 // wrong is something that a follower must never be shown.
@@ -55,6 +55,7 @@ func (a *asker) chat(ctx context.Context, until time.Time) {
 		a.ask(ctx, q)
 		a.think(ctx)
 	}
+	a.done = true
 	for range finals { // nothing is left that was not seen
 		x := a.send(ctx, nil, a.follower.Send, "1")
 		if x == nil || len(a.questions) == 0 {
@@ -212,7 +213,9 @@ func (q *question) progress(call, from, to, all int) (wrongs []string) {
 	if call < q.latest {
 		wrongs = append(wrongs, "an older call's answer after a newer one's")
 	}
-	q.again += max(min(seen, to)-from, 0)
+	if !q.asker.done {
+		q.again += max(min(seen, to)-from, 0)
+	}
 	q.seen[call] = max(seen, to)
 	q.latest = max(q.latest, call)
 	if from <= seen && q.seen[call] == all {

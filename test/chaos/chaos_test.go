@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// calm is for how long questions are asked after the last act.
+const calm = 5 * time.Second
+
 // Every accepted question is answered, once, while the processes, Redis, the way to Redis and Dify fail.
 func TestRedis(t *testing.T) {
 	const replicas, followers = 3, 36
@@ -18,23 +21,33 @@ func TestRedis(t *testing.T) {
 	for i := range replicas {
 		p := startProxy(t, r.address())
 		w.proxies = append(w.proxies, p)
-		config := w.configure(t, i, fmt.Sprintf("{type: Redis, redis: {addresses: [%q]}}", p.address()), map[string]string{"redis-password": redisPassword})
+		config := w.configure(t, i, redisSession(p.address()), map[string]string{"redis-password": redisPassword})
 		w.replicas = append(w.replicas, startReplica(t, i, w.logs, nil, binary, "--config", config))
 	}
 	w.open(t, followers)
-	w.run(t, redisSchedule(stream(w.seed, scheduleStream), replicas), 5*time.Second)
+	w.run(t, redisSchedule(stream(w.seed, scheduleStream), replicas), calm)
 	v := w.judge(t)
 	t.Log(w.table(v))
 	v.check(t)
 }
 
-func TestMemory(t *testing.T) {
-	w := newWorld(t, "1 replica, Memory")
+func redisSession(address string) string {
+	return fmt.Sprintf("{type: Redis, redis: {addresses: [%q]}}", address)
+}
+
+// The same of one replica whose sessions are in ConfigMaps, while it and the API server are killed.
+func TestConfigMap(t *testing.T) {
+	const followers = 24
+	w := newWorld(t, "1 replica, ConfigMap")
 	binary := build(t)
-	config := w.configure(t, 0, "{type: Memory}", nil)
-	w.replicas = append(w.replicas, startReplica(t, 0, w.logs, nil, binary, "--config", config))
-	w.open(t, 36)
-	w.run(t, []fault{{at: 30 * time.Second}}, time.Second)
+	api, plane := startAPIServer(t, w.logs)
+	w.store = store{kill: api.kill, start: api.start}
+	namespace := plane.Namespace(t, "chaos")
+	wrap, env := api.pod(t, namespace)
+	config := w.configure(t, 0, fmt.Sprintf("{type: ConfigMap, configMap: {namespace: %s, name: chaos-sessions}}", namespace), nil)
+	w.replicas = append(w.replicas, startReplica(t, 0, w.logs, env, append(wrap, binary, "--config", config)...))
+	w.open(t, followers)
+	w.run(t, configMapSchedule(stream(w.seed, scheduleStream)), calm)
 	v := w.judge(t)
 	t.Log(w.table(v))
 	v.check(t)

@@ -21,26 +21,30 @@ const (
 	takeover = 15 * time.Second // what the promise gives another process to take a dead one's turn over
 	mend     = 6 * time.Second  // after the store is back, until every process has noticed: a probe's period and some
 	settle   = time.Second      // what is on its way when something happens
+	leaseTTL = 10 * time.Second // after which a dead process's turns are free
 )
 
 // verdict is what a run has shown.
 type verdict struct {
 	questions, answered, cutShort, refused, untaken int
 	lost, wrongs                                    []string
-	toasts, badToasts, badRefusals                  int
+	toasts                                          map[excuse]int
 	ghosts                                          int // refused, and answered all the same
-	calls, crashed, cutOff, outage                  int
+	broken                                          int // by Dify in the middle, asked again by the follower
+	calls, crashed, cutOff                          int
+	doomed                                          int      // takeovers by processes that were killed before they asked Dify
 	extra                                           []string // Dify calls that nothing excuses
 	again                                           int
 	takeovers, answers                              []time.Duration
 	late                                            []string // takeovers beyond the promise
 	leaks                                           []string
+	lastRefusal                                     time.Duration // after the store was back
 }
 
 // judge looks at what the followers and Dify have seen.
 func (w *world) judge(t *testing.T) *verdict {
 	t.Helper()
-	v := &verdict{calls: w.dify.CallCount()}
+	v := &verdict{calls: w.dify.CallCount(), toasts: map[excuse]int{}}
 	calls := map[*question][]difysim.Call{}
 	for _, c := range w.dify.Calls() {
 		q := w.book.find(idInQuery.FindString(c.Query))
@@ -70,6 +74,9 @@ const clock = "15:04:05.000"
 func (v *verdict) judgeQuestion(q *question) {
 	v.questions++
 	v.again += q.again
+	if q.cutShort {
+		v.broken++
+	}
 	switch {
 	case q.whole:
 		v.answered++
@@ -93,15 +100,19 @@ func (w *world) judgeExchanges(v *verdict, a *asker) {
 		if !x.Toast {
 			continue
 		}
-		v.toasts++
-		if !w.excusesToast(x) {
-			v.badToasts++
+		why := w.excuse(x)
+		v.toasts[why]++
+		if why == nobody {
 			v.wrongs = append(v.wrongs, fmt.Sprintf("%s follower %d saw a fault toast: %s", x.Start.Format(clock), a.number, deliveries(x)))
 		}
 	}
 	for _, r := range a.refusals {
+		for _, o := range w.outages {
+			if o.overlaps(r.from, r.from) || r.from.After(o.to) && r.from.Before(o.to.Add(mend)) {
+				v.lastRefusal = max(v.lastRefusal, r.from.Sub(o.to))
+			}
+		}
 		if !within(w.windows(mend), r.from, r.to) {
-			v.badRefusals++
 			v.wrongs = append(v.wrongs, fmt.Sprintf("%s %s was refused", r.from.Format(clock), r.question.id))
 		}
 	}
@@ -127,15 +138,32 @@ func (w *world) windows(margin time.Duration) []window {
 	return all
 }
 
-// excusesToast tells whether the last delivery had no chance: nobody there, or a process that was killed while it
-// worked on it. The deliveries before may have been left to time out on purpose.
-func (w *world) excusesToast(x *wechatsim.Exchange) bool {
+// excuse is why a follower saw a fault toast.
+type excuse string
+
+const (
+	nobody  excuse = "without a reason"
+	byKill  excuse = "the process that worked on the last delivery was killed"
+	unready excuse = "no replica was ready"
+	noStore excuse = "the store was away"
+)
+
+// excuse tells what took the chance of the last delivery. Those before may have been left to time out on purpose.
+func (w *world) excuse(x *wechatsim.Exchange) excuse {
 	if len(x.Deliveries) == 0 {
-		return false
+		return nobody
 	}
 	d := x.Deliveries[len(x.Deliveries)-1]
 	end := d.Start.Add(d.Took)
-	return w.front.unservedWithin(d.Start, end) || w.front.brokenByKill(d.Start, end) || within(w.outages, d.Start, end)
+	switch {
+	case w.front.brokenByKill(d.Start, end):
+		return byKill
+	case w.front.unservedWithin(d.Start, end):
+		return unready
+	case within(w.outages, d.Start, end):
+		return noStore
+	}
+	return nobody
 }
 
 // judgeCalls counts Dify's calls for a question. Each turn has one; a further one needs a call before it whose owner
@@ -158,8 +186,12 @@ func (w *world) judgeCalls(v *verdict, q *question, calls []difysim.Call) {
 			v.crashed++
 			took := next.Started.Sub(at) - shared(w.outages, at, next.Started)
 			v.takeovers = append(v.takeovers, took)
-			if took > takeover+settle {
-				v.late = append(v.late, fmt.Sprintf("%s: %v after its owner was killed at %s", q.id, took, at.Format(clock)))
+			switch {
+			case took <= takeover+settle:
+			case w.doomed(at, next.Started):
+				v.doomed++
+			default:
+				v.late = append(v.late, fmt.Sprintf("%s: %v after its owner was killed at %s: %s", q.id, took, at.Format(clock), w.timeline(calls)))
 			}
 		case cutAway:
 			v.cutOff++
@@ -184,6 +216,21 @@ func (w *world) timeline(calls []difysim.Call) string {
 			c.Started.Format(clock), c.Ended.Format(clock), c.Inputs["replica"], c.Outcome, c.ClientGone, during))
 	}
 	return strings.Join(all, " ")
+}
+
+// doomed tells whether a takeover that took so long was the second one: the first was by a process that was killed before
+// it had asked Dify, so that it took another lease's time.
+func (w *world) doomed(killed, asked time.Time) bool {
+	claimed := asked.Add(-leaseTTL)
+	for _, r := range w.replicas {
+		for _, l := range r.all() {
+			at := l.killedAt()
+			if at.After(killed) && at.After(claimed.Add(-settle/2)) && at.Before(claimed.Add(settle)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type reason string
@@ -256,10 +303,10 @@ func (w *world) leaks(t *testing.T) (leaks []string) {
 func (v *verdict) check(t *testing.T) {
 	t.Helper()
 	for what, all := range map[string][]string{
-		"questions that were accepted and not answered":       v.lost,
-		"things that nobody may be shown":                     v.wrongs,
-		"Dify calls outside crashed turns":                    v.extra,
-		fmt.Sprintf("takeovers that took over %v", takeover):  v.late,
+		"questions that were accepted and not answered":        v.lost,
+		"things that nobody may be shown":                      v.wrongs,
+		"Dify calls outside crashed turns":                     v.extra,
+		fmt.Sprintf("takeovers that took over %v", takeover):   v.late,
 		"logs that hold what they must not, or say of a fault": v.leaks,
 	} {
 		if len(all) > 0 {
@@ -284,15 +331,20 @@ func (w *world) table(v *verdict) string {
 	row("followers", len(w.askers))
 	row("questions", v.questions)
 	row("- answered to the end", v.answered)
-	row("- cut short by Dify, and said so, twice", v.cutShort)
+	row("- cut short again after the follower has asked again", v.cutShort)
 	row("- refused with a line, as the store was away", v.refused)
 	row("- not taken: a fault toast", v.untaken)
 	row("- accepted and LOST", len(v.lost))
+	row("- the last of them after the store was back", v.lastRefusal.Round(time.Millisecond))
 	row("refused, and answered all the same", v.ghosts)
 	row("things shown that must not be", len(v.wrongs))
-	row("fault toasts (of them unexcused)", fmt.Sprintf("%d (%d)", v.toasts, v.badToasts))
+	row("answers that Dify broke off, and the follower was told", v.broken)
+	for _, why := range []excuse{byKill, unready, noStore, nobody} {
+		row("fault toasts: "+string(why), v.toasts[why])
+	}
 	row("Dify calls", v.calls)
 	row("- again, because the owner was killed", v.crashed)
+	row("- of them by a second heir, the first was killed at once", v.doomed)
 	row("- again, because the owner was cut off the store", v.cutOff)
 	row("- again WITHOUT need", len(v.extra))
 	row("takeover after a kill, p50 / p99 / most", percentiles(v.takeovers))

@@ -49,7 +49,7 @@ func newPlan(r *rand.Rand) plan {
 		firstText: 200*time.Millisecond + upTo(r, 2*time.Second),
 		sentences: 2 + r.IntN(10),
 	}
-	p.total = p.firstText + time.Second + upTo(r, 9*time.Second)
+	p.total = p.firstText + 500*time.Millisecond + upTo(r, 6*time.Second)
 	if r.IntN(8) == 0 {
 		p.sentences = 40 + r.IntN(40) // more than a page
 	}

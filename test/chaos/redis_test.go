@@ -27,7 +27,7 @@ type redis struct {
 	cmd  *exec.Cmd
 }
 
-func startRedis(t *testing.T, logs string) *redis {
+func startRedis(t testing.TB, logs string) *redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("apt-get install redis-server: %v", err)

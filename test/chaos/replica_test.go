@@ -57,14 +57,10 @@ type life struct {
 }
 
 // build builds the server once, as it is shipped but for the size.
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "server")
-	args := []string{"build", "-trimpath", "-tags", "grpcnotrace", "-o", binary}
-	if overlay := os.Getenv("CHAOS_OVERLAY"); overlay != "" {
-		args = append(args, "-overlay", overlay)
-	}
-	build := exec.CommandContext(t.Context(), "go", append(args, "../../cmd/server")...)
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", binary, "../../cmd/server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the server: %v\n%s", err, out)
@@ -73,7 +69,7 @@ func build(t *testing.T) string {
 }
 
 // startReplica starts a replica and ends it with the test: by then it is to have been stopped.
-func startReplica(t *testing.T, number int, logs string, env []string, command ...string) *replica {
+func startReplica(t testing.TB, number int, logs string, env []string, command ...string) *replica {
 	t.Helper()
 	log, err := os.Create(filepath.Join(logs, fmt.Sprintf("server-%d.log", number)))
 	if err != nil {
@@ -276,7 +272,7 @@ func (l *life) tell() error {
 }
 
 // stop ends the replica as a pod is ended, and says how every process of it ended that was not killed.
-func (r *replica) stop(t *testing.T) {
+func (r *replica) stop(t testing.TB) {
 	t.Helper()
 	if err := r.now().tell(); err != nil {
 		t.Error(err)

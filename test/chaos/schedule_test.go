@@ -47,7 +47,7 @@ func (f fault) String() string {
 }
 
 // seed is that of CHAOS_SEED, or a new one.
-func seed(t *testing.T) uint64 {
+func seed(t testing.TB) uint64 {
 	t.Helper()
 	text := os.Getenv("CHAOS_SEED")
 	if text == "" {

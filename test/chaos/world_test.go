@@ -57,7 +57,7 @@ type cut struct {
 	replica int
 }
 
-func newWorld(t *testing.T, name string) *world {
+func newWorld(t testing.TB, name string) *world {
 	t.Helper()
 	w := &world{name: name, seed: seed(t), book: newBook(), acts: map[act]int{}}
 	var err error
@@ -74,7 +74,7 @@ func newWorld(t *testing.T, name string) *world {
 }
 
 // configure writes the configuration of one replica and gives its path. Dify sees the replica's number as an input.
-func (w *world) configure(t *testing.T, replica int, session string, secrets map[string]string) string {
+func (w *world) configure(t testing.TB, replica int, session string, secrets map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	files := map[string]string{"token": token, "dify-api-key": difyKey, "encoding-aes-key": aesKey}
@@ -99,7 +99,7 @@ reply:
 	return path
 }
 
-func writeFile(t *testing.T, path, content string) {
+func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -177,8 +177,7 @@ func (w *world) do(ctx context.Context, f fault) {
 	case hangStore:
 		err = w.outage(ctx, f, w.store.hang, w.store.wake)
 	case hangUp:
-		w.proxies[f.replica].reset()
-		w.cutFor(f.replica, from)
+		w.proxies[f.replica].reset() // excuses nothing
 	case cutOff, blackHole:
 		p := w.proxies[f.replica]
 		if f.act == cutOff {
@@ -186,7 +185,7 @@ func (w *world) do(ctx context.Context, f fault) {
 		} else {
 			p.stall()
 		}
-		rest(ctx, f.lasts)
+		pause(ctx, f.lasts)
 		p.heal()
 		w.cutFor(f.replica, from)
 	}
@@ -203,7 +202,7 @@ func (w *world) outage(ctx context.Context, f fault, away, back func() error) er
 	if err := away(); err != nil {
 		return err
 	}
-	rest(ctx, f.lasts)
+	pause(ctx, f.lasts)
 	err := back()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -217,7 +216,7 @@ func (w *world) cutFor(replica int, from time.Time) {
 	w.cuts = append(w.cuts, cut{window{from, time.Now()}, replica})
 }
 
-func rest(ctx context.Context, d time.Duration) {
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -227,7 +226,7 @@ func rest(ctx context.Context, d time.Duration) {
 }
 
 // attach shows the ends of the processes' logs if the test has failed. They hold no texts: the judge looks.
-func (w *world) attach(t *testing.T) {
+func (w *world) attach(t testing.TB) {
 	t.Helper()
 	if !t.Failed() {
 		_ = os.RemoveAll(w.logs)
