@@ -223,3 +223,46 @@ func TestOldSecretsAreForgotten(t *testing.T) {
 		t.Errorf("%d old secrets where there was none", len(olds))
 	}
 }
+
+// Every kind of call reaches the app that is configured.
+func TestEveryCallOfDifyIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t)
+		f := r.platform(t).Follower("")
+		if _, err := f.Follow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Send(t.Context(), "a question"); err != nil {
+			t.Fatal(err)
+		}
+		r.dify().SetBehaviour(difysim.Behaviour{Total: time.Minute})
+		stopped := make(chan string, 1)
+		go func() {
+			x, err := f.Send(t.Context(), "a long one")
+			if err != nil {
+				t.Error(err)
+			}
+			stopped <- x.Text
+		}()
+		if err := r.dify().WaitRunning(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		for _, text := range []string{"/stop", "/clear"} {
+			if _, err := f.Send(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if text := <-stopped; !strings.Contains(text, "已停止") {
+			t.Errorf("the stopped question got %q", text)
+		}
+		synctest.Wait()
+		for route, want := range map[string]int{
+			"GET /parameters": 1, "POST /chat-messages": 2, "POST /chat-messages/{task_id}/stop": 1, "DELETE /conversations/{id}": 1,
+		} {
+			if n := r.dify().Requests(route); n != want {
+				t.Errorf("%s was asked %d times, want %d", route, n, want)
+			}
+		}
+	})
+}
