@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/test/envtest"
+)
+
+func TestFlags(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		want  controllers.Options
+		wrong string
+	}{
+		"the image is needed": {nil, controllers.Options{}, "--server-image is missing"},
+		"the image is enough": {
+			[]string{"--server-image=a/b:1"},
+			controllers.Options{Operator: desired.Operator{Image: "a/b:1"}, Concurrency: 4}, "",
+		},
+		"all": {
+			[]string{"--server-image=a", "--default-ingress-class=edge", "--default-issuer=ClusterIssuer/acme", "--concurrency=9"},
+			controllers.Options{Concurrency: 9, Operator: desired.Operator{
+				Image: "a", IngressClass: "edge", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.ClusterIssuer, Name: "acme"},
+			}}, "",
+		},
+		"an Issuer of the namespace": {
+			[]string{"--server-image=a", "--default-issuer=acme"},
+			controllers.Options{Concurrency: 4, Operator: desired.Operator{
+				Image: "a", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.NamespacedIssuer, Name: "acme"},
+			}}, "",
+		},
+		"an unknown kind of issuer": {[]string{"--server-image=a", "--default-issuer=Certificate/x"}, controllers.Options{}, "neither NAME nor"},
+		"an issuer without name":    {[]string{"--server-image=a", "--default-issuer=ClusterIssuer/"}, controllers.Options{}, "names no issuer"},
+		"no workers":                {[]string{"--server-image=a", "--concurrency=0"}, controllers.Options{}, "out of range"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var f flags
+			set := pflag.NewFlagSet(name, pflag.ContinueOnError)
+			f.define(set)
+			if err := set.Parse(c.args); err != nil {
+				t.Fatal(err)
+			}
+			got, err := f.options()
+			if c.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), c.wrong) {
+					t.Errorf("got %v, want an error with %q", err, c.wrong)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestACommandLineThatIsWrongEndsAtOnce(t *testing.T) {
+	for args, want := range map[string]string{
+		"--server-image=a --log-level=loud": "--log-level",
+		"--server-image=a --log-format=xml": "--log-format",
+		"--unknown":                         "unknown flag",
+		"--server-image=a argument":         "unknown command",
+		"--log-level=info":                  "--server-image",
+	} {
+		c := command()
+		c.SetArgs(strings.Fields(args))
+		if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", args, err, want)
+		}
+	}
+}
+
+// The whole command against a real API server: it becomes ready, works, serves metrics, and ends when told to.
+func TestTheManagerRunsAndEnds(t *testing.T) {
+	plane, err := envtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := plane.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	view, err := plane.Kubectl(t.Context(), "", "config", "view", "--raw", "--flatten")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kubeconfig, []byte(view), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", kubeconfig)
+	health, metrics := freeAddress(t), freeAddress(t)
+	namespace := plane.Namespace(t, "bots")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := command()
+	c.SetArgs([]string{
+		"--server-image=example.com/wechatbot:1", "--health-probe-bind-address=" + health, "--metrics-bind-address=" + metrics,
+		"--metrics-secure=false", "--leader-elect", "--leader-elect-namespace=" + namespace, "--log-level=error",
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- c.ExecuteContext(ctx) }()
+	wait(t, func() error { return get("http://"+health+"/readyz", nil) })
+	wait(t, func() error { return get("http://"+health+"/healthz", nil) })
+
+	bot := `{"apiVersion": "wechatbot.dev/v1alpha1", "kind": "WechatBot", "metadata": {"name": "winter"}, "spec": {
+		"domain": "bot.example.com", "tokenSecretRef": {"name": "winter", "key": "token"}, "dify": {"apiKeySecretRef": {"name": "winter", "key": "key"}}}}`
+	if _, err := plane.Kubectl(t.Context(), bot, "-n", namespace, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() error {
+		out, err := plane.Kubectl(t.Context(), "", "-n", namespace, "get", "wbot", "winter", "-o", "json")
+		if err != nil {
+			return err
+		}
+		var now v1alpha1.WechatBot
+		if err := json.Unmarshal([]byte(out), &now); err != nil {
+			return err
+		}
+		if len(now.Status.Conditions) == 0 || now.Status.Conditions[0].Reason != v1alpha1.ReasonSecretNotFound {
+			return fmt.Errorf("the conditions are %v", now.Status.Conditions)
+		}
+		return nil
+	})
+	var body string
+	if err := get("http://"+metrics+"/metrics", &body); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{`wechatbot_apply_total{kind="Deployment",result="applied"} 1`, "controller_runtime_reconcile_total"} {
+		if !strings.Contains(body, name) {
+			t.Errorf("the metrics have no %s", name)
+		}
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it does not end")
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func get(url string, body *string) error {
+	resp, err := http.Get(url) //nolint:noctx // a test's own server
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		*body = string(content)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", resp.Status, content)
+	}
+	return nil
+}
+
+func wait(t *testing.T, check func() error) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(30 * time.Second); ; <-ticker.C {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}

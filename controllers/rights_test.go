@@ -1,0 +1,94 @@
+package controllers_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers"
+)
+
+// may asks the API server what config/ allows an account; a subresource comes after a colon.
+func may(t *testing.T, account, verb, resource, namespace string) bool {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(resource, ":")
+	args := []string{"auth", "can-i", verb, resource, "--subresource=" + subresource, "--as", account, "--as-group", "system:serviceaccounts", "--as-group", "system:authenticated"}
+	if namespace == "" {
+		args = append(args, "--all-namespaces")
+	} else {
+		args = append(args, "-n", namespace)
+	}
+	out, err := controlPlane.Kubectl(t.Context(), "", args...)
+	if err != nil && strings.TrimSpace(out) != "no" {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out) == "yes"
+}
+
+func TestWhatTheOperatorMayAndMayNot(t *testing.T) {
+	for _, c := range []struct {
+		verb, resource, namespace string
+		cluster, namespaced       bool
+	}{
+		{"get", "secrets", "wechatbot", true, true},
+		{"get", "secrets", "default", true, false},
+		{"list", "secrets", "wechatbot", false, false},
+		{"watch", "secrets", "wechatbot", false, false},
+		{"create", "secrets", "wechatbot", false, false},
+		{"patch", "secrets", "wechatbot", false, false},
+		{"delete", "secrets", "wechatbot", false, false},
+		{"patch", "deployments", "wechatbot", true, true},
+		{"patch", "deployments", "default", true, false},
+		{"list", "pods", "default", true, false},
+		{"create", "pods", "default", false, false},
+		{"create", "pods:exec", "default", false, false},
+		{"patch", "wechatbots", "wechatbot", false, false},
+		{"delete", "wechatbots", "wechatbot", false, false},
+		{"patch", "wechatbots:status", "wechatbot", true, true},
+		{"create", "roles", "wechatbot", true, true},
+		{"escalate", "roles", "wechatbot", false, false},
+		{"bind", "roles", "wechatbot", false, false},
+		{"create", "clusterroles", "", false, false},
+		{"create", "clusterrolebindings", "", false, false},
+		{"list", "ingressclasses", "", true, false},
+		{"list", "nodes", "", false, false},
+		{"list", "namespaces", "", false, false},
+		{"impersonate", "users", "", false, false},
+		{"create", "serviceaccounts:token", "default", false, false},
+		{"create", "events.events.k8s.io", "wechatbot", true, true},
+		{"create", "tokenreviews.authentication.k8s.io", "", true, false},
+		{"update", "leases.coordination.k8s.io/wechatbot-operator", "wechatbot-system", true, false},
+		{"update", "leases.coordination.k8s.io/another", "wechatbot-system", false, false},
+	} {
+		if got := may(t, clusterAccount, c.verb, c.resource, c.namespace); got != c.cluster {
+			t.Errorf("the operator of the cluster may %s %s in %q: %v", c.verb, c.resource, c.namespace, got)
+		}
+		if got := may(t, namespacedAccount, c.verb, c.resource, c.namespace); got != c.namespaced {
+			t.Errorf("the operator of a namespace may %s %s in %q: %v", c.verb, c.resource, c.namespace, got)
+		}
+	}
+}
+
+// With --watch-namespaces, rights in these namespaces are enough, and others' bots are not touched.
+func TestAnOperatorOfOneNamespace(t *testing.T) {
+	op := startOperator(t, quick(), func(c *rest.Config, m *controllers.ManagerOptions) {
+		c.Impersonate.UserName = namespacedAccount
+		m.Namespaces = []string{"wechatbot"}
+	})
+	elsewhere := newWorld(t)
+	elsewhere.create()
+	w := &world{t: t, namespace: "wechatbot", difyURL: elsewhere.difyURL}
+	w.secret("winter", map[string]string{"token": "wintertoken", "dify-key": difyKey})
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Ingress = &v1alpha1.Ingress{ClassName: "unknown-to-it"} })
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.serve()
+	w.expectEvent("Normal", v1alpha1.ReasonServing)
+	if got := elsewhere.owned(); len(got) > 0 {
+		t.Errorf("it made %v in a namespace that it does not watch", got)
+	}
+	if n := op.calls.matching("GET", elsewhere.namespace); n > 0 {
+		t.Errorf("it read %d times in a namespace that it does not watch", n)
+	}
+}
