@@ -103,7 +103,7 @@ func (s *Store) Await(ctx context.Context, k session.Key) (session.Turn, error) 
 			return t, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.look)
 	defer cancel()
 	return s.turn(ctx, k)
 }

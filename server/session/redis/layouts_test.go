@@ -98,7 +98,7 @@ func startSentinel(t *testing.T) (at Server, master, replica *server) {
 func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	at, master, replica := startSentinel(t)
-	stores := pair(t, at, shortLeases())
+	stores := hasty(t, at, shortLeases())
 	c := converse(t, stores, func() { master.kill() })
 	again := 0
 	for k, n := range c.calls {

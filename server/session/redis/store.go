@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,6 +75,8 @@ type Server struct {
 type Options struct {
 	Bot   string // names the bot among those that share the Redis; without braces
 	Redis Server
+
+	slow time.Duration // allows each call as much, for tests on a busy machine; 0 is none
 }
 
 // Store implements session.Store.
@@ -81,6 +84,8 @@ type Store struct {
 	client   redis.UniversalClient
 	log      *slog.Logger
 	leaseTTL time.Duration
+	call     time.Duration // callTimeout
+	look     time.Duration // lookTimeout
 
 	prefix  string // of all keys
 	bot     []string
@@ -112,13 +117,14 @@ func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (
 	case so.IdleTimeout < time.Millisecond || so.LeaseTTL < time.Millisecond || so.History < 1:
 		return nil, errors.New("session store in Redis: idle timeout, lease TTL and history must be positive")
 	}
-	client, err := connect(&o.Redis)
+	call := max(callTimeout, o.slow)
+	client, err := connect(&o.Redis, call)
 	if err != nil {
 		return nil, fmt.Errorf("session store in Redis: %w", err)
 	}
 	redis.SetLogger(libraryLog{log})
 	s := &Store{
-		client: client, log: log, leaseTTL: so.LeaseTTL,
+		client: client, log: log, leaseTTL: so.LeaseTTL, call: call, look: max(lookTimeout, o.slow),
 		prefix:     "wechatbot:{" + o.Bot + "}:",
 		claiming:   make(chan struct{}, 1),
 		work:       make(chan struct{}, 1),
@@ -141,20 +147,20 @@ func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (
 	return s, nil
 }
 
-// connect makes the client. Nothing is sent yet.
-func connect(r *Server) (redis.UniversalClient, error) {
+// connect makes the client. Nothing is sent yet. timeout bounds each step of a call.
+func connect(r *Server, timeout time.Duration) (redis.UniversalClient, error) {
 	if len(r.Addresses) == 0 {
 		return nil, errors.New("no address of Redis is given")
 	}
 	o := &redis.UniversalOptions{
-		Addrs: r.Addresses, MasterName: r.MasterName, DB: r.Database, TLSConfig: r.TLS,
+		Addrs: slices.Clone(r.Addresses), MasterName: r.MasterName, DB: r.Database, TLSConfig: r.TLS,
 		CredentialsProviderContext: r.Credentials,
 		ContextTimeoutEnabled:      true,
-		DialTimeout:                callTimeout,
+		DialTimeout:                timeout,
 		DialerRetries:              1,
-		ReadTimeout:                callTimeout,
-		WriteTimeout:               callTimeout,
-		PoolTimeout:                callTimeout,
+		ReadTimeout:                timeout,
+		WriteTimeout:               timeout,
+		PoolTimeout:                timeout,
 		PoolSize:                   poolSize,
 		MaxActiveConns:             2 * poolSize,
 		// A call may be done twice when a connection breaks: a turn that was claimed by the one whose reply was lost is
@@ -209,7 +215,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // timed bounds a call. It does not end with the caller, who may only have stopped waiting: what Redis has done for a
 // call, such as giving a turn to this process, has to be heard.
 func (s *Store) timed(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), s.call)
 }
 
 var errClosed = errors.New("the session store is closed")

@@ -39,5 +39,6 @@ func harness(at Server) sessiontest.Harness {
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	sessiontest.Run(t, harness(startServer(t).standalone()))
 }

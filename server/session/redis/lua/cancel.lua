@@ -21,7 +21,7 @@ end
 local cancelled = copy(row, s.head)
 local t = numbers(cancelled[3])
 t.state = CANCELLED
-unhand(true)
+lose()
 local code = cancelled[5] and OVER or TOLD
 row = ended(row, s.headAt, s.head, t, code)
 tellWork()

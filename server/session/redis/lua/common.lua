@@ -201,13 +201,13 @@ local function admit(openid)
   return ''
 end
 
--- unhand takes the follower's turn from its owner, who is told so unless it is by the owner's own will.
-local function unhand(lost)
+-- lose takes the follower's turn from its owner, if it has one.
+local function lose()
   local lease = call('HGET', follower, 'L')
   if not lease then return end
   call('HDEL', follower, 'L')
   call('ZREM', leases, fh)
-  if lost then tell('l', match(lease, '^%d+')) end
+  tell('l', match(lease, '^%d+'))
 end
 
 -- arrange puts the follower among the ready or takes it out, after its turns have changed and nobody holds one.
@@ -236,9 +236,9 @@ local function trimHistory(row)
         if code == TOLD then break end
       end
     end
-    row = sub(row, 1, from - 1) .. sub(row, to + 1)
     call('HDEL', follower, 't' .. id, 'q' .. id, 'p' .. id, 'a' .. id, 'r' .. id)
-    call('ZREM', untold, fh .. id)
+    if sub(row, from, from) == OVER then call('ZREM', untold, fh .. id) end
+    row = sub(row, 1, from - 1) .. sub(row, to + 1)
     over = over - 1
   end
   return row
@@ -249,7 +249,7 @@ local function ended(row, at, id, m, code)
   m.finished = text(now)
   call('HSET', follower, 't' .. id, written(m))
   row = mark(row, at, code)
-  call('ZREMRANGEBYSCORE', untold, '-inf', text(now - untoldFor))
+  if due then call('ZREMRANGEBYSCORE', untold, '-inf', text(now - untoldFor)) end
   if code == OVER then put(untold, text(now), fh .. id) end
   row = trimHistory(row)
   call('HSET', follower, 'U', row, 'S', text(now))
@@ -271,7 +271,7 @@ end
 
 -- wipe ends the follower's open turns and forgets everything of it; its conversation is returned.
 local function wipe(row)
-  unhand(true)
+  lose()
   for _, code, id in each(row) do
     if code == ACCEPTED or code == ANSWERING then
       open = math.max(open - 1, 0)

@@ -4,13 +4,10 @@ if call('HGET', follower, 'L') ~= fence .. ' ' .. id then return 0 end
 local v = call('HMGET', follower, 'U', 't' .. id, 'p' .. id)
 local row, m, partial = v[1], numbers(v[2]), v[3]
 m.state, m.failure = state, failure
-call('HSET', follower, 'C', conversation)
-if answer ~= '' then call('HSET', follower, 'a' .. id, answer) end
-if state ~= CANCELLED and partial then
-  call('HDEL', follower, 'p' .. id)
-  partial = false
-end
-unhand(false)
+if state ~= CANCELLED then partial = false end
+if partial then call('HDEL', follower, 'L') else call('HDEL', follower, 'L', 'p' .. id) end
+call('ZREM', leases, fh)
+call('HSET', follower, 'C', conversation, 'a' .. id, answer)
 local code = OVER
 if state == CANCELLED and not partial then code = TOLD end
 row = ended(row, scan(row, id).at, id, m, code)

@@ -9,7 +9,7 @@ for _, f in ipairs(call('ZRANGEBYSCORE', leases, '-inf', text(now), 'LIMIT', 0, 
   local row = call('HGET', follower, 'U')
   call('ZREM', leases, fh)
   if row then
-    unhand(true)
+    lose()
     arrange(row)
     moved = true
   end
