@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 )
@@ -33,11 +32,11 @@ type fault func(r *http.Request, serve func() *http.Response) (*http.Response, e
 
 const namespace = "bots"
 
-// newAPI is an API server with the empty ConfigMaps of a store.
-func newAPI(name string) *api {
+// newAPI is an API server with the empty ConfigMaps of the store s.
+func newAPI() *api {
 	a := &api{objects: map[string]*kubeapi.ConfigMap{}}
-	for _, n := range Names(name) {
-		a.create(n, kubeapi.ConfigMap{})
+	for _, n := range Names("s") {
+		a.create(n)
 	}
 	return a
 }
@@ -46,13 +45,12 @@ func (a *api) client() *kubeapi.Client {
 	return &kubeapi.Client{URL: "https://api.test", HTTP: &http.Client{Transport: a}}
 }
 
-// create creates an object, or makes it anew.
-func (a *api) create(name string, c kubeapi.ConfigMap) {
+// create creates an empty object, or makes it anew.
+func (a *api) create(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.version++
-	c.Metadata.ResourceVersion = strconv.Itoa(a.version)
-	a.objects[name] = &c
+	a.objects[name] = &kubeapi.ConfigMap{Metadata: kubeapi.Metadata{ResourceVersion: strconv.Itoa(a.version)}}
 }
 
 func (a *api) remove(name string) {
@@ -201,9 +199,3 @@ func deaf(r *http.Request, serve func() *http.Response) (*http.Response, error) 
 }
 
 var _ http.RoundTripper = (*api)(nil)
-
-// kubeClient is a client of a real API server, as an administrator.
-func kubeClient(t testing.TB) *kubeapi.Client {
-	t.Helper()
-	return &kubeapi.Client{URL: plane.Config.Host, HTTP: admin}
-}

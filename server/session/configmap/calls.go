@@ -167,7 +167,7 @@ func (s *Store) Delivered(ctx context.Context, follower string, r session.Receip
 
 // Cancel cancels the turn that is next to end. See session.Store.
 func (s *Store) Cancel(ctx context.Context, k session.Key) (cancelled session.Turn, ok bool, err error) {
-	if err = s.enter(ctx, false); err != nil {
+	if err := s.enter(ctx, false); err != nil {
 		return session.Turn{}, false, err
 	}
 	if cancelled, ok, err = s.memory.Cancel(ctx, k); err != nil {
@@ -178,7 +178,7 @@ func (s *Store) Cancel(ctx context.Context, k session.Key) (cancelled session.Tu
 
 // Clear forgets turns and conversation. See session.Store.
 func (s *Store) Clear(ctx context.Context, k session.Key) (conversationID string, err error) {
-	if err = s.enter(ctx, false); err != nil {
+	if err := s.enter(ctx, false); err != nil {
 		return "", err
 	}
 	if conversationID, err = s.memory.Clear(ctx, k); err != nil {
@@ -189,7 +189,7 @@ func (s *Store) Clear(ctx context.Context, k session.Key) (conversationID string
 
 // Forget deletes everything of a follower. See session.Store.
 func (s *Store) Forget(ctx context.Context, follower string) (conversationID string, err error) {
-	if err = s.enter(ctx, false); err != nil {
+	if err := s.enter(ctx, false); err != nil {
 		return "", err
 	}
 	if conversationID, err = s.memory.Forget(ctx, follower); err != nil {

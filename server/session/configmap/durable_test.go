@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ var sameTime = cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < 
 
 func TestWhatIsClosedIsFoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		strict := limits
 		strict.Questions, strict.Window = 3, time.Hour
@@ -117,7 +118,7 @@ func TestWhatIsClosedIsFoundAgain(t *testing.T) {
 // Whoever is killed leaves every question that was accepted, in their order, to be worked on at once.
 func TestKilledProcessLeavesItsQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		dead := begin(t, s, "a", "alice", "1")
 		begin(t, s, "", "alice", "2")
@@ -149,7 +150,7 @@ func TestKilledProcessLeavesItsQuestions(t *testing.T) {
 // What is not waited for is durable a second later nevertheless, and what streams in causes no write.
 func TestWrittenBehindWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		l := begin(t, s, "a", "alice", "1")
 		time.Sleep(time.Minute / 2) // in a bubble this is how the clock is set forward
@@ -180,7 +181,7 @@ func TestWrittenBehindWithinASecond(t *testing.T) {
 
 func TestForgottenIsGoneFromTheAPIServerAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
 		if c, err := s.Forget(t.Context(), "alice"); c != "conversation" || err != nil {
@@ -200,7 +201,7 @@ func TestForgottenIsGoneFromTheAPIServerAtOnce(t *testing.T) {
 
 func TestIdleSessionsLeaveTheAPIServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
 		ctx, cancel := context.WithTimeout(t.Context(), sessionOptions().IdleTimeout+time.Minute)
@@ -220,7 +221,7 @@ func TestIdleSessionsLeaveTheAPIServer(t *testing.T) {
 // accepted, for whoever asks for work.
 func TestAnotherDeliveryWaitsForTheSameWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		begin(t, s, "", "alice", "0")
 		a.breaks(unreachable)
@@ -273,7 +274,7 @@ func TestNothingAcceptedIsLost(t *testing.T) {
 }
 
 func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
-	a := newAPI("s")
+	a := newAPI()
 	o := sessionOptions()
 	o.History = 100 // so that a turn goes only if it is cleared or forgotten
 	reopen := func() *Store {
@@ -302,7 +303,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 	id := 0
 	key := func() session.Key {
 		id++
-		return session.Key{Follower: follower(), ID: fmt.Sprint(id)}
+		return session.Key{Follower: follower(), ID: strconv.Itoa(id)}
 	}
 	there := func() {
 		for k := range accepted {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,7 @@ func noise(r *rand.Rand, size int) string {
 // When a ConfigMap is full, those go whose silence is longest; what comes is kept, and the API server never refuses.
 func TestFullShardForgetsTheLongestSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		var dropped atomic.Int64
 		s := open(t, Options{
 			API: a.client(), Namespace: namespace, Name: "s", Dropped: func(n int) { dropped.Add(int64(n)) },
@@ -80,7 +81,7 @@ func TestFullShardForgetsTheLongestSilent(t *testing.T) {
 // Of followers with open questions, what is over goes. Open questions never go: a new one is refused.
 func TestFullOfOpenQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		r := rand.New(rand.NewPCG(1, 2))
 		finish(t, s, begin(t, s, "a", "alice", "0"), noise(r, 500_000))
@@ -115,7 +116,7 @@ func TestFullOfOpenQuestions(t *testing.T) {
 // A thousand turns in ten seconds are few writes: at most two a second for each ConfigMap.
 func TestWritesAreFewAndFarBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		if err := s.Ping(t.Context()); err != nil {
 			t.Fatal(err)
@@ -141,7 +142,7 @@ func TestWritesAreFewAndFarBetween(t *testing.T) {
 		for w := range workers {
 			all.Go(func() {
 				for i := range turns / workers {
-					k := session.Key{Follower: fmt.Sprint("follower", w), ID: fmt.Sprint(i)}
+					k := session.Key{Follower: fmt.Sprint("follower", w), ID: strconv.Itoa(i)}
 					since := time.Now()
 					b, err := s.Begin(t.Context(), session.Question{Key: k, Text: "question"}, "a", roomy)
 					if err != nil || b.Lease == nil {
@@ -175,7 +176,7 @@ func TestWritesAreFewAndFarBetween(t *testing.T) {
 
 // Ten thousand followers with five turns each, from eight ConfigMaps.
 func BenchmarkLoad(b *testing.B) {
-	a := newAPI("s")
+	a := newAPI()
 	fill(b, a, 10_000, 5)
 	size := 0
 	for _, o := range a.copies() {
@@ -217,7 +218,7 @@ func fill(b *testing.B, a *api, followers, turns int) {
 	ctx := context.Background()
 	for i := range followers {
 		for j := range turns {
-			k := session.Key{Follower: fmt.Sprint("o6_bmjrPTlm6_2sgVt7hMZ", i), ID: fmt.Sprint(23_000_000_000_000_000 + j)}
+			k := session.Key{Follower: fmt.Sprint("o6_bmjrPTlm6_2sgVt7hMZ", i), ID: strconv.Itoa(23_000_000_000_000_000 + j)}
 			begun, err := s.memory.Begin(ctx, session.Question{Key: k, Text: text(15)}, "a", session.Limits{Concurrency: 10, Open: 10})
 			if err != nil || begun.Lease == nil {
 				b.Fatal(begun, err)
@@ -233,7 +234,7 @@ func fill(b *testing.B, a *api, followers, turns int) {
 
 // What one dirty block of a full ConfigMap costs: copying, encoding, compressing, patching.
 func BenchmarkWrite(b *testing.B) {
-	a := newAPI("s")
+	a := newAPI()
 	fill(b, a, 10_000, 5)
 	s := open(b, Options{API: a.client(), Namespace: namespace, Name: "s", Interval: hurried}, sessionOptions())
 	if err := s.Ping(b.Context()); err != nil {

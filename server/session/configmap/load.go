@@ -9,9 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 )
+
+// readers is how many ConfigMaps are read at once.
+const readers = 4
 
 // loadUntilDone loads the sessions, again and again if it fails; false if the store has ended before.
 func (s *Store) loadUntilDone() bool {
@@ -51,16 +56,23 @@ func (s *Store) loadUntilDone() bool {
 func (s *Store) load(timeout time.Duration) error {
 	began := time.Now()
 	records := make([][]memory.Record, shardCount)
-	s.generation = 0
+	owners := make([]owner, shardCount)
+	var reads errgroup.Group
+	reads.SetLimit(readers)
 	for i, sh := range s.shards {
 		sh.timeout = timeout
-		held, err := sh.read(s.life, &records[i])
-		if err != nil {
+		reads.Go(func() (err error) {
+			owners[i], err = sh.read(s.life, &records[i])
 			return err
-		}
-		s.generation = max(s.generation, held.Generation)
+		})
 	}
-	s.generation++
+	if err := reads.Wait(); err != nil {
+		return err
+	}
+	s.generation = 1
+	for _, o := range owners {
+		s.generation = max(s.generation, o.Generation+1)
+	}
 	kept, err := s.restore(records)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func TestAPIServerIsAway(t *testing.T) {
 	for name, fault := range map[string]fault{"unreachable": unreachable, "silent": silent, "deaf": deaf, "throttled": throttled} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("s")
+				a := newAPI()
 				s := on(t, a)
 				running := begin(t, s, "a", "alice", "1")
 				time.Sleep(time.Second) // in a bubble
@@ -86,7 +86,7 @@ func TestAPIServerIsAway(t *testing.T) {
 // A process that starts before its ConfigMaps are there, or before it may read them, says so, and is ready when they
 // are.
 func TestStartsBeforeTheConfigMaps(t *testing.T) {
-	forbidden := func(r *http.Request, _ func() *http.Response) (*http.Response, error) {
+	forbidden := func(_ *http.Request, _ func() *http.Response) (*http.Response, error) {
 		return refuse(http.StatusForbidden, `configmaps "s-0" is forbidden`), nil
 	}
 	tests := map[string]struct {
@@ -94,18 +94,18 @@ func TestStartsBeforeTheConfigMaps(t *testing.T) {
 		say   string
 		heal  func(a *api)
 	}{
-		"missing":     {nil, `reading ConfigMap bots/s-3: the API server answers 404: configmaps "s-3" not found`, func(a *api) { a.create("s-3", kubeapi.ConfigMap{}) }},
+		"missing":     {nil, `reading ConfigMap bots/s-3: the API server answers 404: configmaps "s-3" not found`, func(a *api) { a.create("s-3") }},
 		"forbidden":   {forbidden, `answers 403: configmaps "s-0" is forbidden`, func(a *api) { a.breaks(nil) }},
 		"unreachable": {unreachable, "connection refused", func(a *api) { a.breaks(nil) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("s")
+				a := newAPI()
 				a.breaks(tt.fault)
 				a.remove("s-3")
 				if tt.fault != nil {
-					a.create("s-3", kubeapi.ConfigMap{})
+					a.create("s-3")
 				}
 				s := on(t, a)
 				if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), tt.say) {
@@ -197,7 +197,7 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("s")
+				a := newAPI()
 				s := on(t, a)
 				finish(t, s, begin(t, s, "a", here, "1"), strings.Repeat("answer", 10))
 				closeStore(t, s)
@@ -217,7 +217,7 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 				if diff := cmp.Diff(before, after); diff != "" {
 					t.Errorf("it was touched:\n%s", diff)
 				}
-				a.create(name, kubeapi.ConfigMap{}) // somebody has emptied it
+				a.create(name) // somebody has emptied it
 				time.Sleep(longestPause)
 				begin(t, s, "", here, "2")
 			})
@@ -236,7 +236,7 @@ func followerIn(part int) string {
 
 func TestCloseSaysWhatIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
 		a.breaks(unreachable)
@@ -254,7 +254,7 @@ func TestCloseSaysWhatIsLost(t *testing.T) {
 // Close waits for an API server that comes back in time.
 func TestCloseTriesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
 		a.breaks(unreachable)
@@ -268,7 +268,7 @@ func TestCloseTriesOn(t *testing.T) {
 
 func TestCloseBeforeTheSessionsAreLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		a.breaks(unreachable)
 		s := on(t, a)
 		waiting := make(chan error)
@@ -290,7 +290,7 @@ func TestCloseBeforeTheSessionsAreLoaded(t *testing.T) {
 }
 
 func TestNewRefusesBadOptions(t *testing.T) {
-	good := Options{API: newAPI("s").client(), Namespace: "n", Name: "s", Identity: "pod", Log: discard()}
+	good := Options{API: newAPI().client(), Namespace: "n", Name: "s", Identity: "pod", Log: discard()}
 	tests := map[string]struct {
 		change func(*Options, *session.Options)
 		say    string

@@ -18,7 +18,7 @@ import (
 // A process that still runs when the next one has started changes nothing any more, and is told so by every call.
 func TestPredecessorIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		old := on(t, a)
 		finish(t, old, begin(t, old, "old", "alice", "1"), "the old one's answer")
 		running := begin(t, old, "old", "alice", "2")
@@ -102,7 +102,7 @@ func wantSuperseded(t *testing.T, s *Store, l *session.Lease) {
 // An owner that only streams learns it from its lease, and the idle from Ping.
 func TestPredecessorLearnsItWithoutWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		old := on(t, a)
 		l := begin(t, old, "old", "alice", "1")
 		time.Sleep(2 * contactAge)
@@ -134,7 +134,7 @@ func TestPredecessorLearnsItWithoutWriting(t *testing.T) {
 // The predecessor writes until the last moment: what it has written before its successor took the shard is there.
 func TestTakesOverWhileThePredecessorWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		old := on(t, a)
 		begin(t, old, "old", "alice", "1")
 		next := open(t, Options{API: slow(a).client(), Namespace: namespace, Name: "s", Identity: "next"}, sessionOptions())
@@ -177,7 +177,7 @@ func (l *line) client() *kubeapi.Client {
 // Of two that start at once one is left, and no question is lost.
 func TestTwoStartAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		first := on(t, a)
 		begin(t, first, "", "alice", "1")
 		closeStore(t, first)
@@ -210,7 +210,7 @@ func TestConfigMapChangedByOthers(t *testing.T) {
 	name := Names("s")[partOf("alice")/blockCount]
 	tests := map[string]func(*api){
 		"labels": func(a *api) { a.change(name, func(c *kubeapi.ConfigMap) { c.Metadata.Annotations["other"] = "x" }) },
-		"anew":   func(a *api) { a.create(name, kubeapi.ConfigMap{}) },
+		"anew":   func(a *api) { a.create(name) },
 		"put back": func(a *api) {
 			a.change(name, func(c *kubeapi.ConfigMap) {
 				c.Metadata.Annotations[ownerAnnotation] = strings.Replace(c.Metadata.Annotations[ownerAnnotation], `"generation":2`, `"generation":1`, 1)
@@ -221,7 +221,7 @@ func TestConfigMapChangedByOthers(t *testing.T) {
 	for what, change := range tests {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAPI("s")
+				a := newAPI()
 				closeStore(t, on(t, a)) // generation 1
 				s := on(t, a)
 				finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
@@ -243,7 +243,7 @@ func TestConfigMapChangedByOthers(t *testing.T) {
 // An object that was made anew while nothing happened is noticed by Ping and filled again.
 func TestPingHealsWhatWasMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		follower := "a"
 		for partOf(follower)/blockCount != 0 {
@@ -255,7 +255,7 @@ func TestPingHealsWhatWasMadeAnew(t *testing.T) {
 		if err := s.Ping(t.Context()); !kubeapi.IsNotFound(err) {
 			t.Errorf("Ping without the ConfigMap: %v", err)
 		}
-		a.create(Names("s")[0], kubeapi.ConfigMap{})
+		a.create(Names("s")[0])
 		time.Sleep(2 * contactAge)
 		if err := s.Ping(t.Context()); err != nil {
 			t.Error(err)
@@ -271,7 +271,7 @@ func TestPingHealsWhatWasMadeAnew(t *testing.T) {
 // An own write whose answer was lost is not taken for another process'.
 func TestAnswerToAWriteIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		s := on(t, a)
 		begin(t, s, "a", "alice", "1")
 		a.breaks(deaf)
@@ -301,7 +301,7 @@ func TestAnswerToAWriteIsLost(t *testing.T) {
 // The same when the answer to taking the shards over is lost.
 func TestAnswerToAClaimIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI("s")
+		a := newAPI()
 		lost := 0
 		a.breaks(func(r *http.Request, serve func() *http.Response) (*http.Response, error) {
 			res := serve()

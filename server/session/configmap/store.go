@@ -146,7 +146,7 @@ func (s *Store) Close(ctx context.Context) error {
 	defer stop()
 	s.work.Wait()
 	s.end(errClosed)
-	if errors.Is(context.Cause(s.life), ErrSuperseded) {
+	if errors.Is(s.over(), ErrSuperseded) {
 		return ErrSuperseded
 	}
 	for _, sh := range s.shards {

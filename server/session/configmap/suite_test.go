@@ -7,10 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
-
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
@@ -66,26 +62,11 @@ func TestSuiteInBubble(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c.Run(t, sessiontest.Harness{
 					Open: func(t testing.TB, o session.Options) session.Store {
-						return open(t, Options{API: newAPI("s").client(), Namespace: namespace, Name: "s", Interval: hurried}, o)
+						return open(t, Options{API: newAPI().client(), Namespace: namespace, Name: "s", Interval: hurried}, o)
 					},
 					Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
 				})
 			})
 		})
-	}
-}
-
-// createAll creates the ConfigMaps of a store in a real API server.
-func createAll(t testing.TB, namespace, name string) {
-	t.Helper()
-	client, err := typedv1.NewForConfigAndClient(plane.Config, admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range Names(name) {
-		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: n}}
-		if _, err := client.ConfigMaps(namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -68,7 +68,7 @@ func (s *Store) problems() []string {
 			idle++
 		}
 		h := f.head()
-		if h != nil && h.lease == nil {
+		if h != nil && h.lease == nil && !h.unsettled {
 			ready++
 			if f.ready < 0 || s.ready[f.ready] != f || f.order != h.order {
 				found = append(found, openid+" is not rightly among the ready")
