@@ -20,8 +20,11 @@ const (
 
 // command is the command that a text is, or "" for a question.
 func command(text string) string {
+	if rest, ok := strings.CutPrefix(text, "／"); ok { // as a Chinese keyboard gives it, like the digit
+		text = "/" + rest
+	}
 	switch {
-	case text == Fetch || text == "１": // the full-width digit is what a Chinese keyboard gives
+	case text == Fetch || text == "１":
 		return Fetch
 	case !strings.HasPrefix(text, "/"):
 		return ""

@@ -30,6 +30,7 @@ func TestWhatIsNoQuestionNeverReachesDify(t *testing.T) {
 			" 1\n":       {turn.Notice, nothingYet},
 			"１":          {turn.Notice, nothingYet},
 			"/clear":     {turn.Notice, clearedLine},
+			"／clear":     {turn.Notice, clearedLine},
 			"/CLEAR ":    {turn.Notice, clearedLine},
 			"/stop":      {turn.Notice, nothingToStop},
 			"/retry":     {turn.Notice, nothingYet},

@@ -6,7 +6,7 @@ const (
 	TextHelp          = "help"    // {{1}}, {{stop}} and {{clear}} become tap-links
 	TextWaiting       = "waiting"
 	TextQueued        = "queued"
-	TextBusy          = "busy"
+	TextBusy          = "busy" // the bot has no place for the question, or Dify has none, or the store is down
 	TextTooManyOpen   = "tooManyOpen"
 	TextRateLimited   = "rateLimited"
 	TextCleared       = "cleared"
@@ -58,7 +58,7 @@ var chinese = map[string]string{
 	TextHelp:          "您好，我是 AI 助手，直接输入问题就可以。\n\n{{1}} 查看还没看到的回答\n{{stop}} 停止当前回答\n{{clear}} 清空对话，重新开始\n/help 查看本帮助",
 	TextWaiting:       "正在思考，请稍等……",
 	TextQueued:        "问题已收到，前面还有问题在处理，马上就轮到您。",
-	TextBusy:          "现在提问的人太多，这个问题没有收下，请过一会儿再问一次。",
+	TextBusy:          "现在太忙了，没能回答这个问题，请过一会儿再问一次。",
 	TextTooManyOpen:   "您前面的问题还没有答完，这个问题没有收下，请等答完再问。",
 	TextRateLimited:   "您问得太快了，这个问题没有收下，请过几分钟再问。",
 	TextCleared:       "对话已清空，我们重新开始吧。",
@@ -82,7 +82,7 @@ var english = map[string]string{
 	TextHelp:          "Hello, I am an AI assistant. Just type your question.\n\n{{1}} shows what you have not seen yet\n{{stop}} stops the answer\n{{clear}} forgets our conversation\n/help shows this help",
 	TextWaiting:       "Thinking, one moment please…",
 	TextQueued:        "Your question has arrived. It waits for a few others and is next soon.",
-	TextBusy:          "Too many people are asking right now, so this question was not taken. Please ask again in a while.",
+	TextBusy:          "Too busy right now to answer this. Please ask again in a while.",
 	TextTooManyOpen:   "Your earlier questions are still being answered, so this one was not taken. Please wait for them.",
 	TextRateLimited:   "You are asking too fast, so this question was not taken. Please try again in a few minutes.",
 	TextCleared:       "Our conversation is forgotten. Let us start afresh.",

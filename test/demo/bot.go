@@ -22,7 +22,7 @@ import (
 var words = map[string]string{
 	serverconfig.TextWaiting:     "正在思考，请稍等……",
 	serverconfig.TextQueued:      "问题已收到，前面还有问题在处理，马上就轮到您。",
-	serverconfig.TextBusy:        "现在提问的人太多，这个问题没有收下，请过一会儿再问一次。",
+	serverconfig.TextBusy:        "现在太忙了，没能回答这个问题，请过一会儿再问一次。",
 	serverconfig.TextTooManyOpen: "您前面的问题还没有答完，这个问题没有收下，请等答完再问。",
 	serverconfig.TextRateLimited: "您问得太快了，这个问题没有收下，请过几分钟再问。",
 	serverconfig.TextNothingYet:  "还没有可以查看的回答，直接输入问题就可以。",

@@ -163,7 +163,7 @@ func (s *story) take(text, answer string, after time.Duration) {
 		}
 		body = rest
 	}
-	if strings.Contains(body, "没有收下") {
+	if strings.Contains(body, "请过一会儿再问") {
 		s.refused = true
 		return
 	}
