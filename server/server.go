@@ -89,7 +89,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	if err := s.assemble(loaded); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(context.Background()))
 	}
 	return s, nil
 }
@@ -118,8 +118,8 @@ func (s *Server) assemble(f files) (err error) {
 }
 
 // close ends the store: what it has not written yet is written.
-func (s *Server) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+func (s *Server) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := s.closeStore(ctx); err != nil {
 		return fmt.Errorf("closing the session store: %w", err)
@@ -222,7 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 	end()
 	err = errors.Join(err, hook.Close(), admin.Close())
 	background.Wait()
-	return errors.Join(err, s.close())
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 }
 
 // drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is

@@ -28,7 +28,7 @@ func startRedis(t *testing.T, password string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--requirepass", password, "--save", "", "--dir", t.TempDir()) //nolint:noctx,gosec // it ends with the test
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--requirepass", password, "--save", "", "--dir", t.TempDir()) //nolint:noctx // it ends with the test
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,7 +25,7 @@ func TestReplacedRedisPasswordIsUsedForTheNextConnection(t *testing.T) {
 	p.write(t, "secrets/redis-password", "first password")
 	s := p.server(t)
 	t.Cleanup(func() {
-		if err := s.close(); err != nil {
+		if err := s.close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

@@ -131,7 +131,8 @@ func TestOnlyWrittenRepliesCountAsSeen(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		calls := 0
 		w.handler.now = func() time.Time {
-			if calls++; calls == 3 { // on arrival, to open the push, to write the reply
+			calls++
+			if calls == 3 { // on arrival, to open the push, to write the reply
 				hangUp()
 			}
 			return time.Now()

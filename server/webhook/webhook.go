@@ -152,7 +152,7 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	defer h.metrics.waiting.Dec()
 
 	account := h.bot.Load().Account
-	p, err := h.open(account, w, r)
+	p, err := h.open(account, r)
 	switch {
 	case errors.Is(err, errTooLarge):
 		h.metrics.push("unread", "tooLarge")
@@ -184,7 +184,7 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 var bodies = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
 
 // open reads, authenticates and parses a push. The body is not kept: a held delivery costs no buffer.
-func (h *Handler) open(a *wechat.Account, w http.ResponseWriter, r *http.Request) (*wechat.Push, error) {
+func (h *Handler) open(a *wechat.Account, r *http.Request) (*wechat.Push, error) {
 	q, err := wechat.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
