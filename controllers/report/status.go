@@ -66,11 +66,12 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 	status.Selector = labels.SelectorFromSet(naming.Selector(bot)).String()
 	if state != nil {
 		replicas(&status, state)
-		if state.Dify.Asked && state.Dify.Err == nil {
-			status.Dify = state.Dify.App
-		}
 		for condition, f := range findings(bot, state) {
 			set(condition, f)
+		}
+		// An app that cannot be used is named by the condition only: see onceUp.
+		if state.Dify.Asked && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
+			status.Dify = state.Dify.App
 		}
 	}
 	ready, reconciling, stalled := summary(bot, &status, state, err)
@@ -129,7 +130,7 @@ func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *o
 	return good(v1alpha1.ReasonServing, "%d/%d replicas serve %s", d.Status.AvailableReplicas, *d.Spec.Replicas, status.URL), nil, nil
 }
 
-// onceUp tells whether Dify accepted the bot before: then its failure is no reason to call a bot that serves not
+// onceUp tells whether the bot had an app to talk to before, which status.dify remembers: then its failure is no reason to call a bot that serves not
 // ready, as an automatism might take it away.
 func onceUp(bot *v1alpha1.WechatBot) bool {
 	return bot.Status.Dify != v1alpha1.DifyStatus{} || meta.IsStatusConditionTrue(bot.Status.Conditions, v1alpha1.ConditionReady)

@@ -1,0 +1,255 @@
+package report_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"pgregory.net/rapid"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/apply"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+	"github.com/wechatbot/wechatbot-operator/controllers/report"
+)
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func winter(change ...func(*v1alpha1.WechatBot)) *v1alpha1.WechatBot {
+	bot := &v1alpha1.WechatBot{
+		ObjectMeta: metav1.ObjectMeta{Name: "winter", Namespace: "bots", Generation: 3},
+		Spec: v1alpha1.WechatBotSpec{
+			Domain: "bot.example.com", Replicas: 1, Ingress: &v1alpha1.Ingress{Enabled: new(false)},
+			Dify: v1alpha1.Dify{BaseURL: "https://dify.example.com/v1"},
+		},
+	}
+	for _, c := range change {
+		c(bot)
+	}
+	return bot
+}
+
+// healthy is the state of a bot that lacks nothing.
+func healthy(change ...func(*observe.State)) *observe.State {
+	s := &observe.State{
+		Now:  now,
+		Dify: observe.Dify{Asked: true, App: v1alpha1.DifyStatus{AppName: "Winter", Mode: "chat"}, Next: now.Add(10 * time.Minute)},
+		Children: observe.Children{
+			Sessions: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "winter-sessions"}},
+			Deployment: &appsv1.Deployment{
+				ObjectMeta: metav1.ObjectMeta{Name: "winter", Generation: 2},
+				Spec:       appsv1.DeploymentSpec{Replicas: new(int32(1))},
+				Status: appsv1.DeploymentStatus{
+					ObservedGeneration: 2, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1,
+				},
+			},
+		},
+	}
+	for _, c := range change {
+		c(s)
+	}
+	return s
+}
+
+func ready(status v1alpha1.WechatBotStatus) string {
+	c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	return string(c.Status) + " " + c.Reason + ": " + c.Message
+}
+
+func TestReadySumsUp(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "services"}, "winter", errors.New("no"))
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "winter", nil)
+	for name, c := range map[string]struct {
+		state    *observe.State
+		err      error
+		want     string
+		abnormal string
+	}{
+		"all is well": {healthy(), nil, "True Serving: 1/1 replicas serve https://bot.example.com/wechat", ""},
+		"the first failure wins": {healthy(func(s *observe.State) {
+			s.Secrets = []observe.SecretProblem{{Reason: v1alpha1.ReasonSecretMalformed, Wrong: "is empty", Ref: desired.SecretRef{Field: "tokenSecretRef"}}}
+			s.Children.Deployment.Status = appsv1.DeploymentStatus{}
+		}), nil, `False SecretMalformed: spec.tokenSecretRef: key "" of Secret "" is empty`, v1alpha1.ConditionReconciling},
+		"an old generation of the pods does not count": {healthy(func(s *observe.State) { s.Children.Deployment.Generation = 9 }), nil,
+			"False PodsNotReady: waiting for the pods of Deployment winter", v1alpha1.ConditionReconciling},
+		"more pods than wanted": {healthy(func(s *observe.State) { s.Children.Deployment.Status.Replicas = 2 }), nil,
+			"False PodsNotReady: waiting for the pods of Deployment winter", v1alpha1.ConditionReconciling},
+		"pods that cannot be made": {healthy(func(s *observe.State) {
+			s.Children.Deployment.Status = appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
+				{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"},
+			}}
+		}), nil, "False PodsNotReady: the pods of Deployment winter cannot be made: exceeded quota", v1alpha1.ConditionReconciling},
+		"no Deployment": {healthy(func(s *observe.State) { s.Children.Deployment = nil }), nil,
+			"False PodsNotReady: the Deployment winter is not there yet", v1alpha1.ConditionReconciling},
+		"no store": {healthy(func(s *observe.State) { s.Children.Sessions = nil }), nil,
+			"False StorePending: the ConfigMap that keeps the conversations is not there yet", v1alpha1.ConditionReconciling},
+		"an invalid spec": {healthy(), &desired.Invalid{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong"},
+			"False InvalidSpec: spec.x is wrong", v1alpha1.ConditionStalled},
+		"of several errors the one that needs a person": {healthy(), errors.Join(&apply.Failed{Kind: "Service", Name: "winter", Err: forbidden}, &apply.NotOurs{Kind: "Role", Name: "x"}),
+			"False NameConflict: the name is taken: there is a Role x that this bot did not make; delete or rename it, or give the bot another name", v1alpha1.ConditionReconciling},
+		"a right is missing": {healthy(), &apply.Failed{Kind: "Service", Name: "winter", Err: forbidden},
+			`False ApplyFailed: the API server does not take the Service winter: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
+		"the API server refuses the pods": {healthy(), &apply.Failed{Kind: "Deployment", Name: "winter", Err: invalid},
+			`False InvalidPodTemplate: the API server does not take the Deployment winter: Deployment "winter" is invalid`, v1alpha1.ConditionStalled},
+		"a Secret may not be read": {nil, fmt.Errorf("reading Secret winter: %w", forbidden),
+			`False ApplyFailed: the API server does not show what is needed: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
+		"an admission webhook that does not answer": {healthy(), &apply.Failed{Kind: "Service", Name: "winter", Err: apierrors.NewInternalError(errors.New("at 12:03"))},
+			"False ApplyFailed: the API server does not take the Service winter: InternalError", v1alpha1.ConditionReconciling},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := report.Status(winter(), c.state, c.err)
+			if diff := cmp.Diff(c.want, ready(status)); diff != "" {
+				t.Error(diff)
+			}
+			for _, condition := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+				if got := meta.IsStatusConditionTrue(status.Conditions, condition); got != (condition == c.abnormal) {
+					t.Errorf("%s is %v", condition, got)
+				}
+			}
+			if retries := report.Retryable(c.err) != nil; retries != (c.err != nil && c.abnormal == v1alpha1.ConditionReconciling) {
+				t.Errorf("it is tried again: %v", retries)
+			}
+		})
+	}
+}
+
+func TestWhatPassesIsNotReported(t *testing.T) {
+	conflict := apierrors.NewConflict(schema.GroupResource{}, "x", errors.New("changed"))
+	for _, err := range []error{conflict, errors.New("connection refused"), errors.Join(conflict, apierrors.NewTooManyRequestsError("x"))} {
+		if !report.Passes(err) {
+			t.Errorf("%v is reported", err)
+		}
+	}
+	for _, err := range []error{&apply.NotOurs{}, errors.Join(conflict, &desired.Invalid{}), apierrors.NewInternalError(errors.New("x"))} {
+		if report.Passes(err) {
+			t.Errorf("%v is not reported", err)
+		}
+	}
+}
+
+func TestARestartKeepsWhatWasKnownOfDify(t *testing.T) {
+	bot := winter()
+	bot.Status = report.Status(bot, healthy(), nil)
+	unasked := healthy(func(s *observe.State) { s.Dify = observe.Dify{} })
+	if diff := cmp.Diff(bot.Status, report.Status(bot, unasked, nil)); diff != "" {
+		t.Errorf("a new operator says something else:\n%s", diff)
+	}
+	unasked.Dify.Changed = true
+	if c := meta.FindStatusCondition(report.Status(bot, unasked, nil).Conditions, v1alpha1.ConditionDifyReachable); c.Reason != v1alpha1.ReasonNotChecked {
+		t.Errorf("with another key it says %v", c)
+	}
+}
+
+func TestEventsAreForTransitions(t *testing.T) {
+	bot := winter()
+	down := healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, Err: errors.New("x")} })
+	steps := []struct {
+		state *observe.State
+		want  []report.Event
+	}{
+		{healthy(func(s *observe.State) { s.Children.Deployment.Status = appsv1.DeploymentStatus{} }),
+			[]report.Event{{Type: "Normal", Reason: "PodsNotReady", Note: "waiting for the pods of Deployment winter"}}},
+		{healthy(), []report.Event{{Type: "Normal", Reason: "Serving", Note: "1/1 replicas serve https://bot.example.com/wechat"}}},
+		{healthy(), nil},
+		{down, []report.Event{{Type: "Warning", Reason: "Unreachable", Note: "spec.dify.baseURL: x"}}},
+		{down, nil},
+		{healthy(), []report.Event{{Type: "Normal", Reason: "Authorized", Note: `Dify accepted the API key of app "Winter"`}}},
+	}
+	for i, step := range steps {
+		after := report.Status(bot, step.state, nil)
+		if diff := cmp.Diff(step.want, report.Events(&bot.Status, &after)); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+		bot.Status = after
+	}
+}
+
+func TestRecheck(t *testing.T) {
+	waits := report.DefaultWaits()
+	for name, c := range map[string]struct {
+		state *observe.State
+		err   error
+		want  time.Duration
+	}{
+		"calm":             {healthy(), nil, 10 * time.Minute},
+		"Dify is due":      {healthy(func(s *observe.State) { s.Dify.Next = now.Add(time.Minute) }), nil, time.Minute},
+		"Dify is overdue":  {healthy(func(s *observe.State) { s.Dify.Next = now.Add(-time.Minute) }), nil, time.Second},
+		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
+		"a name is taken":  {healthy(), &apply.NotOurs{}, time.Minute},
+		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
+	} {
+		status := report.Status(winter(), c.state, c.err)
+		if got := report.Recheck(waits, &status, c.state); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// Whatever is found, the conditions keep to kstatus' rules, and the same state is reported in the same words.
+func TestAnyStateIsReportedWell(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
+		state := healthy(func(s *observe.State) {
+			if n("secrets", 3) == 0 {
+				s.Secrets = []observe.SecretProblem{{Reason: []string{v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretKeyMissing}[n("reason", 1)]}}
+			}
+			s.Dify.Asked, s.Dify.Changed = n("asked", 1) == 0, n("changed", 1) == 0
+			s.Dify.App.Mode = rapid.SampledFrom([]string{"", "chat", "workflow"}).Draw(t, "mode")
+			s.Children.Deployment.Status.AvailableReplicas = int32(n("available", 1))
+			s.GatewayAPI, s.PodProblem = n("gateway", 1) == 0, rapid.SampledFrom([]string{"", "OOMKilled: x"}).Draw(t, "problem")
+			s.Class = observe.Class(n("class", 3))
+		})
+		bot := winter(func(b *v1alpha1.WechatBot) {
+			b.Spec.Ingress = nil
+			if n("route", 1) == 0 {
+				b.Spec.Gateway = &v1alpha1.Gateway{ParentRefs: []v1alpha1.ParentRef{{Name: "public"}}}
+			}
+			if n("redis", 1) == 0 {
+				b.Spec.Session.Type = v1alpha1.SessionRedis
+			}
+		})
+		err := rapid.SampledFrom([]error{nil, nil, &apply.NotOurs{}, &desired.Invalid{Reason: "InvalidSpec", Message: "x"}}).Draw(t, "err")
+		bot.Status = report.Status(bot, state, err)
+		if again := report.Status(bot, state, err); !cmp.Equal(bot.Status, again) {
+			t.Fatalf("a second look says something else:\n%s", cmp.Diff(bot.Status, again))
+		}
+		is := func(c string) bool { return meta.IsStatusConditionTrue(bot.Status.Conditions, c) }
+		if is("Reconciling") && is("Stalled") || is("Ready") == (is("Reconciling") || is("Stalled")) {
+			t.Fatalf("the conditions are %v", bot.Status.Conditions)
+		}
+	})
+}
+
+// Every reason that a condition can have is explained to users.
+func TestTroubleshootingKnowsEveryReason(t *testing.T) {
+	constants, err := os.ReadFile(filepath.Join("..", "..", "api", "v1alpha1", "conditions.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`Reason\w+\s+= "(\w+)"`).FindAllSubmatch(constants, -1)
+	if len(reasons) < 30 {
+		t.Fatalf("only %d reasons found", len(reasons))
+	}
+	for _, reason := range reasons {
+		if n := strings.Count(string(doc), "\n| `"+string(reason[1])+"` |"); n != 1 {
+			t.Errorf("docs/troubleshooting.md has %d rows for %s", n, reason[1])
+		}
+	}
+}
