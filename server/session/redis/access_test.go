@@ -80,7 +80,7 @@ func TestAccessIsExplained(t *testing.T) {
 	t.Parallel()
 	open, closed := startServer(t), startServer(t, "--requirepass", "secret")
 	admin := goredis.NewClient(&goredis.Options{Addr: closed.addr(), Password: "secret"})
-	defer func() { _ = admin.Close() }() //nolint:errcheck // the test is over
+	defer func() { _ = admin.Close() }()
 	if err := admin.Do(t.Context(), "ACL", "SETUSER", "nobody", "on", ">secret", "~other:*", "+@all").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +191,8 @@ func TestTLS(t *testing.T) {
 	stores := pair(t, at, options())
 	eventually(t, "subscribed", stores[1].listening.Load)
 	lease, got := waiting(t, stores)
-	finish(t, stores[0], lease, "answer")
-	receive(t, got, "answer")
+	finish(t, stores[0], lease)
+	receive(t, got)
 
 	at.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	if err := openStore(t, newBot(), at, options()).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {

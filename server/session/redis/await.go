@@ -56,7 +56,8 @@ func (w *waiters) join(id turnID, k session.Key) *meeting {
 func (w *waiters) leave(id turnID, m *meeting) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if m.n--; m.n == 0 && w.on[id] == m {
+	m.n--
+	if m.n == 0 && w.on[id] == m {
 		delete(w.on, id)
 	}
 }
@@ -131,10 +132,10 @@ func (s *Store) await(ctx context.Context, id turnID, k session.Key) (session.Tu
 	}
 }
 
-// fetch returns a function that reads a turn.
-func (s *Store) fetch(k session.Key) func() (session.Turn, error) {
+// fetch returns a function that reads a turn, also when ctx has ended.
+func (s *Store) fetch(ctx context.Context, k session.Key) func() (session.Turn, error) {
 	return func() (session.Turn, error) {
-		ctx, cancel := s.timed(s.life)
+		ctx, cancel := s.timed(ctx)
 		defer cancel()
 		return s.turn(ctx, k)
 	}
@@ -203,7 +204,7 @@ func (s *Store) lookAtAwaited() {
 				setNumbers(&t, written)
 			}
 			if isMissing(err) || err == nil && t.State.Over() {
-				s.waiters.wake(id, s.fetch(awaited[id]))
+				s.waiters.wake(id, s.fetch(s.life, awaited[id]))
 			}
 		}
 	}

@@ -103,7 +103,8 @@ func (c *conversation) gotAnswer(k session.Key, t session.Turn) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answered++; c.answered == c.total/2 {
+	c.answered++
+	if c.answered == c.total/2 {
 		close(c.half)
 	}
 }
@@ -121,7 +122,7 @@ func (c *conversation) claim(ctx context.Context, s *Store) {
 			}
 			continue
 		}
-		running.Go(func() { c.work(s, l) })
+		running.Go(func() { c.work(s, l) }) //nolint:contextcheck // what is claimed is finished
 	}
 }
 

@@ -119,18 +119,18 @@ func waiting(t *testing.T, stores []*Store) (*session.Lease, <-chan session.Turn
 	return b.Lease, got
 }
 
-func finish(t *testing.T, s *Store, l *session.Lease, answer string) {
+func finish(t *testing.T, s *Store, l *session.Lease) {
 	t.Helper()
-	if err := s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: answer}); err != nil {
+	if err := s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: "answer"}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func receive(t *testing.T, got <-chan session.Turn, answer string) {
+func receive(t *testing.T, got <-chan session.Turn) {
 	t.Helper()
 	select {
 	case turn := <-got:
-		if turn.Answer != answer {
+		if turn.Answer != "answer" {
 			t.Errorf("turn %+v", turn)
 		}
 	case <-time.After(patience):
@@ -159,8 +159,8 @@ func TestLostSubscriptionWakes(t *testing.T) {
 	if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "allchannels").Err(); err != nil {
 		t.Fatal(err)
 	}
-	finish(t, stores[0], lease, "answer")
-	receive(t, got, "answer")
+	finish(t, stores[0], lease)
+	receive(t, got)
 	eventually(t, "subscribed again", stores[1].listening.Load)
 }
 
@@ -174,8 +174,8 @@ func TestLostMessageWakes(t *testing.T) {
 	quiet := stores[0]
 	quiet.common[3] = "nobody listens here"
 	began := time.Now()
-	finish(t, quiet, lease, "answer")
-	receive(t, got, "answer")
+	finish(t, quiet, lease)
+	receive(t, got)
 	if took := time.Since(began); took > 10*lookAgain {
 		t.Errorf("woken after %v", took)
 	}

@@ -86,7 +86,7 @@ func startSentinel(t *testing.T) (at Server, master, replica *server) {
 	sentinel.start()
 	t.Cleanup(sentinel.kill)
 	asked := goredis.NewSentinelClient(&goredis.Options{Addr: sentinel.addr()})
-	t.Cleanup(func() { _ = asked.Close() }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { _ = asked.Close() })
 	eventually(t, "the sentinel knows the replica", func() bool {
 		known, err := asked.Replicas(t.Context(), "bots").Result()
 		return err == nil && len(known) == 1

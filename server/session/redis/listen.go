@@ -12,7 +12,7 @@ import (
 const (
 	// pingAfter is how long a subscription may be silent before it is asked whether it is still there, and how long it
 	// may take to say so.
-	pingAfter = 2 * time.Second
+	pingAfter = 3 * time.Second
 	// resubscribe is the pause between two tries to subscribe.
 	resubscribe = 200 * time.Millisecond
 )
@@ -36,10 +36,10 @@ func (s *Store) listen() {
 // subscription subscribes and hears until the connection fails.
 func (s *Store) subscription() error {
 	sub := s.client.Subscribe(s.life, s.channel)
-	unblock := context.AfterFunc(s.life, func() { _ = sub.Close() }) //nolint:errcheck // it may be closed already
+	unblock := context.AfterFunc(s.life, func() { _ = sub.Close() })
 	defer func() {
 		if unblock() {
-			_ = sub.Close() //nolint:errcheck // there is nothing to lose
+			_ = sub.Close()
 		}
 	}()
 	asked := false
@@ -103,7 +103,7 @@ func (s *Store) hearEnd(id turnID) {
 		return
 	}
 	if k, awaited := s.waiters.key(id); awaited {
-		s.waiters.wake(id, s.fetch(k))
+		s.waiters.wake(id, s.fetch(s.life, k))
 	}
 }
 

@@ -33,9 +33,9 @@ func (l list) list(i int) list {
 	return v
 }
 
-// number reads a number that a script has written as text.
+// number reads a number that a script has written as text; what is none is 0.
 func number(s string) int64 {
-	n, _ := strconv.ParseInt(s, 10, 64) //nolint:errcheck // only scripts write them; what is not there is 0
+	n, _ := strconv.ParseInt(s, 10, 64)
 	return n
 }
 
@@ -53,7 +53,7 @@ const sumBase = 36
 func formatSum(sum uint64) string { return strconv.FormatUint(sum, sumBase) }
 
 func parseSum(s string) uint64 {
-	sum, _ := strconv.ParseUint(s, sumBase, 64) //nolint:errcheck // as number
+	sum, _ := strconv.ParseUint(s, sumBase, 64)
 	return sum
 }
 

@@ -82,9 +82,9 @@ func TestRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("progress", 0, 1+now)
-	finish(t, stores[0], b.Lease, "answer")
+	finish(t, stores[0], b.Lease)
 	for range stores {
-		receive(t, got, "answer")
+		receive(t, got)
 	}
 	want("finishing, and hearing of it", 0, 1+now)
 	want("awaiting elsewhere", 1, 2+now)

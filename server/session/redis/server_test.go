@@ -88,7 +88,7 @@ func (s *server) start() {
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--logfile", filepath.Join(s.dir, "log"),
 	)
 	all = append(all, s.args...)
-	s.cmd = exec.Command(path, all...) //nolint:gosec,noctx // ended by kill
+	s.cmd = exec.Command(path, all...) //nolint:noctx // ended by kill
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (s *server) start() {
 	cmd := s.cmd
 	go func() {
 		defer close(done)
-		_ = cmd.Wait() //nolint:errcheck // it is killed
+		_ = cmd.Wait()
 	}()
 	s.eventually("redis-server answers", func() bool {
 		c, err := net.Dial("tcp", s.addr()) //nolint:noctx // at once
@@ -112,7 +112,7 @@ func (s *server) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
 // kill ends the process as a crash would.
 func (s *server) kill() {
-	_ = s.cmd.Process.Kill() //nolint:errcheck // it may have ended already
+	_ = s.cmd.Process.Kill()
 	<-s.done
 }
 
@@ -147,7 +147,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 // client is a plain connection to the server.
 func (s *server) client() *goredis.Client {
 	c := goredis.NewClient(&goredis.Options{Addr: s.addr()})
-	s.t.Cleanup(func() { _ = c.Close() }) //nolint:errcheck // the test is over
+	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

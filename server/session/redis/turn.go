@@ -47,7 +47,7 @@ func idOf(k session.Key) turnID { return turnID(follower(k.Follower) + k.ID) }
 // Progress reports on a turn. See session.Store.
 func (s *Store) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
 	v, err := s.runLease(ctx, progressScript, l, p.Partial, p.ConversationID)
-	return s.held(l, v, err)
+	return s.held(ctx, l, v, err)
 }
 
 // Finish ends a turn. Unless it is cancelled its Partial goes: Answer takes its place. See session.Store.
@@ -56,7 +56,7 @@ func (s *Store) Finish(ctx context.Context, l *session.Lease, o session.Outcome)
 		return errors.New("finishing a turn: its outcome is not an end")
 	}
 	v, err := s.runLease(ctx, finishScript, l, int(o.State), o.Answer, o.Failure, o.ConversationID)
-	if err := s.held(l, v, err); err != nil {
+	if err := s.held(ctx, l, v, err); err != nil {
 		return err
 	}
 	reply, _ := v.([]any)
@@ -70,7 +70,7 @@ func (s *Store) Finish(ctx context.Context, l *session.Lease, o session.Outcome)
 // Release gives a turn back. See session.Store.
 func (s *Store) Release(ctx context.Context, l *session.Lease) error {
 	v, err := s.runLease(ctx, releaseScript, l)
-	if err := s.held(l, v, err); err != nil {
+	if err := s.held(ctx, l, v, err); err != nil {
 		return err
 	}
 	s.leases.drop(l.Fence, l.Lost)
@@ -86,13 +86,13 @@ func (s *Store) runLease(ctx context.Context, sc script, l *session.Lease, args 
 }
 
 // held tells what has become of a call for a turn that is held: a script that has not found it so returns 0.
-func (s *Store) held(l *session.Lease, reply any, err error) error {
+func (s *Store) held(ctx context.Context, l *session.Lease, reply any, err error) error {
 	if err != nil {
 		return err
 	}
 	if n, ok := reply.(int64); ok && n == 0 {
 		s.leases.lose(l.Fence, l.Lost)
-		s.waiters.wake(idOf(l.Turn.Key), s.fetch(l.Turn.Key)) // it may have ended
+		s.waiters.wake(idOf(l.Turn.Key), s.fetch(ctx, l.Turn.Key)) // it may have ended
 		return session.ErrLeaseLost
 	}
 	return nil
