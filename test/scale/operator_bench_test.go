@@ -1,0 +1,185 @@
+package scale
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+)
+
+var bots = flag.Int("bots", 1000, "how many bots BenchmarkOperator has")
+
+// process is a running cmd/manager.
+type process struct {
+	cmd     *exec.Cmd
+	metrics string
+}
+
+func (p *plane) start(b *testing.B, binary, kubeconfig string) *process {
+	b.Helper()
+	l, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.CommandContext(b.Context(), binary, "--server-image="+image, "--concurrency=8", "--log-level=error",
+		"--health-probe-bind-address=0", "--metrics-bind-address="+address, "--metrics-secure=false")
+	// As the chart and config/manager set it, from the container's limit.
+	cmd.Env, cmd.Stderr = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=256MiB"), os.Stderr
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	return &process{cmd, "http://" + address + "/metrics"}
+}
+
+func (m *process) stop(b *testing.B) {
+	b.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.Fatal(err)
+	}
+	if err := m.cmd.Wait(); err != nil {
+		b.Errorf("the manager ended with %v", err)
+	}
+}
+
+// idle waits until the operator has been at every bot, and nothing is left in the queue.
+func (p *plane) idle(b *testing.B, m *process, passes int) {
+	b.Helper()
+	p.await(b, func() (bool, error) {
+		return sum(b, m.metrics, "controller_runtime_reconcile_total", `controller="wechatbot"`) >= float64(passes) &&
+			sum(b, m.metrics, "workqueue_depth", `name="wechatbot"`) == 0 &&
+			sum(b, m.metrics, "controller_runtime_active_workers", `controller="wechatbot"`) == 0, nil
+	})
+}
+
+func (m *process) resident(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if after, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			var kib float64
+			if _, err := fmt.Sscan(after, &kib); err != nil {
+				b.Fatal(err)
+			}
+			return kib / 1024
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}
+
+// raw creates the objects of n bots without an operator, as fast as eight clients can, and gives bots a second.
+func (p *plane) raw(b *testing.B, n int) float64 {
+	b.Helper()
+	began := time.Now()
+	each(b, n, func(ctx context.Context, i int) error {
+		bot := p.bot(i)
+		bot.Name, bot.Spec.Suspend = fmt.Sprintf("raw-%04d", i), true
+		if err := p.admin.Create(ctx, bot); err != nil {
+			return err
+		}
+		children, err := desired.All(bot, desired.Operator{Image: image}, desired.Surroundings{})
+		if err != nil {
+			return err
+		}
+		fields := reflect.ValueOf(children).Elem()
+		for f := range fields.NumField() {
+			child, ok := fields.Field(f).Interface().(runtime.ApplyConfiguration)
+			if !ok || fields.Field(f).IsNil() {
+				continue
+			}
+			if err := p.admin.Apply(ctx, child, client.FieldOwner("raw")); err != nil {
+				return err
+			}
+		}
+		before := bot.DeepCopy()
+		bot.Status = v1alpha1.WechatBotStatus{URL: "https://raw.example.com"}
+		return p.admin.Status().Patch(ctx, bot, client.MergeFrom(before))
+	})
+	return float64(n) / time.Since(began).Seconds()
+}
+
+// BenchmarkOperator measures an operator process: how fast it makes bots next to what the API server allows, how fast a
+// restarted one has looked at all of them, and its memory.
+//
+//	make bench-operator
+func BenchmarkOperator(b *testing.B) {
+	p := newPlane(b)
+	binary := filepath.Join(b.TempDir(), "manager")
+	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, "../../cmd/manager")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("building the manager: %v\n%s", err, out)
+	}
+	kubeconfig := p.kubeconfig(b)
+	for b.Loop() {
+		before := p.raw(b, min(*bots, 150))
+		p.createBots(b, *bots)
+
+		began := time.Now()
+		m := p.start(b, binary, kubeconfig)
+		p.awaitBots(b)
+		made := float64(*bots) / time.Since(began).Seconds()
+		p.idle(b, m, *bots)
+		resident := m.resident(b)
+		passes := sum(b, m.metrics, "controller_runtime_reconcile_total", `controller="wechatbot"`)
+		writes := sum(b, m.metrics, "wechatbot_apply_total", "")
+		m.stop(b)
+
+		began = time.Now()
+		m = p.start(b, binary, kubeconfig)
+		p.idle(b, m, *bots)
+		restart := time.Since(began)
+		again := sum(b, m.metrics, "wechatbot_apply_total", "")
+		after := m.resident(b)
+		m.stop(b)
+
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(before, "raw-bots/s")
+		b.ReportMetric(made, "bots/s")
+		b.ReportMetric(100*made/before, "%of-raw")
+		b.ReportMetric(writes/float64(*bots), "child-writes/bot")
+		b.ReportMetric(passes/float64(*bots), "passes/bot")
+		b.ReportMetric(resident, "MiB-resident")
+		b.ReportMetric(restart.Seconds(), "s-restart")
+		b.ReportMetric(again, "restart-writes")
+		b.ReportMetric(after, "MiB-after-restart")
+	}
+}
+
+// awaitBots waits until the operator has reported on all bots but the raw ones.
+func (p *plane) awaitBots(b *testing.B) {
+	b.Helper()
+	p.await(b, func() (bool, error) {
+		var all v1alpha1.WechatBotList
+		if err := p.admin.List(b.Context(), &all, client.InNamespace(p.namespace)); err != nil {
+			return false, err
+		}
+		done := 0
+		for i := range all.Items {
+			if !all.Items[i].Spec.Suspend && all.Items[i].Status.ObservedGeneration > 0 {
+				done++
+			}
+		}
+		return done == *bots, nil
+	})
+}
