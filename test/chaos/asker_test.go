@@ -92,7 +92,7 @@ func (a *asker) ask(ctx context.Context, q *question) {
 			return
 		case q.refused:
 			return
-		case q.cutShort && retried:
+		case q.cutShort && retried, q.refusedAgain:
 			return
 		case r.says(serverconfig.TextNothingYet):
 			if q.accepted {
@@ -106,7 +106,7 @@ func (a *asker) ask(ctx context.Context, q *question) {
 		a.think(ctx)
 		tap := func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.follower.Tap(ctx, r.more) }
 		switch {
-		case r.retry.Send != "" && !retried:
+		case r.retry.Send != "" && !retried && a.last == q:
 			retried = true
 			q.turns++
 			x = a.send(ctx, q, func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.follower.Tap(ctx, r.retry) }, "")
@@ -149,7 +149,8 @@ func (a *asker) take(asking *question, x *wechatsim.Exchange) (wrongs []string) 
 	r := read(x.Text)
 	if asking != nil {
 		if r.refuses() {
-			asking.refused = true
+			asking.refused = !asking.accepted
+			asking.refusedAgain = asking.accepted
 			a.refusals = append(a.refusals, refusal{asking, x.Start, x.Start.Add(x.Took)})
 			return nil
 		}
@@ -224,7 +225,26 @@ func (q *question) progress(call, from, to, all int) (wrongs []string) {
 	return wrongs
 }
 
-// unseen are the questions whose answers were first shown after the follower had stopped to wait for them.
+// story tells what the follower did and saw while a question of theirs was open, for a person who looks for the cause.
+func (a *asker) story(q *question) string {
+	var b strings.Builder
+	for _, x := range a.exchanges {
+		if x.Start.Before(q.asked) || !q.over.IsZero() && x.Start.After(q.over) {
+			continue
+		}
+		r := read(x.Text)
+		fmt.Fprintf(&b, "\n      %s %q: %s (%s); quoted %q, %v, %q", x.Start.Format(clock), x.Sent, x.Outcome, deliveries(x),
+			r.quoted, r.notices, firstRunes(r.body, 20))
+	}
+	return b.String()
+}
+
+func firstRunes(s string, n int) string {
+	runes := []rune(s)
+	return string(runes[:min(n, len(runes))])
+}
+
+// ghosts are the questions that were refused and whose answers were shown all the same.
 func (a *asker) ghosts() (ghosts []*question) {
 	for _, q := range a.questions {
 		if q.refused && len(q.seen) > 0 {

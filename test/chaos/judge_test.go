@@ -82,7 +82,7 @@ func (v *verdict) judgeQuestion(q *question) {
 		v.answered++
 		v.answers = append(v.answers, q.over.Sub(q.asked))
 	case q.lost != "":
-		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: %s", q.id, q.asked.Format(clock), q.over.Format(clock), q.lost))
+		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: %s%s", q.id, q.asked.Format(clock), q.over.Format(clock), q.lost, q.asker.story(q)))
 	case q.cutShort:
 		v.cutShort++
 	case q.refused:
@@ -90,7 +90,7 @@ func (v *verdict) judgeQuestion(q *question) {
 	case !q.accepted:
 		v.untaken++
 	default:
-		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: given up", q.id, q.asked.Format(clock), q.over.Format(clock)))
+		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: given up%s", q.id, q.asked.Format(clock), q.over.Format(clock), q.asker.story(q)))
 	}
 }
 
@@ -198,7 +198,7 @@ func (w *world) judgeCalls(v *verdict, q *question, calls []difysim.Call) {
 		}
 	}
 	if most := q.turns + excused; len(calls) > most {
-		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s", q.id, len(calls), q.turns, w.timeline(calls)))
+		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.id, len(calls), q.turns, w.timeline(calls), q.asker.story(q)))
 	}
 	if q.accepted && !q.refused && len(calls) == 0 {
 		v.lost = append(v.lost, q.id+": Dify was never asked")
@@ -331,7 +331,7 @@ func (w *world) table(v *verdict) string {
 	row("followers", len(w.askers))
 	row("questions", v.questions)
 	row("- answered to the end", v.answered)
-	row("- cut short again after the follower has asked again", v.cutShort)
+	row("- broken off by Dify, and asking again did not help", v.cutShort)
 	row("- refused with a line, as the store was away", v.refused)
 	row("- not taken: a fault toast", v.untaken)
 	row("- accepted and LOST", len(v.lost))

@@ -206,6 +206,7 @@ func TestJudgeFindsLostQuestions(t *testing.T) {
 		"a toast, and then a line": {question: &question{toasts: 1, accepted: true}, lost: true},
 	} {
 		v := &verdict{}
+		c.question.asker = &asker{}
 		v.judgeQuestion(c.question)
 		if got := len(v.lost) == 1; got != c.lost {
 			t.Errorf("%s: lost %v, want %v", name, got, c.lost)

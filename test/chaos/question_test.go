@@ -24,17 +24,18 @@ type question struct {
 	calls int // of Dify's
 
 	// The asker's own, no lock needed.
-	asked, over time.Time
-	seen        map[int]int // bytes of the answer, by the Dify call that gave it
-	latest      int         // the call whose answer was shown last
-	whole       bool
-	cutShort    bool // its end was never given, and the follower was told so
-	refused     bool // the follower was told that it was not taken
-	accepted    bool // a push of it got a reply or `success` that says nothing else
-	toasts      int
-	turns       int // messages that ask it: the question, and "ask again"
-	again       int // bytes shown more than once
-	lost        string
+	asked, over  time.Time
+	seen         map[int]int // bytes of the answer, by the Dify call that gave it
+	latest       int         // the call whose answer was shown last
+	whole        bool
+	cutShort     bool // its end was never given, and the follower was told so
+	refused      bool // the follower was told that it was not taken
+	accepted     bool // a push of it got a reply or `success` that says nothing else
+	refusedAgain bool // as refused, of the message that asks it again after it was cut short
+	toasts       int
+	turns        int // messages that ask it: the question, and "ask again"
+	again        int // bytes shown more than once
+	lost         string
 }
 
 // plan is how Dify answers a question.

@@ -41,11 +41,9 @@ func BenchmarkWakeUp(b *testing.B) {
 			var mu sync.Mutex
 			var waits []time.Duration
 			var all sync.WaitGroup
-			n := 0
 			for b.Loop() {
-				n++
-				question := fmt.Sprintf("%s %d %d", where.name, b.N, n)
 				asker := platforms[0].Follower("")
+				question := "谁最先知道？" + asker.OpenID()
 				waiter := where.waiter.Follower(asker.OpenID())
 				all.Go(func() {
 					asked := make(chan error, 1)
