@@ -65,9 +65,14 @@ func BenchmarkWakeUp(b *testing.B) {
 						b.Errorf("asking: %v", err)
 						return
 					}
+					var ended time.Time // noted by the stand-in a little after its last event has left
+					if err := await(time.Second, func() bool { ended = w.dify.CallsFor(question)[0].Ended; return !ended.IsZero() }); err != nil {
+						b.Errorf("waiting for the end of Dify's call: %v", err)
+						return
+					}
 					mu.Lock()
 					defer mu.Unlock()
-					waits = append(waits, shown.Sub(w.dify.CallsFor(question)[0].Ended))
+					waits = append(waits, shown.Sub(ended))
 				})
 				pause(b.Context(), 30*time.Millisecond) // one at a time, but for those that wait for Dify
 			}
