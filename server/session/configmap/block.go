@@ -12,9 +12,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 )
 
-// maxBlock bounds what a block may unpack to. Real ones stay below: at a megabyte a shard, texts would have to shrink to
-// a hundredth.
-const maxBlock = 64 << 20
+// maxBlock bounds what a block may unpack to. All sessions together are less: JSON needs six bytes for one at worst.
+const maxBlock = 8 * memoryBytes
 
 // A compressor has more than a megabyte of tables: they are shared, and gone when nothing is written for a while.
 // The fastest level makes blocks about a fifth larger than the default one, in a third of the time.
@@ -49,13 +48,14 @@ func encode(records []memory.Record) ([]byte, error) {
 	return block.Bytes(), nil
 }
 
-// decode appends a block's followers to records. Each of them has to belong into the part.
-func decode(block []byte, part int, records []memory.Record) ([]memory.Record, error) {
+// decode appends a block's followers to records. Each of them has to belong into the part, and all of them to be less
+// than limit bytes of JSON.
+func decode(block []byte, part int, limit int64, records []memory.Record) ([]memory.Record, error) {
 	r, err := gzip.NewReader(bytes.NewReader(block))
 	if err != nil {
 		return nil, fmt.Errorf("unpacking: %w", err)
 	}
-	limited := &io.LimitedReader{R: r, N: maxBlock}
+	limited := &io.LimitedReader{R: r, N: limit}
 	lines := json.NewDecoder(limited)
 	for {
 		var record memory.Record

@@ -19,11 +19,13 @@ import (
 // noise is a text that does not shrink: three quarters of it are left when it is packed.
 func noise(r *rand.Rand, size int) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	text := make([]byte, size)
-	for i := range text {
-		text[i] = letters[r.IntN(len(letters))]
+	text := make([]byte, 0, size+10)
+	for len(text) < size {
+		for bits, n := r.Uint64(), 0; n < 10; n++ {
+			text = append(text, letters[bits>>(6*n)&63])
+		}
 	}
-	return string(text)
+	return string(text[:size])
 }
 
 // When a ConfigMap is full, those go whose silence is longest; what comes is kept, and the API server never refuses.

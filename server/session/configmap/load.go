@@ -56,18 +56,21 @@ func (s *Store) loadUntilDone() bool {
 func (s *Store) load(timeout time.Duration) error {
 	began := time.Now()
 	records := make([][]memory.Record, shardCount)
-	owners := make([]owner, shardCount)
+	owners, problems := make([]owner, shardCount), make([]error, shardCount)
 	var reads errgroup.Group
 	reads.SetLimit(readers)
 	for i, sh := range s.shards {
 		sh.timeout = timeout
-		reads.Go(func() (err error) {
-			owners[i], err = sh.read(s.life, &records[i])
-			return err
+		reads.Go(func() error {
+			owners[i], problems[i] = sh.read(s.life, &records[i])
+			return nil
 		})
 	}
-	if err := reads.Wait(); err != nil {
-		return err
+	_ = reads.Wait() // always the first problem is told, so that the log says it once
+	for _, problem := range problems {
+		if problem != nil {
+			return problem
+		}
 	}
 	s.generation = 1
 	for _, o := range owners {
@@ -144,7 +147,7 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 		if err != nil || n < 0 || n >= blockCount || key != blockKey(n) {
 			return owner{}, fmt.Errorf("it has a key %q", key)
 		}
-		if *records, err = decode(block, sh.index*blockCount+n, *records); err != nil {
+		if *records, err = decode(block, sh.index*blockCount+n, maxBlock, *records); err != nil {
 			return owner{}, fmt.Errorf("its key %s is damaged: %w", key, err)
 		}
 		sh.sizes[n] = len(block)

@@ -183,7 +183,6 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 		"turn unasked":        {whole(pack(`{"follower":"` + here + `","turns":[{"id":"1","state":1}]}`)), "a turn without its message"},
 		"state out of range":  {whole(pack(`{"follower":"` + here + `","turns":[{"id":"1","state":9}]}`)), "and state 9"},
 		"message of no kind":  {whole(pack(`{"follower":"` + here + `","messages":[{"id":"1","kind":9}]}`)), "a message that cannot be"},
-		"bomb":                {whole(pack(`{"follower":"` + strings.Repeat(" ", maxBlock) + `"}`)), "is damaged: reading a follower"},
 		"foreign key":         {func(c *kubeapi.ConfigMap) { c.BinaryData["followers-99"] = nil }, `it has a key "followers-99"`},
 		"padded key":          {func(c *kubeapi.ConfigMap) { c.BinaryData["followers-+1"] = nil }, `it has a key "followers-+1"`},
 		"foreign data":        {func(c *kubeapi.ConfigMap) { c.Data = map[string]string{"a": "b"} }, "it has data"},
@@ -323,8 +322,13 @@ func TestBlockGoesRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decode(block, 3, nil)
+	got, err := decode(block, 3, maxBlock, nil)
 	if diff := cmp.Diff(records, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
+	}
+	for _, limit := range []int64{1, 30, 100} {
+		if got, err := decode(block, 3, limit, nil); err == nil {
+			t.Errorf("unpacked to more than %d bytes: %v", limit, got)
+		}
 	}
 }
