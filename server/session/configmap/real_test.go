@@ -1,7 +1,6 @@
 package configmap
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"flag"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,8 +54,8 @@ func administrator() *kubeapi.Client {
 	return &kubeapi.Client{URL: plane.Config.Host, HTTP: admin}
 }
 
-// real opens a store on the real API server.
-func real(t testing.TB, namespace string) *Store {
+// onPlane opens a store on the real API server.
+func onPlane(t testing.TB, namespace string) *Store {
 	t.Helper()
 	return open(t, Options{API: administrator(), Namespace: namespace, Name: "s", Interval: hurried}, sessionOptions())
 }
@@ -95,10 +95,10 @@ func TestSuiteOnAPIServer(t *testing.T) {
 func TestPredecessorOnAPIServer(t *testing.T) {
 	namespace := plane.Namespace(t, "predecessor")
 	create(t, namespace, "s")
-	old := real(t, namespace)
+	old := onPlane(t, namespace)
 	finish(t, old, begin(t, old, "old", "alice", "1"), "answer")
 	running := begin(t, old, "old", "alice", "2")
-	next := real(t, namespace)
+	next := onPlane(t, namespace)
 	l, err := next.Next(t.Context(), "next", limits)
 	if err != nil || l.Turn.Key != running.Turn.Key {
 		t.Fatalf("Next: %+v, %v", l, err)
@@ -109,7 +109,7 @@ func TestPredecessorOnAPIServer(t *testing.T) {
 	}
 	wantSuperseded(t, old, running)
 	closeStore(t, next)
-	got := look(t, real(t, namespace), "alice").Turns
+	got := look(t, onPlane(t, namespace), "alice").Turns
 	if len(got) != 2 || got[0].Answer != "answer" || got[1].Answer != "the next one's" {
 		t.Errorf("turns %+v", got)
 	}
@@ -119,11 +119,12 @@ func TestPredecessorOnAPIServer(t *testing.T) {
 func TestFullShardOnAPIServer(t *testing.T) {
 	namespace := plane.Namespace(t, "full")
 	create(t, namespace, "s")
-	s := real(t, namespace)
+	s := onPlane(t, namespace)
 	r := mathrand.New(mathrand.NewPCG(1, 2))
 	full := false
 	for asked := 0; !full; {
-		if asked++; asked > 20 {
+		asked++
+		if asked > 20 {
 			t.Fatal("it is never full")
 		}
 		q := session.Question{Key: session.Key{Follower: "alice", ID: strconv.Itoa(asked)}, Text: noise(r, 300_000)}
@@ -230,7 +231,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAPIServerIsRestarted(t *testing.T) {
 	namespace := plane.Namespace(t, "restart")
 	create(t, namespace, "s")
-	s := real(t, namespace)
+	s := onPlane(t, namespace)
 	running := begin(t, s, "a", "alice", "1")
 	restart := killAPIServer(t)
 	q := session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}
@@ -250,7 +251,7 @@ func TestAPIServerIsRestarted(t *testing.T) {
 		t.Errorf("Begin: %+v, %v", b, err)
 	}
 	drop(s)
-	got := look(t, real(t, namespace), "alice").Turns
+	got := look(t, onPlane(t, namespace), "alice").Turns
 	if len(got) != 2 || got[0].Answer != "answer" || got[1].State.Over() {
 		t.Errorf("turns %+v", got)
 	}
@@ -267,12 +268,12 @@ func TestKilledOnAPIServer(t *testing.T) {
 			API:       &kubeapi.Client{URL: plane.Config.Host, HTTP: &http.Client{Transport: &counter{admin.Transport, patches}}},
 			Namespace: namespace, Name: "s", Interval: hurried,
 		}, sessionOptions())
-		dead, kill := context.WithCancel(t.Context())
+		var killed atomic.Bool
 		done := make(chan []session.Key)
 		for w := range 8 {
 			go func() {
 				var mine []session.Key
-				for i := 0; dead.Err() == nil; i++ {
+				for i := 0; !killed.Load(); i++ {
 					k := session.Key{Follower: "follower" + string(rune('a'+w)), ID: strings.Repeat("i", 1+i+100*round)}
 					b, err := s.Begin(t.Context(), session.Question{Key: k, Text: "question"}, "", session.Limits{Queue: 10_000, Open: 10_000})
 					if err == nil && b.Verdict == session.Started {
@@ -286,14 +287,14 @@ func TestKilledOnAPIServer(t *testing.T) {
 			<-patches
 		}
 		drop(s) // while they call
-		kill()
+		killed.Store(true)
 		for range 8 {
 			for _, k := range <-done {
 				accepted[k] = true
 			}
 		}
 	}
-	s := real(t, namespace)
+	s := onPlane(t, namespace)
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package configmap
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,8 +23,7 @@ func killAPIServer(t *testing.T) (restart func()) {
 		return err != nil
 	})
 	return func() {
-		//nolint:gosec // the arguments are those of the process before
-		again := exec.Command(arguments[0], arguments[1:]...)
+		again := exec.CommandContext(context.Background(), arguments[0], arguments[1:]...) // it outlives the test
 		if err := again.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func apiServer(t *testing.T) (*os.Process, []string) {
 			continue // the thread is gone
 		}
 		for child := range strings.FieldsSeq(string(children)) {
-			line, err := os.ReadFile(filepath.Join("/proc", child, "cmdline"))
+			line, err := os.ReadFile("/proc/" + child + "/cmdline")
 			if err != nil || !bytes.Contains(line, []byte("kube-apiserver")) {
 				continue
 			}
