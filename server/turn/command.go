@@ -69,12 +69,12 @@ func (e *Engine) Menu(ctx context.Context, m Message) Reply {
 }
 
 // Help says what the bot is and can.
-func (e *Engine) Help() Reply {
-	s := e.settings.Load()
-	text := strings.NewReplacer(
+func (e *Engine) Help() Reply { return e.notice(e.settings.Load().help) }
+
+func (e *Engine) helpText(t Texts) string {
+	return strings.NewReplacer(
 		"{{1}}", e.Link(Fetch, Fetch), "{{stop}}", e.Link(Stop, Stop), "{{clear}}", e.Link(Clear, Clear),
-	).Replace(s.Texts.get(TextHelp))
-	return e.notice(text)
+	).Replace(t.get(TextHelp))
 }
 
 // Unsupported says that the bot cannot read this kind of message.
@@ -169,7 +169,7 @@ func (e *Engine) stop(ctx context.Context, m Message) Reply {
 	case !ok:
 		return e.notice(s.Texts.get(TextNothingToStop))
 	case e.unseen(t):
-		return e.notice(join(s.Texts.get(TextStopped), e.moreLink(s)))
+		return e.notice(join(s.Texts.get(TextStopped), s.more))
 	}
 	r, text := e.notice(s.Texts.get(TextStopped)), e.shown(t)
 	r.follower = m.Follower

@@ -25,7 +25,7 @@ func (e *Engine) compose(s *Settings, d delivery, t session.Turn) Reply {
 	if !from.in(text) {
 		from = mark{} // the text has changed: better twice than not at all
 	}
-	head, tail, link := "", "", e.moreLink(s)
+	head, tail, link := "", "", s.more
 	if t.Others > 0 || t.Key.ID != d.message.ID && from.at == 0 {
 		head = quote(t.Question)
 	}
@@ -57,7 +57,7 @@ func (e *Engine) compose(s *Settings, d delivery, t session.Turn) Reply {
 
 // waiting is the line for a turn of which there is nothing to show yet.
 func (e *Engine) waiting(s *Settings, t session.Turn, head string) Reply {
-	return Reply{Kind: Waiting, Text: head + join(s.Texts.get(waitingText(t)), e.moreLink(s))}
+	return Reply{Kind: Waiting, Text: head + join(s.Texts.get(waitingText(t)), s.more)}
 }
 
 // lastPage is where the last page of a text starts.
@@ -145,8 +145,8 @@ func (e *Engine) ending(s *Settings, t session.Turn, text string) string {
 }
 
 // moreLink is what to tap to go on, with words for those whose client shows no such link.
-func (e *Engine) moreLink(s *Settings) string {
-	return e.Link(s.Texts.get(TextContinue), Fetch) + s.Texts.get(TextOrReply)
+func (e *Engine) moreLink(t Texts) string {
+	return e.Link(t.get(TextContinue), Fetch) + t.get(TextOrReply)
 }
 
 func waitingText(t session.Turn) string {

@@ -40,6 +40,8 @@ func (e *Engine) Delivered(ctx context.Context, r Reply) {
 	if r.receipt == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout) // the delivery is over
+	defer cancel()
 	if err := e.Store.Delivered(ctx, r.follower, *r.receipt); err != nil {
 		e.storeFailed("recording what a reply has shown", err)
 	}

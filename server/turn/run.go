@@ -17,6 +17,7 @@ const (
 	maxTries      = 8                      // Dify calls of one turn; with the pauses between them about 40 s
 	firstPause    = 500 * time.Millisecond
 	longestPause  = 10 * time.Second
+	recordTimeout = 5 * time.Second  // for recording what a reply has shown
 	tidyTimeout   = 10 * time.Second // for a call whose result nobody waits for
 	tidyFor       = time.Minute      // how long a deletion in Dify is tried
 	persistFor    = 2 * time.Minute  // how long the end of a turn is tried to be stored

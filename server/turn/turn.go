@@ -74,6 +74,7 @@ type Settings struct {
 	Limits         session.Limits
 	Texts          Texts
 
+	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force
 }
 
@@ -113,6 +114,7 @@ func New(o Options, s Settings) (*Engine, error) {
 func (e *Engine) Configure(s Settings) {
 	e.configuring.Lock()
 	defer e.configuring.Unlock()
+	s.help, s.more = e.helpText(s.Texts), e.moreLink(s.Texts)
 	old := e.settings.Load()
 	if old != nil && old.Limits == s.Limits {
 		s.limitsReplaced = old.limitsReplaced

@@ -6,7 +6,6 @@
 package webhook
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
@@ -268,9 +267,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		return
 	}
 	h.metrics.replied(p, reply.Kind, received, reply.Ready)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
-	defer cancel()
-	h.engine.Delivered(ctx, reply)
+	h.engine.Delivered(r.Context(), reply)
 }
 
 // What most responses have in common, made once.
