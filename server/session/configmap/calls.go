@@ -12,6 +12,8 @@ func (s *Store) shardOf(follower string) *shard { return s.shards[partOf(followe
 
 // Begin records a question and returns once the API server has it. See session.Store.
 func (s *Store) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience) // for loading and writing together: the reply has a deadline
+	defer cancel()
 	if err := s.enter(ctx, false); err != nil {
 		return session.Begun{}, fmt.Errorf("recording a question: %w", err)
 	}
