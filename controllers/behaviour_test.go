@@ -2,12 +2,12 @@ package controllers_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -288,7 +288,7 @@ func settling(t *testing.T, w *world, op *operator) {
 	before := op.calls.matching(http.MethodPatch, w.namespace, "/deployments/")
 	generation := w.deployment().Generation
 	for i := range 3 {
-		w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"example.com/look": fmt.Sprint(i)} })
+		w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"example.com/look": strconv.Itoa(i)} })
 		reads := op.calls.matching(http.MethodGet, w.namespace, "/secrets/winter")
 		eventually(t, func() error {
 			return unless(op.calls.matching(http.MethodGet, w.namespace, "/secrets/winter") > reads, "no pass")

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,11 +238,11 @@ func (w *world) expectOf(bot *v1alpha1.WechatBot, condition string, status metav
 }
 
 func describe(bot *v1alpha1.WechatBot) string {
-	all := ""
+	var all strings.Builder
 	for _, c := range bot.Status.Conditions {
-		all += fmt.Sprintf("\n  %s=%s %s@%d: %s", c.Type, c.Status, c.Reason, c.ObservedGeneration, c.Message)
+		fmt.Fprintf(&all, "\n  %s=%s %s@%d: %s", c.Type, c.Status, c.Reason, c.ObservedGeneration, c.Message)
 	}
-	return all
+	return all.String()
 }
 
 // expectEvent waits for an event about the bot.

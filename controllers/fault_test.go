@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ func TestEveryWriteMayFail(t *testing.T) {
 		defer mu.Unlock()
 		for namespace := range left {
 			if isWrite(r.Method, r.URL.Path) && strings.Contains(r.URL.Path, "/namespaces/"+namespace+"/") {
-				if left[namespace]--; left[namespace] == 0 {
+				left[namespace]--
+				if left[namespace] == 0 {
 					return errInjected
 				}
 			}
@@ -151,7 +153,7 @@ func TestAnAPIServerThatGoesAndComes(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The operator has tried in vain before the API server is back.
-		w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"example.com/round": fmt.Sprint(round)} })
+		w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"example.com/round": strconv.Itoa(round)} })
 		way.set(false)
 		eventually(t, func() error {
 			if err := admin.Get(t.Context(), client.ObjectKeyFromObject(service), service); err != nil {
@@ -260,9 +262,9 @@ func TestASecondWriter(t *testing.T) {
 		config := named(w, new(corev1.ConfigMap), "winter-config")
 		d := w.deployment()
 		w.patch(service, func() { service.Spec.Ports[0].Port = int32(1000 + edits) })
-		w.patch(config, func() { config.Data["config.yaml"] = fmt.Sprint(edits) })
+		w.patch(config, func() { config.Data["config.yaml"] = strconv.Itoa(edits) })
 		w.patch(d, func() { d.Spec.Template.Spec.Containers[0].Image = fmt.Sprintf("example.com/theirs:%d", edits) })
-		w.patch(w.bot, func() { w.bot.Labels = map[string]string{"edit": fmt.Sprint(edits)} })
+		w.patch(w.bot, func() { w.bot.Labels = map[string]string{"edit": strconv.Itoa(edits)} })
 		w.edit(func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = int32(1 + edits%1000) })
 	}
 	w.serve()
@@ -280,7 +282,7 @@ func TestASecondWriter(t *testing.T) {
 
 // The other operator takes over: at once from one that ends, and when the lease has run out from one that dies.
 func TestTheOtherOperatorTakesOver(t *testing.T) {
-	elect := func(c *rest.Config, m *controllers.ManagerOptions) {
+	elect := func(_ *rest.Config, m *controllers.ManagerOptions) {
 		m.LeaderElection, m.LeaderElectionNamespace = true, "wechatbot-system"
 		m.Lease, m.Renew, m.Retry = 3*time.Second, 2*time.Second, 250*time.Millisecond
 	}

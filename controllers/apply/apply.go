@@ -51,31 +51,33 @@ func NewWrites() *prometheus.CounterVec {
 	}, []string{"kind", "result"})
 }
 
-// NotOurs is an object that has the name of a child and is not the bot's.
-type NotOurs struct {
+// NotOursError is an object that has the name of a child and is not the bot's.
+type NotOursError struct {
 	// Kind and Name say which object.
 	Kind, Name string
 }
 
-func (e *NotOurs) Error() string {
+func (e *NotOursError) Error() string {
 	return "there is a " + e.Kind + " " + e.Name + " that this bot did not make"
 }
 
-// Failed is a child that could not be written.
-type Failed struct {
+// FailedError is a child that could not be written.
+type FailedError struct {
 	// Kind and Name say which object.
 	Kind, Name string
 	// Err is the API server's.
 	Err error
 }
 
-func (e *Failed) Error() string { return "writing the " + e.Kind + " " + e.Name + ": " + e.Err.Error() }
+func (e *FailedError) Error() string {
+	return "writing the " + e.Kind + " " + e.Name + ": " + e.Err.Error()
+}
 
 // Unwrap gives the API server's error.
-func (e *Failed) Unwrap() error { return e.Err }
+func (e *FailedError) Unwrap() error { return e.Err }
 
 // All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
-// be written does not keep the others from it; the error joins all *NotOurs and *Failed.
+// be written does not keep the others from it; the error joins all *NotOursError and *FailedError.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	return errors.Join(
 		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
@@ -122,11 +124,11 @@ func ensure[L, W any, O object[L], C configuration[W]](
 	case live == nil:
 		return create(ctx, w, bot, want, have, extract)
 	case !metav1.IsControlledBy(live, bot):
-		return &NotOurs{kindOf[L](), live.GetName()}
+		return &NotOursError{kindOf[L](), live.GetName()}
 	}
 	owned, err := extract(live, naming.FieldOwner)
 	if err != nil {
-		return &Failed{kindOf[L](), live.GetName(), fmt.Errorf("reading what is ours of it: %w", err)}
+		return &FailedError{kindOf[L](), live.GetName(), fmt.Errorf("reading what is ours of it: %w", err)}
 	}
 	if equality.Semantic.DeepEqual(owned, want) {
 		return nil
@@ -170,7 +172,7 @@ func create[L, W any, O object[L], C configuration[W]](
 	}
 	var found O = new(L)
 	if err := w.Live.Get(ctx, types.NamespacedName{Namespace: bot.Namespace, Name: name}, found); err != nil {
-		return &Failed{kindOf[L](), name, err}
+		return &FailedError{kindOf[L](), name, err}
 	}
 	*have = found
 	return ensure(ctx, w, bot, C(again), have, extract)
@@ -180,7 +182,7 @@ func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Wr
 	err := w.Client.Apply(ctx, want, client.FieldOwner(naming.FieldOwner), client.ForceOwnership)
 	w.count(kindOf[L](), "applied", err)
 	if err != nil {
-		return &Failed{kindOf[L](), name, err}
+		return &FailedError{kindOf[L](), name, err}
 	}
 	// The answer is in want; the state must not speak of the object as it was.
 	var now O = new(L)
@@ -189,7 +191,7 @@ func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Wr
 		err = json.Unmarshal(answer, now)
 	}
 	if err != nil {
-		return &Failed{kindOf[L](), name, fmt.Errorf("reading the answer: %w", err)}
+		return &FailedError{kindOf[L](), name, fmt.Errorf("reading the answer: %w", err)}
 	}
 	*have = now
 	return nil
@@ -221,7 +223,7 @@ func prune[L any, O object[L]](ctx context.Context, w *Writer, bot *v1alpha1.Wec
 	}))
 	w.count(kindOf[L](), "pruned", err)
 	if err != nil {
-		return &Failed{kindOf[L](), live.GetName(), fmt.Errorf("removing it: %w", err)}
+		return &FailedError{kindOf[L](), live.GetName(), fmt.Errorf("removing it: %w", err)}
 	}
 	*have = nil
 	return nil

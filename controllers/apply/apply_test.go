@@ -119,8 +119,8 @@ func TestAnObjectThatTheCacheLacksIsTakenOnlyIfItIsOurs(t *testing.T) {
 	}
 	var none observe.Children
 	err := other.writer.All(t.Context(), other.bot, other.children(t), &none)
-	if notOurs, ok := errors.AsType[*apply.NotOurs](err); !ok || notOurs.Kind != "ServiceAccount" || notOurs.Name != "winter" {
-		t.Fatalf("got %v, want a NotOurs of the ServiceAccount", err)
+	if notOurs, ok := errors.AsType[*apply.NotOursError](err); !ok || notOurs.Kind != "ServiceAccount" || notOurs.Name != "winter" {
+		t.Fatalf("got %v, want a NotOursError of the ServiceAccount", err)
 	}
 	after := &corev1.ServiceAccount{}
 	if err := other.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), after); err != nil {

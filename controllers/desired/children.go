@@ -50,8 +50,8 @@ type Children struct {
 	NetworkPolicy  *networkingv1.NetworkPolicyApplyConfiguration
 }
 
-// Invalid is a spec that cannot be carried out until someone changes it.
-type Invalid struct {
+// InvalidError is a spec that cannot be carried out until someone changes it.
+type InvalidError struct {
 	// Reason is a reason of the condition Stalled.
 	Reason string
 	// Message names the field and says what to do.
@@ -59,13 +59,13 @@ type Invalid struct {
 }
 
 // Error gives the message.
-func (e *Invalid) Error() string { return e.Message }
+func (e *InvalidError) Error() string { return e.Message }
 
-// All gives the children that should be there. Its error is an *Invalid: then none of them is to be touched.
+// All gives the children that should be there. Its error is an *InvalidError: then none of them is to be touched.
 func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Children, error) {
 	config := Config(bot)
 	if err := config.Check(); err != nil {
-		return nil, &Invalid{v1alpha1.ReasonInvalidSpec, "the webhook server would refuse spec." + err.Error()}
+		return nil, &InvalidError{v1alpha1.ReasonInvalidSpec, "the webhook server would refuse spec." + err.Error()}
 	}
 	deployment, err := Deployment(bot, operator, config.StartHash())
 	if err != nil {

@@ -43,12 +43,11 @@ func sample(t *testing.T, name string) *v1alpha1.WechatBot {
 func manifest(t *testing.T, c *desired.Children) string {
 	t.Helper()
 	var all bytes.Buffer
-	fields := reflect.ValueOf(c).Elem()
-	for i := range fields.NumField() {
-		if fields.Field(i).IsNil() {
+	for _, field := range reflect.ValueOf(c).Elem().Fields() {
+		if field.IsNil() {
 			continue
 		}
-		child, err := yaml.Marshal(fields.Field(i).Interface())
+		child, err := yaml.Marshal(field.Interface())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // mergePodTemplate merges the user's pod template over the operator's, as kubectl patch does. Its error is an
-// *Invalid.
+// *InvalidError.
 func mergePodTemplate(own *corev1.PodTemplateSpecApplyConfiguration, patch *runtime.RawExtension) (*corev1.PodTemplateSpecApplyConfiguration, error) {
 	if patch == nil || len(patch.Raw) == 0 {
 		return own, nil
@@ -46,6 +46,6 @@ func mergePodTemplate(own *corev1.PodTemplateSpecApplyConfiguration, patch *runt
 	return result, nil
 }
 
-func invalidPodTemplate(what string) *Invalid {
-	return &Invalid{v1alpha1.ReasonInvalidPodTemplate, "spec.podTemplate " + what}
+func invalidPodTemplate(what string) *InvalidError {
+	return &InvalidError{v1alpha1.ReasonInvalidPodTemplate, "spec.podTemplate " + what}
 }

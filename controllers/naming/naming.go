@@ -10,12 +10,16 @@ const (
 	// ServerContainer is the webhook server's container, which podTemplate may change by this name.
 	ServerContainer = "server"
 
-	// LabelName and the rest are the labels of every object that the operator makes.
-	LabelName      = "app.kubernetes.io/name"
-	LabelInstance  = "app.kubernetes.io/instance"
+	// LabelName and the other labels are on every object that the operator makes.
+	LabelName = "app.kubernetes.io/name"
+	// LabelInstance has the bot's name.
+	LabelInstance = "app.kubernetes.io/instance"
+	// LabelComponent is Server or Sessions.
 	LabelComponent = "app.kubernetes.io/component"
+	// LabelManagedBy is ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
-	LabelPartOf    = "app.kubernetes.io/part-of"
+	// LabelPartOf is the same everywhere.
+	LabelPartOf = "app.kubernetes.io/part-of"
 
 	// ManagedBy is the value of LabelManagedBy: the operator's caches hold what has it, and nothing else.
 	ManagedBy = "wechatbot-operator"

@@ -27,19 +27,19 @@ func Retryable(err error) error {
 }
 
 func terminal(err error) bool {
-	if _, ok := errors.AsType[*desired.Invalid](err); ok {
+	if _, ok := errors.AsType[*desired.InvalidError](err); ok {
 		return true
 	}
-	if _, ok := errors.AsType[*apply.NotOurs](err); ok {
+	if _, ok := errors.AsType[*apply.NotOursError](err); ok {
 		return true
 	}
-	failed, ok := errors.AsType[*apply.Failed](err)
+	failed, ok := errors.AsType[*apply.FailedError](err)
 	return ok && apierrors.IsInvalid(failed.Err)
 }
 
 // split gives the errors that err joins.
 func split(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only what errors.Join made is taken apart
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
@@ -55,14 +55,14 @@ func explain(err error) (reason, message string) {
 	all := split(err)
 	slices.SortStableFunc(all, func(a, b error) int { return weight(a) - weight(b) })
 	first := all[0]
-	if invalid, ok := errors.AsType[*desired.Invalid](first); ok {
+	if invalid, ok := errors.AsType[*desired.InvalidError](first); ok {
 		return invalid.Reason, invalid.Message
 	}
-	if taken, ok := errors.AsType[*apply.NotOurs](first); ok {
+	if taken, ok := errors.AsType[*apply.NotOursError](first); ok {
 		return v1alpha1.ReasonNameConflict, "the name is taken: " + taken.Error() +
 			"; delete or rename it, or give the bot another name"
 	}
-	failed, ok := errors.AsType[*apply.Failed](first)
+	failed, ok := errors.AsType[*apply.FailedError](first)
 	if !ok {
 		return v1alpha1.ReasonApplyFailed, "the API server does not show what is needed: " + stable(first)
 	}

@@ -96,17 +96,17 @@ func TestReadySumsUp(t *testing.T) {
 			"False PodsNotReady: the Deployment winter is not there yet", v1alpha1.ConditionReconciling},
 		"no store": {healthy(func(s *observe.State) { s.Children.Sessions = nil }), nil,
 			"False StorePending: the ConfigMap that keeps the conversations is not there yet", v1alpha1.ConditionReconciling},
-		"an invalid spec": {healthy(), &desired.Invalid{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong"},
+		"an invalid spec": {healthy(), &desired.InvalidError{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong"},
 			"False InvalidSpec: spec.x is wrong", v1alpha1.ConditionStalled},
-		"of several errors the one that needs a person": {healthy(), errors.Join(&apply.Failed{Kind: "Service", Name: "winter", Err: forbidden}, &apply.NotOurs{Kind: "Role", Name: "x"}),
+		"of several errors the one that needs a person": {healthy(), errors.Join(&apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden}, &apply.NotOursError{Kind: "Role", Name: "x"}),
 			"False NameConflict: the name is taken: there is a Role x that this bot did not make; delete or rename it, or give the bot another name", v1alpha1.ConditionReconciling},
-		"a right is missing": {healthy(), &apply.Failed{Kind: "Service", Name: "winter", Err: forbidden},
+		"a right is missing": {healthy(), &apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden},
 			`False ApplyFailed: the API server does not take the Service winter: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
-		"the API server refuses the pods": {healthy(), &apply.Failed{Kind: "Deployment", Name: "winter", Err: invalid},
+		"the API server refuses the pods": {healthy(), &apply.FailedError{Kind: "Deployment", Name: "winter", Err: invalid},
 			`False InvalidPodTemplate: the API server does not take the Deployment winter: Deployment "winter" is invalid`, v1alpha1.ConditionStalled},
 		"a Secret may not be read": {nil, fmt.Errorf("reading Secret winter: %w", forbidden),
 			`False ApplyFailed: the API server does not show what is needed: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
-		"an admission webhook that does not answer": {healthy(), &apply.Failed{Kind: "Service", Name: "winter", Err: apierrors.NewInternalError(errors.New("at 12:03"))},
+		"an admission webhook that does not answer": {healthy(), &apply.FailedError{Kind: "Service", Name: "winter", Err: apierrors.NewInternalError(errors.New("at 12:03"))},
 			"False ApplyFailed: the API server does not take the Service winter: InternalError", v1alpha1.ConditionReconciling},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestWhatPassesIsNotReported(t *testing.T) {
 			t.Errorf("%v is reported", err)
 		}
 	}
-	for _, err := range []error{&apply.NotOurs{}, errors.Join(conflict, &desired.Invalid{}), apierrors.NewInternalError(errors.New("x"))} {
+	for _, err := range []error{&apply.NotOursError{}, errors.Join(conflict, &desired.InvalidError{}), apierrors.NewInternalError(errors.New("x"))} {
 		if report.Passes(err) {
 			t.Errorf("%v is not reported", err)
 		}
@@ -188,7 +188,7 @@ func TestRecheck(t *testing.T) {
 		"Dify is due":      {healthy(func(s *observe.State) { s.Dify.Next = now.Add(time.Minute) }), nil, time.Minute},
 		"Dify is overdue":  {healthy(func(s *observe.State) { s.Dify.Next = now.Add(-time.Minute) }), nil, time.Second},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
-		"a name is taken":  {healthy(), &apply.NotOurs{}, time.Minute},
+		"a name is taken":  {healthy(), &apply.NotOursError{}, time.Minute},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
 	} {
 		status := report.Status(winter(), c.state, c.err)
@@ -221,7 +221,7 @@ func TestAnyStateIsReportedWell(t *testing.T) {
 				b.Spec.Session.Type = v1alpha1.SessionRedis
 			}
 		})
-		err := rapid.SampledFrom([]error{nil, nil, &apply.NotOurs{}, &desired.Invalid{Reason: "InvalidSpec", Message: "x"}}).Draw(t, "err")
+		err := rapid.SampledFrom([]error{nil, nil, &apply.NotOursError{}, &desired.InvalidError{Reason: "InvalidSpec", Message: "x"}}).Draw(t, "err")
 		bot.Status = report.Status(bot, state, err)
 		if again := report.Status(bot, state, err); !cmp.Equal(bot.Status, again) {
 			t.Fatalf("a second look says something else:\n%s", cmp.Diff(bot.Status, again))

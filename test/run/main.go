@@ -31,8 +31,9 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	err := run(ctx, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "run:", err)
 		os.Exit(1)
 	}
@@ -70,7 +71,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(kubeconfig))) }()
-	fmt.Fprintf(out, `
+	_, err = fmt.Fprintf(out, `
 This is an API server and the operator, nothing else: no node runs the pods, no ingress controller gives an address, so
 the bot does not become ready, and its conditions say why. For all of it use a whole cluster (kind, k3s):
   kubectl apply --server-side -k config/default
@@ -79,6 +80,9 @@ Try it:  export KUBECONFIG=%s
          bin/controlplane/kubectl -n %s get wechatbots
 Ctrl-C ends and removes everything.
 `, kubeconfig, namespace)
+	if err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -90,10 +94,14 @@ func show(ctx context.Context, plane *envtest.ControlPlane, out io.Writer) error
 		return fmt.Errorf("reading the sample (run this in the repository's root): %w", err)
 	}
 	step := func(stdin string, args ...string) error {
-		fmt.Fprintf(out, "\n$ kubectl %s\n", strings.Join(args, " "))
 		printed, err := plane.Kubectl(ctx, stdin, args...)
-		fmt.Fprint(out, printed)
-		return err
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out, "\n$ kubectl %s\n%s", strings.Join(args, " "), printed); err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
+		return nil
 	}
 	in := []string{"-n", namespace}
 	with := func(args ...string) []string { return append(args, in...) }

@@ -102,10 +102,9 @@ func (p *plane) raw(b *testing.B, n int) float64 {
 		if err != nil {
 			return err
 		}
-		fields := reflect.ValueOf(children).Elem()
-		for f := range fields.NumField() {
-			child, ok := fields.Field(f).Interface().(runtime.ApplyConfiguration)
-			if !ok || fields.Field(f).IsNil() {
+		for _, field := range reflect.ValueOf(children).Elem().Fields() {
+			child, ok := reflect.TypeAssert[runtime.ApplyConfiguration](field)
+			if !ok || field.IsNil() {
 				continue
 			}
 			if err := p.admin.Apply(ctx, child, client.FieldOwner("raw")); err != nil {
@@ -126,7 +125,7 @@ func (p *plane) raw(b *testing.B, n int) float64 {
 func BenchmarkOperator(b *testing.B) {
 	p := newPlane(b)
 	binary := filepath.Join(b.TempDir(), "manager")
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, "../../cmd/manager")
+	build := exec.CommandContext(b.Context(), "go", "build", "-tags", "grpcnotrace", "-o", binary, "../../cmd/manager")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("building the manager: %v\n%s", err, out)
 	}

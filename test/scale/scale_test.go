@@ -241,7 +241,7 @@ func (p *plane) kubeconfig(t testing.TB) string {
 // sum adds up the samples of a metric whose labels have a part.
 func sum(t testing.TB, url, metric, part string) (total float64) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:noctx,gosec // the benchmark's own process
+	resp, err := http.Get(url) //nolint:noctx // the benchmark's own process
 	if err != nil {
 		return -1 // not up yet
 	}
