@@ -37,13 +37,13 @@ type ConfigMap struct {
 	Name      string `json:"name"`
 }
 
-// sessionObjects is how many ConfigMaps a store has. It is part of the stored format.
-const sessionObjects = 8
+// SessionObjects is how many ConfigMaps a store has. It is part of the stored format.
+const SessionObjects = 8
 
 // Objects names the store's ConfigMaps: name-0, name-1, … They are few and always the same, so that a Role can name
 // them and the operator can create them; a server may only read and patch them.
-func (m ConfigMap) Objects() []string {
-	names := make([]string, sessionObjects)
+func (m *ConfigMap) Objects() []string {
+	names := make([]string, SessionObjects)
 	for i := range names {
 		names[i] = m.Name + "-" + strconv.Itoa(i)
 	}

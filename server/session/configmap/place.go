@@ -2,22 +2,19 @@ package configmap
 
 import (
 	"fmt"
-	"strconv"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 )
 
 const (
-	shardCount = 8  // ConfigMaps of a bot
-	blockCount = 32 // keys of each: what is encoded anew when one follower has changed
+	shardCount = serverconfig.SessionObjects // ConfigMaps of a bot
+	blockCount = 32                          // keys of each: what is encoded anew when one follower has changed
 )
 
 // Names returns the names of the ConfigMaps that hold the sessions of the store with the given name. They are few and
 // always the same, so that a Role can name them and somebody else can create them.
 func Names(name string) []string {
-	names := make([]string, shardCount)
-	for i := range names {
-		names[i] = name + "-" + strconv.Itoa(i)
-	}
-	return names
+	return (&serverconfig.ConfigMap{Name: name}).Objects()
 }
 
 // partOf says which block keeps a follower, counted over all shards: a follower of shard n is in a part from
