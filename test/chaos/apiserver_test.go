@@ -160,7 +160,7 @@ func (a *apiServer) start() error {
 func (a *apiServer) pod(t *testing.T, namespace string) (wrap, env []string) {
 	t.Helper()
 	const name = "chaos"
-	objects := serverconfig.ConfigMap{Namespace: namespace, Name: name + "-sessions"}.Objects()
+	objects := (&serverconfig.ConfigMap{Namespace: namespace, Name: name + "-sessions"}).Objects()
 	clients, err := kubernetes.NewForConfig(a.config)
 	if err != nil {
 		t.Fatal(err)
