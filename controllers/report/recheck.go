@@ -24,6 +24,14 @@ func DefaultWaits() Waits {
 	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, Calm: 10 * time.Minute}
 }
 
+// certificateWait looks less often at what has been missing for long: an issuer takes seconds, a person takes days.
+func certificateWait(waits Waits, since time.Duration) time.Duration {
+	if since > 20*waits.Secret {
+		return max(waits.Cluster, waits.Secret)
+	}
+	return waits.Secret
+}
+
 // Recheck is when to look at a bot again without being told of a change. What the caches watch needs none.
 func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
 	wait := waits.Calm
@@ -41,7 +49,7 @@ func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State
 		if meta.IsStatusConditionTrue(status.Conditions, c.Type) {
 			sooner(state.Certificate.Leaf.NotAfter.Sub(state.Now) + time.Second)
 		} else {
-			wait = min(wait, waits.Secret)
+			wait = min(wait, certificateWait(waits, state.Now.Sub(c.LastTransitionTime.Time)))
 		}
 	}
 	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonGatewayAPIMissing {

@@ -5,7 +5,13 @@ package scale
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,6 +79,10 @@ func newPlane(t testing.TB) *plane {
 	if err := admin.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
+	// One certificate for all: bots that wait for one are looked at every 15 s, which is not what is measured.
+	if err := admin.Create(t.Context(), certificate(t, p.namespace)); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -81,7 +91,36 @@ func (p *plane) bot(i int) *v1alpha1.WechatBot {
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bot-%04d", i), Namespace: p.namespace},
 		Spec: v1alpha1.WechatBotSpec{
 			Domain: fmt.Sprintf("bot-%04d.example.com", i), TokenSecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "token"},
-			Dify: v1alpha1.Dify{BaseURL: p.difyURL, APIKeySecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "dify-key"}},
+			Dify:    v1alpha1.Dify{BaseURL: p.difyURL, APIKeySecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "dify-key"}},
+			Ingress: &v1alpha1.Ingress{TLS: v1alpha1.IngressTLS{SecretName: "certificate"}},
+		},
+	}
+}
+
+// certificate is a Secret with one for *.example.com.
+func certificate(t testing.TB, namespace string) *corev1.Secret {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"*.example.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "certificate", Namespace: namespace}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{
+			corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+			corev1.TLSPrivateKeyKey: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
 		},
 	}
 }
