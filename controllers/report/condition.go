@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,10 @@ func difyReachable(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		if !NeedsDify(bot, state) {
 			return nil
 		}
-		return unknown(v1alpha1.ReasonNotChecked, "Dify at %s is asked as soon as the API key is there", bot.Spec.Dify.BaseURL)
+		if slices.ContainsFunc(state.Secrets, func(p observe.SecretProblem) bool { return p.Ref.File == desired.FileDifyAPIKey }) {
+			return unknown(v1alpha1.ReasonNotChecked, "Dify at %s is asked as soon as there is an API key", bot.Spec.Dify.BaseURL)
+		}
+		return unknown(v1alpha1.ReasonNotChecked, "Dify at %s has not answered yet", bot.Spec.Dify.BaseURL)
 	}
 	if d.Err != nil {
 		return difyError(bot.Spec.Dify.BaseURL, d.Err)

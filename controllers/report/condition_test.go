@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,9 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	appsv1 "k8s.io/api/apps/v1"
-
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
 	"github.com/wechatbot/wechatbot-operator/controllers/report"
 	"github.com/wechatbot/wechatbot-operator/server/dify"
@@ -49,6 +49,10 @@ func TestDifyReachable(t *testing.T) {
 	}
 	old := healthy(func(s *observe.State) { s.Dify.App = v1alpha1.DifyStatus{} })
 	expect(t, winter(), old, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonAuthorized, "accepted the API key")
+	unasked := healthy(func(s *observe.State) { s.Dify = observe.Dify{} })
+	expect(t, winter(), unasked, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonNotChecked, "has not answered yet")
+	unasked.Secrets = []observe.SecretProblem{{Reason: v1alpha1.ReasonSecretNotFound, Ref: desired.SecretRef{File: desired.FileDifyAPIKey}}}
+	expect(t, winter(), unasked, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonNotChecked, "as soon as there is an API key")
 	lacking := healthy(func(s *observe.State) { s.Dify.Missing = []string{"a", "b"} })
 	expect(t, winter(), lacking, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonInputsMissing, "a, b")
 	odd := healthy(func(s *observe.State) {
