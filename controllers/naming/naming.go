@@ -23,8 +23,9 @@ const (
 
 	// ManagedBy is the value of LabelManagedBy: the operator's caches hold what has it, and nothing else.
 	ManagedBy = "wechatbot-operator"
-	// Server and Sessions are the values of LabelComponent.
-	Server   = "server"
+	// Server is the LabelComponent of what serves.
+	Server = "server"
+	// Sessions is the LabelComponent of what keeps conversations.
 	Sessions = "sessions"
 
 	name = "wechatbot"

@@ -140,7 +140,7 @@ func TestTheProberAsksOnChangeAndInTime(t *testing.T) {
 	}
 	<-p.answered
 	d := look("app-good")
-	if !d.Asked || d.Err != nil || d.App.AppName != "Winter" || d.Next != time.Unix(600, 0) {
+	if !d.Asked || d.Err != nil || d.App.AppName != "Winter" || !d.Next.Equal(time.Unix(600, 0)) {
 		t.Errorf("a good key gives %+v", d)
 	}
 	p.now.Store(599)
@@ -159,7 +159,7 @@ func TestTheProberAsksOnChangeAndInTime(t *testing.T) {
 	}
 	<-p.answered
 	d = look("app-bad")
-	if e, ok := d.Err.(*dify.Error); !ok || e.Kind != dify.Unauthorized || d.Next != time.Unix(660, 0) {
+	if e, ok := d.Err.(*dify.Error); !ok || e.Kind != dify.Unauthorized || !d.Next.Equal(time.Unix(660, 0)) {
 		t.Errorf("a bad key gives %+v", d)
 	}
 	p.Forget(bot.bot)
