@@ -54,7 +54,8 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 // NeedsDify tells whether nothing is known of Dify: after a start of the operator what was known before still holds.
 func NeedsDify(bot *v1alpha1.WechatBot, state *observe.State) bool {
 	before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
-	return !state.Dify.Asked && (state.Dify.Changed || before == nil || before.ObservedGeneration != bot.Generation)
+	return !state.Dify.Asked && (state.Dify.Changed || before == nil || before.Status == metav1.ConditionUnknown ||
+		before.ObservedGeneration != bot.Generation)
 }
 
 // difyReachable is nil while the condition is to stay as it is.
