@@ -66,7 +66,7 @@ func startAPIServer(t *testing.T, logs string) (*apiServer, *envtest.ControlPlan
 		t.Fatal(err)
 	}
 	for _, pid := range children(t) {
-		proc := filepath.Join("/proc", strconv.Itoa(pid))
+		proc := "/proc/" + strconv.Itoa(pid)
 		line, err := os.ReadFile(filepath.Join(proc, "cmdline"))
 		if err != nil || slices.Contains(before, pid) {
 			continue

@@ -145,6 +145,7 @@ func (a *asker) take(asking *question, x *wechatsim.Exchange) (wrongs []string) 
 			asking.accepted = true
 		}
 		return []string{"a text message got no reply"}
+	case wechatsim.Replied:
 	}
 	r := read(x.Text)
 	if asking != nil {

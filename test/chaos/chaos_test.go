@@ -13,7 +13,7 @@ const calm = 5 * time.Second
 
 // Every accepted question is answered, once, while the processes, Redis, the way to Redis and Dify fail.
 func TestRedis(t *testing.T) {
-	const replicas, followers = 3, 36
+	const followers = 36
 	w := newWorld(t, "3 replicas, Redis")
 	binary := build(t)
 	r := startRedis(t, w.logs)
@@ -25,7 +25,7 @@ func TestRedis(t *testing.T) {
 		w.replicas = append(w.replicas, startReplica(t, i, w.logs, nil, binary, "--config", config))
 	}
 	w.open(t, followers)
-	w.run(t, redisSchedule(stream(w.seed, scheduleStream), replicas), calm)
+	w.run(t, redisSchedule(stream(w.seed, scheduleStream)), calm)
 	v := w.judge(t)
 	t.Log(w.table(v))
 	v.check(t)

@@ -29,10 +29,7 @@ type carried struct {
 
 func startFront(t *testing.T, replicas []*replica) *front {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	f := &front{listener: l, replicas: replicas}
 	f.workers.Go(f.accept)
 	t.Cleanup(func() { _ = l.Close(); f.workers.Wait() })
@@ -78,7 +75,7 @@ func (f *front) dial() (*life, net.Conn) {
 		if l == nil {
 			continue
 		}
-		if u, err := net.DialTimeout("tcp", l.address(), time.Second); err == nil {
+		if u, err := dial(l.address()); err == nil {
 			return l, u
 		}
 	}

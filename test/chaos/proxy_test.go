@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,10 +28,7 @@ type proxy struct {
 
 func startProxy(t *testing.T, upstream string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	p := &proxy{listener: l, upstream: upstream, conns: map[net.Conn]struct{}{}}
 	p.workers.Go(p.accept)
 	t.Cleanup(p.close)
@@ -120,7 +118,7 @@ func (p *proxy) drop(c net.Conn) {
 
 func (p *proxy) carry(c net.Conn) {
 	defer p.drop(c)
-	u, err := net.DialTimeout("tcp", p.upstream, time.Second)
+	u, err := dial(p.upstream)
 	if err != nil {
 		abort(c)
 		return
@@ -168,6 +166,21 @@ func splice(a, b net.Conn, before func()) {
 	both.Wait()
 }
 
+// listen listens on a port of this machine's that is free.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// dial connects to an address of this machine's.
+func dial(address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
+}
+
 // abort closes a connection with a reset.
 func abort(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
@@ -177,10 +190,7 @@ func abort(c net.Conn) {
 }
 
 func TestProxy(t *testing.T) {
-	echo, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	echo := listen(t)
 	defer func() { _ = echo.Close() }()
 	go func() {
 		for {
@@ -192,8 +202,8 @@ func TestProxy(t *testing.T) {
 		}
 	}()
 	p := startProxy(t, echo.Addr().String())
-	dial := func() (net.Conn, *bufio.Reader) {
-		c, err := net.Dial("tcp", p.address())
+	connect := func() (net.Conn, *bufio.Reader) {
+		c, err := dial(p.address())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +224,7 @@ func TestProxy(t *testing.T) {
 		return err
 	}
 
-	c, r := dial()
+	c, r := connect()
 	if err := says(c, r, "through\n"); err != nil {
 		t.Fatalf("an open proxy: %v", err)
 	}
@@ -237,7 +247,7 @@ func TestProxy(t *testing.T) {
 	if err := says(c, r, "broken\n"); err == nil {
 		t.Fatal("a connection lives on after a reset")
 	}
-	c, r = dial()
+	c, r = connect()
 	if err := says(c, r, "again\n"); err != nil {
 		t.Fatalf("a new connection after a reset: %v", err)
 	}
@@ -245,14 +255,14 @@ func TestProxy(t *testing.T) {
 	if err := says(c, r, "cut\n"); err == nil {
 		t.Fatal("a connection lives on after a cut")
 	}
-	if c, err := net.Dial("tcp", p.address()); err == nil { // else it was reset before it was there
+	if c, err := dial(p.address()); err == nil { // else it was reset before it was there
 		if err := says(c, bufio.NewReader(c), "refused\n"); err == nil {
 			t.Fatal("a new connection lives in a cut")
 		}
 		_ = c.Close()
 	}
 	p.heal()
-	c, r = dial()
+	c, r = connect()
 	if err := says(c, r, "healed\n"); err != nil {
 		t.Fatalf("a new connection after a cut: %v", err)
 	}

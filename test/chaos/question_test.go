@@ -51,6 +51,9 @@ func newPlan(r *rand.Rand) plan {
 		sentences: 2 + r.IntN(10),
 	}
 	p.total = p.firstText + 500*time.Millisecond + upTo(r, 6*time.Second)
+	if r.IntN(8) == 0 { // longer than a lease
+		p.total += leaseTTL - upTo(r, 2*time.Second)
+	}
 	if r.IntN(8) == 0 {
 		p.sentences = 40 + r.IntN(40) // more than a page
 	}

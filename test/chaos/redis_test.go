@@ -37,10 +37,7 @@ func startRedis(t testing.TB, logs string) *redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +75,7 @@ func (r *redis) start() error {
 
 // answers tells whether Redis answers and has loaded its file.
 func (r *redis) answers() bool {
-	c, err := net.DialTimeout("tcp", r.address(), time.Second)
+	c, err := dial(r.address())
 	if err != nil {
 		return false
 	}

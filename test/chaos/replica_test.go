@@ -141,11 +141,12 @@ func (l *life) follow(lines *bufio.Scanner, serving chan struct{}) {
 func (l *life) probe() {
 	failures, period := 0, startupPeriod/5
 	for {
+		failures++
 		if l.askReady() {
 			failures, period = 0, readinessPeriod
-			l.setReady(true)
-		} else if failures++; failures >= readinessFailures {
-			l.setReady(false)
+		}
+		if failures == 0 || failures >= readinessFailures {
+			l.setReady(failures == 0)
 		}
 		select {
 		case <-l.ended:

@@ -64,6 +64,7 @@ func seed(t testing.TB) uint64 {
 func stream(seed uint64, purpose int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(purpose))) }
 
 const (
+	replicas       = 3 // that share a Redis
 	scheduleStream = -1
 	killEvery      = 5 * time.Second
 )
@@ -73,7 +74,7 @@ func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.
 
 // redisSchedule is two minutes of faults for replicas that share a Redis. The replica that is cut off is not killed
 // meanwhile: it is to learn for itself that others have taken its turns.
-func redisSchedule(r *rand.Rand, replicas int) []fault {
+func redisSchedule(r *rand.Rand) []fault {
 	cut := fault{at: 76*time.Second + upTo(r, 4*time.Second), act: cutOff, replica: r.IntN(replicas), lasts: 20 * time.Second}
 	if r.IntN(2) == 0 {
 		cut.act = blackHole
@@ -150,7 +151,7 @@ func shared(windows []window, from, to time.Time) time.Duration {
 
 // The same seed gives the same schedule, another seed another one, and both have every act.
 func TestSchedule(t *testing.T) {
-	one, again, other := redisSchedule(stream(7, scheduleStream), 3), redisSchedule(stream(7, scheduleStream), 3), redisSchedule(stream(8, scheduleStream), 3)
+	one, again, other := redisSchedule(stream(7, scheduleStream)), redisSchedule(stream(7, scheduleStream)), redisSchedule(stream(8, scheduleStream))
 	if !slices.Equal(one, again) {
 		t.Errorf("one seed, two schedules:\n%s\n%s", describe(one), describe(again))
 	}
@@ -158,7 +159,7 @@ func TestSchedule(t *testing.T) {
 		t.Error("two seeds, one schedule")
 	}
 	for s := range uint64(200) {
-		faults := redisSchedule(stream(s, scheduleStream), 3)
+		faults := redisSchedule(stream(s, scheduleStream))
 		acts := map[act]int{}
 		for i, f := range faults {
 			acts[f.act]++

@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ func newWorld(t testing.TB, name string) *world {
 	t.Helper()
 	w := &world{name: name, seed: seed(t), book: newBook(), acts: map[act]int{}}
 	var err error
-	if w.logs, err = os.MkdirTemp("", "chaos-"); err != nil {
+	if w.logs, err = os.MkdirTemp("", "chaos-"); err != nil { //nolint:usetesting // it stays if the test fails
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.attach(t) })
@@ -78,9 +79,7 @@ func (w *world) configure(t testing.TB, replica int, session string, secrets map
 	t.Helper()
 	dir := t.TempDir()
 	files := map[string]string{"token": token, "dify-api-key": difyKey, "encoding-aes-key": aesKey}
-	for name, content := range secrets {
-		files[name] = content
-	}
+	maps.Copy(files, secrets)
 	for name, content := range files {
 		writeFile(t, filepath.Join(dir, "secrets", name), content)
 	}
