@@ -41,6 +41,14 @@ test: controlplane ## run the tests with the race detector, and report the cover
 chaos: controlplane ## kill servers, Redis and the API server while followers chat (6 minutes; CHAOS_SEED=… repeats a run)
 	go test -tags chaos -count 1 -timeout 20m -v ./test/chaos
 
+.PHONY: run
+run: controlplane ## show the operator at work on a sample, without a cluster
+	go run ./test/run
+
+.PHONY: bench-operator
+bench-operator: controlplane ## measure the operator with 1,000 bots
+	go test ./test/scale -run '^$$' -bench Operator -benchtime=1x -timeout 20m
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench '$(strip $(RUN))' -benchmem $(PKG)
@@ -58,7 +66,7 @@ vet: ## run go vet
 	go vet -tags chromium,redis,chaos $(PKG)
 
 .PHONY: generate
-generate: ## write what is made from api/v1alpha1: deepcopy, apply configurations, CRD, docs/api.md
+generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md
 	hack/generate.sh
 
 .PHONY: controlplane

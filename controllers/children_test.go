@@ -42,7 +42,9 @@ func (w *world) owned() []string {
 }
 
 var minimalChildren = []string{
-	"ConfigMap/winter-config", "ConfigMap/winter-sessions", "Deployment/winter", "Ingress/winter",
+	"ConfigMap/winter-config", "ConfigMap/winter-sessions-0", "ConfigMap/winter-sessions-1", "ConfigMap/winter-sessions-2",
+	"ConfigMap/winter-sessions-3", "ConfigMap/winter-sessions-4", "ConfigMap/winter-sessions-5", "ConfigMap/winter-sessions-6",
+	"ConfigMap/winter-sessions-7", "Deployment/winter", "Ingress/winter",
 	"Role/winter-sessions", "RoleBinding/winter-sessions", "Service/winter", "ServiceAccount/winter",
 }
 

@@ -79,9 +79,12 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
 // be written does not keep the others from it; the error joins all *NotOursError and *FailedError.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
-	return errors.Join(
+	var sessions error
+	for i := range want.Sessions {
+		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], corev1.ExtractConfigMap))
+	}
+	return errors.Join(sessions,
 		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
-		ensure(ctx, w, bot, want.Sessions, &have.Sessions, corev1.ExtractConfigMap),
 		ensure(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
 		ensure(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
 		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),

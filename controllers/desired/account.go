@@ -16,15 +16,15 @@ func ServiceAccount(bot *v1alpha1.WechatBot) *corev1.ServiceAccountApplyConfigur
 		WithAutomountServiceAccountToken(false)
 }
 
-// Role lets the server read and write its own session store, which the operator makes: creating cannot be allowed for
-// one name only.
+// Role lets the server read and patch its own session store, which the operator makes: creating cannot be allowed for
+// some names only.
 func Role(bot *v1alpha1.WechatBot) *rbacv1.RoleApplyConfiguration {
 	return rbacv1.Role(naming.SessionStore(bot), bot.Namespace).
 		WithLabels(naming.Labels(bot, naming.Sessions)).
 		WithOwnerReferences(owner(bot)).
 		WithRules(rbacv1.PolicyRule().
-			WithAPIGroups("").WithResources("configmaps").WithResourceNames(naming.SessionStore(bot)).
-			WithVerbs("get", "update", "patch"))
+			WithAPIGroups("").WithResources("configmaps").WithResourceNames(sessionStore(bot).Objects()...).
+			WithVerbs("get", "patch"))
 }
 
 // RoleBinding gives the Role to the server's pods.

@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/client-go/applyconfigurations/rbac/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/applyconfiguration/apis/v1"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 )
 
@@ -40,7 +41,7 @@ type Children struct {
 	ServiceAccount *corev1.ServiceAccountApplyConfiguration
 	Role           *rbacv1.RoleApplyConfiguration
 	RoleBinding    *rbacv1.RoleBindingApplyConfiguration
-	Sessions       *corev1.ConfigMapApplyConfiguration
+	Sessions       [serverconfig.SessionObjects]*corev1.ConfigMapApplyConfiguration
 	Config         *corev1.ConfigMapApplyConfiguration
 	Deployment     *appsv1.DeploymentApplyConfiguration
 	Service        *corev1.ServiceApplyConfiguration

@@ -56,7 +56,7 @@ func session(bot *v1alpha1.WechatBot, s serverconfig.Session) serverconfig.Sessi
 	set(&s.History, int(spec.History))
 	if spec.Type != v1alpha1.SessionRedis {
 		s.Type = serverconfig.SessionConfigMap
-		s.ConfigMap = serverconfig.ConfigMap{Namespace: bot.Namespace, Name: naming.SessionStore(bot)}
+		s.ConfigMap = *sessionStore(bot)
 		return s
 	}
 	s.Type = serverconfig.SessionRedis
@@ -106,9 +106,16 @@ func ConfigMap(bot *v1alpha1.WechatBot, config serverconfig.Config) *corev1.Conf
 		WithData(map[string]string{configFile: string(serverconfig.Marshal(config))})
 }
 
-// Sessions is the ConfigMap that the server keeps conversations in. Its content is the server's.
-func Sessions(bot *v1alpha1.WechatBot) *corev1.ConfigMapApplyConfiguration {
-	return corev1.ConfigMap(naming.SessionStore(bot), bot.Namespace).
-		WithLabels(naming.Labels(bot, naming.Sessions)).
-		WithOwnerReferences(owner(bot))
+// Sessions are the ConfigMaps that the server keeps conversations in. Their content is the server's.
+func Sessions(bot *v1alpha1.WechatBot) (s [serverconfig.SessionObjects]*corev1.ConfigMapApplyConfiguration) {
+	for i, name := range sessionStore(bot).Objects() {
+		s[i] = corev1.ConfigMap(name, bot.Namespace).
+			WithLabels(naming.Labels(bot, naming.Sessions)).
+			WithOwnerReferences(owner(bot))
+	}
+	return s
+}
+
+func sessionStore(bot *v1alpha1.WechatBot) *serverconfig.ConfigMap {
+	return &serverconfig.ConfigMap{Namespace: bot.Namespace, Name: naming.SessionStore(bot)}
 }

@@ -43,16 +43,25 @@ func sample(t *testing.T, name string) *v1alpha1.WechatBot {
 func manifest(t *testing.T, c *desired.Children) string {
 	t.Helper()
 	var all bytes.Buffer
-	for _, field := range reflect.ValueOf(c).Elem().Fields() {
-		if field.IsNil() {
-			continue
+	add := func(child reflect.Value) {
+		if child.IsNil() {
+			return
 		}
-		child, err := yaml.Marshal(field.Interface())
+		content, err := yaml.Marshal(child.Interface())
 		if err != nil {
 			t.Fatal(err)
 		}
 		all.WriteString("---\n")
-		all.Write(child)
+		all.Write(content)
+	}
+	for _, field := range reflect.ValueOf(c).Elem().Fields() {
+		if field.Kind() != reflect.Array {
+			add(field)
+			continue
+		}
+		for i := range field.Len() {
+			add(field.Index(i))
+		}
 	}
 	return all.String()
 }

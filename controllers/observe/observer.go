@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
@@ -65,7 +66,6 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, o.Cache, bot, bot.Name, &c.ServiceAccount),
 		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.Role),
 		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.RoleBinding),
-		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.Sessions),
 		get(ctx, o.Cache, bot, naming.Config(bot), &c.Config),
 		get(ctx, o.Cache, bot, bot.Name, &c.Deployment),
 		get(ctx, o.Cache, bot, bot.Name, &c.Service),
@@ -73,6 +73,10 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, o.Cache, bot, bot.Name, &c.Budget),
 		get(ctx, o.Cache, bot, bot.Name, &c.NetworkPolicy),
 	)
+	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
+	for i, name := range store.Objects() {
+		err = firstError(err, get(ctx, o.Cache, bot, name, &c.Sessions[i]))
+	}
 	if err == nil && s.GatewayAPI {
 		err = get(ctx, o.Cache, bot, bot.Name, &c.Route)
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 )
 
@@ -52,7 +53,7 @@ type Children struct {
 	ServiceAccount *corev1.ServiceAccount
 	Role           *rbacv1.Role
 	RoleBinding    *rbacv1.RoleBinding
-	Sessions       *corev1.ConfigMap
+	Sessions       [serverconfig.SessionObjects]*corev1.ConfigMap
 	Config         *corev1.ConfigMap
 	Deployment     *appsv1.Deployment
 	Service        *corev1.Service

@@ -116,10 +116,11 @@ func difyError(baseURL string, err error) *finding {
 // sessionStoreReady: that a Redis answers only the servers know, who are not ready without it.
 func sessionStoreReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
-		if state.Children.Sessions == nil {
-			return bad(v1alpha1.ReasonStorePending, "the ConfigMap that keeps the conversations is not there yet")
+		store := state.Children.Sessions[:]
+		if slices.Contains(store, nil) {
+			return bad(v1alpha1.ReasonStorePending, "the ConfigMaps that keep the conversations are not all there yet")
 		}
-		return good(v1alpha1.ReasonStoreReady, "ConfigMap %s keeps the conversations", state.Children.Sessions.Name)
+		return good(v1alpha1.ReasonStoreReady, "ConfigMaps %s to %s keep the conversations", store[0].Name, store[len(store)-1].Name)
 	}
 	d := state.Children.Deployment
 	switch {

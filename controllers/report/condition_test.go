@@ -160,7 +160,7 @@ func TestTheStoreIsJudgedByTheServers(t *testing.T) {
 
 func TestSuspendedKeepsTheRest(t *testing.T) {
 	bot := winter()
-	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Children.Sessions = nil }), nil)
+	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Children.Sessions[0] = nil }), nil)
 	bot.Generation++
 	status := report.Suspended(bot)
 	for _, c := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {

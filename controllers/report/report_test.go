@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"pgregory.net/rapid"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/apply"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
@@ -42,13 +44,20 @@ func winter(change ...func(*v1alpha1.WechatBot)) *v1alpha1.WechatBot {
 	return bot
 }
 
+func sessions() (s [serverconfig.SessionObjects]*corev1.ConfigMap) {
+	for i := range s {
+		s[i] = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "winter-sessions-" + strconv.Itoa(i)}}
+	}
+	return s
+}
+
 // healthy is the state of a bot that lacks nothing.
 func healthy(change ...func(*observe.State)) *observe.State {
 	s := &observe.State{
 		Now:  now,
 		Dify: observe.Dify{Asked: true, App: v1alpha1.DifyStatus{AppName: "Winter", Mode: "chat"}, Next: now.Add(10 * time.Minute)},
 		Children: observe.Children{
-			Sessions: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "winter-sessions"}},
+			Sessions: sessions(),
 			Deployment: &appsv1.Deployment{
 				ObjectMeta: metav1.ObjectMeta{Name: "winter", Generation: 2},
 				Spec:       appsv1.DeploymentSpec{Replicas: new(int32(1))},
@@ -94,8 +103,8 @@ func TestReadySumsUp(t *testing.T) {
 		}), nil, "False PodsNotReady: the pods of Deployment winter cannot be made: exceeded quota", v1alpha1.ConditionReconciling},
 		"no Deployment": {healthy(func(s *observe.State) { s.Children.Deployment = nil }), nil,
 			"False PodsNotReady: the Deployment winter is not there yet", v1alpha1.ConditionReconciling},
-		"no store": {healthy(func(s *observe.State) { s.Children.Sessions = nil }), nil,
-			"False StorePending: the ConfigMap that keeps the conversations is not there yet", v1alpha1.ConditionReconciling},
+		"no store": {healthy(func(s *observe.State) { s.Children.Sessions[3] = nil }), nil,
+			"False StorePending: the ConfigMaps that keep the conversations are not all there yet", v1alpha1.ConditionReconciling},
 		"an invalid spec": {healthy(), &desired.InvalidError{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong"},
 			"False InvalidSpec: spec.x is wrong", v1alpha1.ConditionStalled},
 		"of several errors the one that needs a person": {healthy(), errors.Join(&apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden}, &apply.NotOursError{Kind: "Role", Name: "x"}),

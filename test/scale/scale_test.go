@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	childrenPerBot = 8 // of the minimal object
+	childrenPerBot = 15 // of the minimal object
 	image          = "registry.example.com/wechatbot-operator:v0.1.0"
 	difyKey        = "app-0123456789"
 )
