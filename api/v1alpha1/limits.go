@@ -21,8 +21,8 @@ type Limits struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')`,message="window must be a duration from 1s to 24h, like 10m"
 	Window metav1.Duration `json:"window,omitzero"`
 
-	// concurrency is how many answers each replica fetches from Dify at once, 1 to
-	// 10000; when all are taken, questions wait or get the text busy. Default 50.
+	// concurrency is how many answers all replicas together fetch from Dify at once, 1
+	// to 10000; when all are taken, questions wait or get the text busy. Default 50.
 	// +optional
 	// +kubebuilder:default=50
 	// +kubebuilder:validation:Minimum=1

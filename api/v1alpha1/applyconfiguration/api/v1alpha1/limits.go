@@ -17,8 +17,8 @@ type LimitsApplyConfiguration struct {
 	// window is the time over which a follower's questions are counted, 1s to 24h.
 	// Default 10m.
 	Window *v1.Duration `json:"window,omitempty"`
-	// concurrency is how many answers each replica fetches from Dify at once, 1 to
-	// 10000; when all are taken, questions wait or get the text busy. Default 50.
+	// concurrency is how many answers all replicas together fetch from Dify at once, 1
+	// to 10000; when all are taken, questions wait or get the text busy. Default 50.
 	Concurrency *int32 `json:"concurrency,omitempty"`
 }
 
