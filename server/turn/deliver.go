@@ -10,8 +10,11 @@ import (
 // ask takes a delivery of a question: the first one starts its turn, all of them wait for it.
 func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	s := e.settings.Load()
-	begun, err := e.Store.Begin(ctx, session.Question{Key: m.key(), Text: question}, e.owner(), s.Limits)
-	if err != nil {
+	begun, err := e.begin(ctx, s, m, question)
+	switch {
+	case err != nil && m.Delivery > 1: // an earlier delivery may have recorded it
+		return e.unknown(s, session.Turn{}, "recording a question", err)
+	case err != nil:
 		return e.storeDown(s, "recording a question", err)
 	}
 	if begun.Lease != nil {
@@ -31,6 +34,20 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 		return e.deliver(ctx, s, delivery{
 			message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn,
 		})
+	}
+}
+
+// begin records a question. A store that is away for a moment, while it restarts or fails over, is asked again for as
+// long as this delivery may take: the question's key makes that the same question.
+func (e *Engine) begin(ctx context.Context, s *Settings, m Message, question string) (session.Begun, error) {
+	ctx, cancel := context.WithDeadline(ctx, m.Received.Add(s.Deadline))
+	defer cancel()
+	for {
+		begun, err := e.Store.Begin(ctx, session.Question{Key: m.key(), Text: question}, e.owner(), s.Limits)
+		if err == nil || !pause(ctx, beginRetry) {
+			return begun, err
+		}
+		e.storeFailed("recording a question", err)
 	}
 }
 

@@ -196,3 +196,30 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 		}
 	})
 }
+
+// A question that comes while the store is away for a moment is taken when it is back, within the same delivery.
+func TestAQuestionWaitsForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := sound(newStore())
+		s.fails = func(_ int64, method string) bool { return method == "Begin" && time.Since(began) < 3*time.Second }
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Total: time.Second, Length: 80})})
+		x := b.follower("alice").Send(ask)
+		x.want(t, turn.Answer, echo(ask, 80))
+		x.wantAt(t, 1, 4*time.Second)
+		b.calls(1)
+	})
+}
+
+// Nobody knows whether an earlier delivery has recorded the question: its asker is not told that it was refused.
+func TestAQuestionDeliveredAgainIsNotRefusedByADeadStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		s.fails = func(_ int64, method string) bool { return method == "Begin" }
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
+		r := b.engine.Text(t.Context(), turn.Message{Follower: "alice", ID: "1", Text: ask, Delivery: 2, Received: time.Now()})
+		if r.Kind != turn.Waiting || r.Text != waitingLine+"\n\n"+more {
+			t.Errorf("got %s %q, want the waiting line with its link", r.Kind, r.Text)
+		}
+	})
+}

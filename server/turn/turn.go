@@ -84,6 +84,7 @@ type Engine struct {
 	settings    atomic.Pointer[Settings]
 	configuring sync.Mutex
 	welcome     welcome
+	storeLog    seldom
 
 	jobs     jobs            // running turns and the small work behind a command
 	life     context.Context // theirs: ends only when they must be given up
@@ -212,6 +213,7 @@ func (e *Engine) left(ctx context.Context) (session.Pending, error) {
 
 const (
 	drainInterval = 100 * time.Millisecond // how often a leaving process looks whether it may go
+	beginRetry    = 250 * time.Millisecond // how long after the store has failed it is asked to record a question again
 	storeRetry    = time.Second            // how long after the store has failed it is asked for work again
 )
 
@@ -229,7 +231,17 @@ func (e *Engine) owner() string {
 
 func (e *Engine) storeFailed(doing string, err error) {
 	e.Metrics.storeErrors.Inc()
-	e.Log.Error("The session store failed", "doing", doing, "error", err)
+	if e.storeLog.due(time.Now()) {
+		e.Log.Error("The session store failed", "doing", doing, "error", err)
+	}
+}
+
+// seldom lets something happen once a second: while a store is down every follower would write a line in the log.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) due(now time.Time) bool {
+	last := s.last.Load()
+	return now.UnixNano()-last >= int64(time.Second) && s.last.CompareAndSwap(last, now.UnixNano())
 }
 
 // jobs counts the engine's goroutines and refuses new ones once it is closed.
