@@ -87,7 +87,7 @@ func (s *Server) apply(f files, now time.Time) error {
 		return err
 	}
 	s.rotation = rotation
-	s.engine.Configure(settings(f.config))
+	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {
 		s.options.Log.Warn("Changed fields wait for the next start", "fields", strings.Join(fields, ", "))

@@ -147,11 +147,11 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Alias: alias(f.secrets.Token),
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,
-	}, settings(f.config))
+	}, Settings(f.config))
 }
 
-// settings are what the engine takes of a configuration.
-func settings(c serverconfig.Config) turn.Settings {
+// Settings are what the engine takes of a configuration.
+func Settings(c serverconfig.Config) turn.Settings {
 	return turn.Settings{
 		Deadline:       time.Duration(c.Reply.Deadline),
 		HoldsPerMinute: c.Reply.HoldsPerMinute,

@@ -1,5 +1,6 @@
-// Package scenario runs crowds of followers against a whole webhook server: WeChat's stand-in pushes over loopback, the
-// server is the real one on its real clocks, Dify's stand-in streams. docs/behaviour.md reports what it measures.
+// Package scenario runs crowds of followers against a bot: WeChat's stand-in pushes, all of a webhook server answers,
+// Dify's stand-in streams. Its tests run on a fake clock; with -update they run on the real one, over loopback against
+// the whole server, and write docs/behaviour.md.
 //
 // It has tests only.
 package scenario
@@ -7,10 +8,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"io"
-	"log"
-	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wechatbot/wechatbot-operator/server"
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -36,53 +33,19 @@ const (
 type world struct {
 	dify     *difysim.Server
 	platform *wechatsim.Platform
-	url      string
-	stop     context.CancelFunc
-	stopped  chan error
 }
 
-// start starts a server with these lines of configuration, in secure mode as a careful platform team would.
-func start(t *testing.T, config string, b difysim.Behaviour, o wechatsim.Options) *world {
-	t.Helper()
-	w := &world{dify: difysim.New(difysim.Options{Behaviour: b}), stopped: make(chan error, 1)}
-	api := httptest.NewServer(w.dify)
-	s, err := server.New(server.Options{
-		ConfigPath: configure(t, api.URL, config),
-		Log:        slog.New(slog.DiscardHandler), HTTPLog: log.New(io.Discard, "", 0),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.stop = cancel
-	go func() { w.stopped <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-w.stopped; err != nil {
-			t.Errorf("the server stopped with: %v", err)
-		}
-		w.dify.Close()
-		api.Close()
-	})
-	w.connect(t, "http://"+s.Addr().String()+"/wechat", o)
-	return w
-}
-
-func configure(t *testing.T, dify, more string) string {
+// configure writes the files of a server that listens on loopback and asks this Dify.
+func configure(t *testing.T, dify string, c serverconfig.Config) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{"token": token, "dify-api-key": "app-scenario", "encoding-aes-key": key} {
 		writeFile(t, filepath.Join(dir, name), content)
 	}
+	c.Bot, c.SecretsDir, c.Dify.BaseURL = "test/scenario", dir, dify
+	c.Listen, c.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	path := filepath.Join(dir, "bot.yaml")
-	writeFile(t, path, fmt.Sprintf(`bot: test/scenario
-listen: 127.0.0.1:0
-adminListen: 127.0.0.1:0
-secretsDir: %s
-wechat: {appID: %s}
-dify: {baseURL: %s}
-%s
-`, dir, appID, dify, more))
+	writeFile(t, path, string(serverconfig.Marshal(c)))
 	return path
 }
 
@@ -96,7 +59,6 @@ func writeFile(t *testing.T, path, content string) {
 func (w *world) connect(t *testing.T, url string, o wechatsim.Options) {
 	t.Helper()
 	var err error
-	w.url = url
 	w.platform, err = wechatsim.New(wechatsim.Account{
 		URL: url, Token: token, EncodingAESKey: key, AppID: appID, Mode: wechatsim.Secure,
 	}, o)

@@ -21,7 +21,7 @@ func steady(total time.Duration) difysim.Behaviour {
 // row is a scenario: what is set up, and what must have come of it.
 type row struct {
 	name   string
-	config string
+	limits limits
 	dify   difysim.Behaviour
 	asked  int
 	spread time.Duration
@@ -43,12 +43,12 @@ var rows = []row{
 	},
 	{
 		name:   "20 questions/s for 10 s, Dify takes 8 s, concurrency 200, holding unlimited",
-		config: "limits: {concurrency: 200}\nreply: {holdsPerMinute: 6000}",
+		limits: limits{concurrency: 200, holds: 6000},
 		dify:   steady(8 * time.Second), asked: 200, spread: 10 * time.Second, direct: true,
 	},
 	{
 		name:   "20 questions/s for 10 s, Dify takes 8 s, concurrency 200, 30 holds a minute",
-		config: "limits: {concurrency: 200}",
+		limits: limits{concurrency: 200},
 		dify:   steady(8 * time.Second), asked: 200, spread: 10 * time.Second, most: 2,
 	},
 	{
@@ -57,7 +57,7 @@ var rows = []row{
 	},
 	{
 		name:   "50 followers at once, Dify takes 2 s, concurrency 5",
-		config: "limits: {concurrency: 5}",
+		limits: limits{concurrency: 5},
 		dify:   steady(2 * time.Second), asked: 50, refusals: true,
 	},
 	{
@@ -70,16 +70,20 @@ func TestBehaviour(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			o := wechatsim.Options{}
-			if !strings.Contains(r.config, "holdsPerMinute") {
-				o.MarkFailThreshold = markFail
-			}
-			w := start(t, r.config, r.dify, o)
-			stories := w.crowd(t, r.asked, r.spread, r.dify.Length)
-			r.check(t, w, stories)
-			record(r.name, w, stories)
+			play(t, r.play)
 		})
 	}
+}
+
+func (r row) play(t *testing.T) {
+	o := wechatsim.Options{}
+	if r.limits.holds == 0 {
+		o.MarkFailThreshold = markFail
+	}
+	w := start(t, r.limits, r.dify, o)
+	stories := w.crowd(t, r.asked, r.spread, r.dify.Length)
+	r.check(t, w, stories)
+	record(r.name, w, stories)
 }
 
 func (r row) check(t *testing.T, w *world, stories []story) {
@@ -130,8 +134,12 @@ func lastRune(s string) string {
 // A second question while the first is being answered is neither swallowed nor mixed up with it.
 func TestSecondQuestionWhileTheFirstRuns(t *testing.T) {
 	t.Parallel()
+	play(t, secondQuestion)
+}
+
+func secondQuestion(t *testing.T) {
 	const length = 80
-	w := start(t, "", difysim.Behaviour{FirstText: 2 * time.Second, Total: 8 * time.Second, Length: length}, wechatsim.Options{})
+	w := start(t, limits{}, difysim.Behaviour{FirstText: 2 * time.Second, Total: 8 * time.Second, Length: length}, wechatsim.Options{})
 	f := w.platform.Follower("")
 	first := make(chan story, 1)
 	go func() { first <- ask(t.Context(), t, f, "第一个问题？", echoed("第一个问题？", length)) }()

@@ -62,7 +62,7 @@ func TestStopInTheMiddle(t *testing.T) {
 	w := &world{dify: difysim.New(difysim.Options{Behaviour: steady(7 * time.Second)})}
 	api := httptest.NewServer(w.dify)
 	defer api.Close()
-	p := startProcess(t, configure(t, api.URL, ""))
+	p := startProcess(t, configure(t, api.URL, limits{}.config()))
 	w.connect(t, "http://"+p.webhook+"/wechat", wechatsim.Options{MarkFailThreshold: markFail})
 
 	before := make(chan []story, 1)
@@ -76,7 +76,14 @@ func TestStopInTheMiddle(t *testing.T) {
 	late := ask(t.Context(), t, w.platform.Follower(""), "停止之后才问的问题？", echoed("停止之后才问的问题？", length))
 
 	stories := append(<-before, late)
-	row{most: 2}.check(t, w, stories)
+	for _, s := range stories { // how many messages it took is this machine's; that nothing is lost is the bot's
+		if s.whole == 0 {
+			t.Errorf("%s: the answer was not seen to its end: %q", s.question, s.replies)
+		}
+	}
+	if calls := w.dify.CallCount(); calls != len(stories) {
+		t.Errorf("%d Dify calls for %d questions, want one each", calls, len(stories))
+	}
 	record("SIGTERM while 20 questions are being answered, Dify takes 7 s, and one more is asked after it", w, stories)
 	if err := <-p.ended; err != nil {
 		t.Errorf("the server ended with %v, want 0", err)
