@@ -102,11 +102,11 @@ func (p *plane) raw(b *testing.B, n int) float64 {
 		if err != nil {
 			return err
 		}
-		for _, field := range reflect.ValueOf(children).Elem().Fields() {
-			child, ok := reflect.TypeAssert[runtime.ApplyConfiguration](field)
-			if !ok || field.IsNil() {
-				continue
-			}
+		made, err := configurations(children)
+		if err != nil {
+			return err
+		}
+		for _, child := range made {
 			if err := p.admin.Apply(ctx, child, client.FieldOwner("raw")); err != nil {
 				return err
 			}
@@ -116,6 +116,28 @@ func (p *plane) raw(b *testing.B, n int) float64 {
 		return p.admin.Status().Patch(ctx, bot, client.MergeFrom(before))
 	})
 	return float64(n) / time.Since(began).Seconds()
+}
+
+// configurations are all of a bot's children.
+func configurations(children *desired.Children) (all []runtime.ApplyConfiguration, err error) {
+	add := func(v reflect.Value) {
+		if child, ok := reflect.TypeAssert[runtime.ApplyConfiguration](v); ok && !v.IsNil() {
+			all = append(all, child)
+		}
+	}
+	for _, field := range reflect.ValueOf(children).Elem().Fields() {
+		if field.Kind() != reflect.Array {
+			add(field)
+			continue
+		}
+		for i := range field.Len() {
+			add(field.Index(i))
+		}
+	}
+	if len(all) != childrenPerBot {
+		return nil, fmt.Errorf("a bot has %d children, not %d", len(all), childrenPerBot)
+	}
+	return all, nil
 }
 
 // BenchmarkOperator measures an operator process: how fast it makes bots next to what the API server allows, how fast a
