@@ -12,20 +12,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/apply"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
-// CacheOptions limit the caches to the given namespaces (none: all) and to what the operator made. managedFields stay
-// on children, as they tell what is the operator's, and on nothing else; conversations and the specs of pods go.
+// CacheOptions limit the caches to the given namespaces (none: all) and to what the operator made. The
+// operator's managedFields stay on children, and no others anywhere; conversations and the specs of pods go.
 func CacheOptions(namespaces []string) cache.Options {
 	bare := cache.ByObject{Label: labels.Everything(), Transform: cache.TransformStripManagedFields()}
 	o := cache.Options{
 		// The default is that of children. HTTPRoutes must not be named: the cluster may not know them.
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy}),
+		DefaultTransform:     apply.Slim,
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.WechatBot{}:        bare,
 			&networkingv1.IngressClass{}: bare,
-			&corev1.ConfigMap{}:          {Transform: dropConversations},
 			&corev1.Pod{}:                {Transform: onlyStatus},
 		},
 	}
@@ -36,14 +37,6 @@ func CacheOptions(namespaces []string) cache.Options {
 		}
 	}
 	return o
-}
-
-// dropConversations keeps followers' conversations out of the operator's memory.
-func dropConversations(o any) (any, error) {
-	if store, ok := o.(*corev1.ConfigMap); ok && store.Labels[naming.LabelComponent] == naming.Sessions {
-		store.Data, store.BinaryData = nil, nil
-	}
-	return o, nil
 }
 
 // onlyStatus leaves of a pod what says why it is not ready.

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 )
 
@@ -70,7 +71,7 @@ func TestTheMinimalObjectIsEnough(t *testing.T) {
 	for _, child := range []string{"serviceaccounts", "services", "configmaps", "deployments", "ingresses", "roles", "rolebindings"} {
 		want := 1
 		if child == "configmaps" {
-			want = 2
+			want = 1 + serverconfig.SessionObjects
 		}
 		if n := op.calls.matching(http.MethodPatch, "/namespaces/"+w.namespace+"/"+child+"/"); n != want {
 			t.Errorf("%d writes of %s, want %d", n, child, want)

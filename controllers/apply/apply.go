@@ -81,7 +81,7 @@ func (e *FailedError) Unwrap() error { return e.Err }
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	var sessions error
 	for i := range want.Sessions {
-		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], corev1.ExtractConfigMap))
+		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], extractSessions))
 	}
 	return errors.Join(sessions,
 		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),

@@ -1,0 +1,121 @@
+package apply_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/controllers/apply"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/controllers/observe"
+)
+
+// slim is a child as the cache holds it.
+func slim[O client.Object](t *testing.T, child O) O {
+	t.Helper()
+	copied, ok := child.DeepCopyObject().(O)
+	if !ok {
+		t.Fatalf("a copy of a %T is none", child)
+	}
+	kept, err := apply.Slim(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept.(O)
+}
+
+func TestASlimChildIsComparedAsAWholeOne(t *testing.T) {
+	f := setup(t)
+	var made observe.Children
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &made); err != nil {
+		t.Fatal(err)
+	}
+	read := func(child client.Object) {
+		t.Helper()
+		if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(child), child); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, store := range made.Sessions {
+		read(store) // the answer of an apply has no managedFields
+	}
+	read(made.Deployment)
+	read(made.Config)
+	// The server writes, and people label.
+	stored := made.Sessions[0].DeepCopy()
+	stored.Data, stored.Labels["team"] = map[string]string{"follower": "hello"}, "winter"
+	if err := f.client.Update(t.Context(), stored, client.FieldOwner("server")); err != nil {
+		t.Fatal(err)
+	}
+	have := made
+	have.Sessions[0] = slim(t, stored)
+	for i := 1; i < len(have.Sessions); i++ {
+		have.Sessions[i] = slim(t, made.Sessions[i])
+	}
+	have.Deployment, have.Config = slim(t, made.Deployment), slim(t, made.Config)
+	if have.Sessions[0].Data != nil || string(have.Sessions[0].ManagedFields[0].FieldsV1.Raw) != "{}" {
+		t.Errorf("of a session store the cache keeps %v", have.Sessions[0])
+	}
+	if have.Config.Data == nil || len(have.Deployment.ManagedFields) != 1 {
+		t.Errorf("the cache keeps %v and %v", have.Config, have.Deployment)
+	}
+	before := have
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Fatal(err)
+	}
+	if have.Sessions != before.Sessions || have.Deployment != before.Deployment || have.Config != before.Config {
+		t.Error("what is as it should be was written")
+	}
+
+	for name, change := range map[string]func(*corev1.ConfigMap){
+		"a label of the operator's is another": func(c *corev1.ConfigMap) { c.Labels[naming.LabelName] = "else" },
+		"a label of the operator's is gone":    func(c *corev1.ConfigMap) { delete(c.Labels, naming.LabelPartOf) },
+		"the owner has another name":           func(c *corev1.ConfigMap) { c.OwnerReferences[0].Name = "else" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := stored.DeepCopy()
+			read(now)
+			change(now)
+			if err := f.client.Update(t.Context(), now, client.FieldOwner("else")); err != nil {
+				t.Fatal(err)
+			}
+			have.Sessions[0] = slim(t, now)
+			if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+				t.Fatal(err)
+			}
+			healed := have.Sessions[0]
+			if diff := cmp.Diff(stored.Labels, healed.Labels); diff != "" || healed.OwnerReferences[0].Name != f.bot.Name {
+				t.Errorf("the store is not as it was: %s %v", diff, healed.OwnerReferences)
+			}
+			if healed.Data["follower"] != "hello" {
+				t.Error("the conversation is lost")
+			}
+		})
+	}
+}
+
+func TestSlimKeepsWhatItDoesNotKnow(t *testing.T) {
+	if kept, err := apply.Slim("a tombstone"); err != nil || kept != "a tombstone" {
+		t.Errorf("it gives %v (%v)", kept, err)
+	}
+	for i, fields := range []string{`{"f:data":{"f:a":{}}}`, `{"f:metadata":{"f:ownerReferences":{"k:{\"uid\":\"2\"}":{}}}}`} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			store := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+				Labels:          map[string]string{naming.LabelComponent: naming.Sessions},
+				OwnerReferences: []metav1.OwnerReference{{UID: "2"}},
+				ManagedFields: []metav1.ManagedFieldsEntry{
+					{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply},
+					{Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationUpdate},
+					{Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}},
+				},
+			}}
+			if kept := slim(t, store).ManagedFields; len(kept) != 1 || string(kept[0].FieldsV1.Raw) != fields {
+				t.Errorf("it keeps %v", kept)
+			}
+		})
+	}
+}
