@@ -52,13 +52,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 
 	state, err := r.observer.Bot(ctx, bot)
+	needsDify := state != nil && report.NeedsDify(bot, state)
+	if needsDify {
+		r.observer.Dify.Expect(bot)
+	}
 	if err == nil {
 		err = r.carryOut(ctx, bot, state)
 	}
 	if err != nil && report.Passes(err) {
 		return ctrl.Result{}, err
 	}
-	if state != nil && report.NeedsDify(bot, state) {
+	if needsDify {
 		r.observer.Dify.Await(ctx, bot, &state.Dify, difyPatience)
 	}
 	status := report.Status(bot, state, err)

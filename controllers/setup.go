@@ -77,7 +77,11 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	answers := make(chan event.GenericEvent, 1024)
 	prober := observe.NewProber(observe.ProberOptions{
 		Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
-		Answered: func(ctx context.Context, bot types.NamespacedName) {
+		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
+			now := new(v1alpha1.WechatBot)
+			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
+				return
+			}
 			select {
 			case answers <- event.GenericEvent{Object: named(bot)}:
 			case <-ctx.Done():
@@ -132,17 +136,20 @@ func complete(o Options) Options {
 // watches says what wakes the Reconciler.
 func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan event.GenericEvent) (controller.Controller, error) {
 	meant := builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
+	// Only the operator makes children of a bot, and at its start the bots themselves are news.
+	notMade := predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
+	child := builder.WithPredicates(notMade)
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
-		Owns(&corev1.ServiceAccount{}).
-		Owns(&rbacv1.Role{}).
-		Owns(&rbacv1.RoleBinding{}).
-		Owns(&corev1.ConfigMap{}, builder.WithPredicates(unlessConversation())).
-		Owns(&appsv1.Deployment{}).
-		Owns(&corev1.Service{}).
-		Owns(&networkingv1.Ingress{}).
-		Owns(&networkingv1.NetworkPolicy{}).
-		Owns(&policyv1.PodDisruptionBudget{}).
+		Owns(&corev1.ServiceAccount{}, child).
+		Owns(&rbacv1.Role{}, child).
+		Owns(&rbacv1.RoleBinding{}, child).
+		Owns(&corev1.ConfigMap{}, builder.WithPredicates(notMade, unlessConversation())).
+		Owns(&appsv1.Deployment{}, child).
+		Owns(&corev1.Service{}, child).
+		Owns(&networkingv1.Ingress{}, child).
+		Owns(&networkingv1.NetworkPolicy{}, child).
+		Owns(&policyv1.PodDisruptionBudget{}, child).
 		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOfPod), builder.WithPredicates(podProblemChanged())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))

@@ -50,7 +50,7 @@ const (
 type Prober struct {
 	up, down time.Duration
 	now      func() time.Time
-	answered func(context.Context, types.NamespacedName)
+	answered func(context.Context, types.NamespacedName, Dify)
 	client   *http.Client
 	pepper   []byte
 	queue    chan question
@@ -65,8 +65,8 @@ type ProberOptions struct {
 	Up, Down time.Duration
 	// Now is the clock.
 	Now func() time.Time
-	// Answered is called, from the Prober's goroutines, when there is something new about a bot.
-	Answered func(context.Context, types.NamespacedName)
+	// Answered is called, from the Prober's goroutines, with an answer about a bot that nobody expects.
+	Answered func(context.Context, types.NamespacedName, Dify)
 }
 
 type probeTarget struct {
@@ -87,6 +87,7 @@ type answer struct {
 	fingerprint [sha256.Size]byte
 	required    []string // variables of the app
 	dify        Dify
+	expected    bool // a reconcile will take it, and needs no waking
 }
 
 // NewProber makes a Prober; it works while Start runs.
@@ -149,9 +150,25 @@ func (p *Prober) Look(t probeTarget, key serverconfig.Secret) Dify {
 		default: // the next look asks
 		}
 	}
+	a.expected = false
 	found := a.dify
 	found.Missing = missing(a.required, t.inputs)
+	if found.answered != nil && (!found.Asked || found.usable()) {
+		found.Next = p.now().Add(p.up) // what is on its way is told if it is anything else
+	}
 	return found
+}
+
+// usable tells whether the app can be talked to.
+func (d *Dify) usable() bool { return d.Err == nil && Chats(d.App.Mode) && len(d.Missing) == 0 }
+
+// Expect has the answer that is on its way left to an Await that is to follow, or to the reconcile's repetition.
+func (p *Prober) Expect(bot *v1alpha1.WechatBot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a, ok := p.known[target(bot).bot]; ok {
+		a.expected = a.dify.answered != nil
+	}
 }
 
 // Await waits for an answer that is on its way, but not for long.
@@ -163,15 +180,18 @@ func (p *Prober) Await(ctx context.Context, bot *v1alpha1.WechatBot, d *Dify, at
 	defer patience.Stop()
 	select {
 	case <-ctx.Done():
-		return
 	case <-patience.C:
-		return
 	case <-d.answered:
 	}
 	t := target(bot)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a, ok := p.known[t.bot]; ok && a.dify.Asked {
+	a, ok := p.known[t.bot]
+	if !ok {
+		return
+	}
+	a.expected = false
+	if a.dify.Asked { // also where it came at the last moment: it woke nobody
 		*d = a.dify
 		d.Missing = missing(a.required, t.inputs)
 	}
@@ -212,13 +232,14 @@ func (p *Prober) answer(ctx context.Context, q question) {
 	p.mu.Lock()
 	a, ok := p.known[q.bot]
 	current := ok && a.fingerprint == q.fingerprint
+	expected := ok && a.expected
 	if current {
 		*a = answer{fingerprint: q.fingerprint, dify: found, required: required}
 	}
 	p.mu.Unlock()
 	close(q.done)
-	if current {
-		p.answered(ctx, q.bot)
+	if current && !expected {
+		p.answered(ctx, q.bot, found)
 	}
 }
 
@@ -234,8 +255,8 @@ func (p *Prober) ask(ctx context.Context, q question) (Dify, []string) {
 	if err == nil {
 		parameters, err = c.Parameters(ctx)
 	}
-	d.Err, d.Next = err, p.now().Add(p.up)
-	if err != nil || !Chats(d.App.Mode) || len(missing(parameters.Required(), q.inputs)) > 0 {
+	d.Err, d.Next, d.Missing = err, p.now().Add(p.up), missing(parameters.Required(), q.inputs)
+	if !d.usable() {
 		d.Next = p.now().Add(p.down)
 	}
 	return d, parameters.Required()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,7 +105,7 @@ func newTestProber(t *testing.T) *prober {
 	p := &prober{answered: make(chan types.NamespacedName, 8)}
 	p.Prober = NewProber(ProberOptions{
 		Now:      func() time.Time { return time.Unix(p.now.Load(), 0) },
-		Answered: func(_ context.Context, bot types.NamespacedName) { p.answered <- bot },
+		Answered: func(_ context.Context, bot types.NamespacedName, _ Dify) { p.answered <- bot },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -171,7 +172,7 @@ func TestTheProberAsksOnChangeAndInTime(t *testing.T) {
 
 func TestAFirstAnswerIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewProber(ProberOptions{Now: time.Now, Answered: func(context.Context, types.NamespacedName) {}})
+		p := NewProber(ProberOptions{Now: time.Now, Answered: func(context.Context, types.NamespacedName, Dify) {}})
 		bot := &v1alpha1.WechatBot{ObjectMeta: metav1.ObjectMeta{Name: "winter"}}
 		d := p.Look(target(bot), "app-key")
 		began := time.Now()
@@ -188,4 +189,61 @@ func TestAFirstAnswerIsAwaited(t *testing.T) {
 		none := Dify{}
 		p.Await(t.Context(), bot, &none, time.Second)
 	})
+}
+
+func TestAnExpectedAnswerWakesNobody(t *testing.T) {
+	sim := difysim.New(difysim.Options{Key: "app-good", AppName: "Winter"})
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() { server.Close(); sim.Close() })
+	var woken []string
+	p := NewProber(ProberOptions{Now: time.Now, Answered: func(_ context.Context, bot types.NamespacedName, d Dify) {
+		woken = append(woken, bot.Name+" "+d.App.AppName)
+	}})
+	look := func(name string) (*v1alpha1.WechatBot, Dify) {
+		bot := &v1alpha1.WechatBot{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		bot.Spec.Dify.BaseURL = server.URL
+		return bot, p.Look(target(bot), "app-good")
+	}
+	expected, answer := look("expected")
+	p.Expect(expected)
+	look("unexpected")
+	again, _ := look("looked at again")
+	p.Expect(again)
+	look("looked at again") // the reconcile that expected it has failed
+	late, slow := look("late")
+	p.Expect(late)
+	p.Await(t.Context(), late, &slow, time.Nanosecond)
+	for range 4 {
+		p.answer(t.Context(), <-p.queue)
+	}
+	p.Await(t.Context(), expected, &answer, time.Minute)
+	if want := []string{"unexpected Winter", "looked at again Winter", "late Winter"}; !slices.Equal(woken, want) {
+		t.Errorf("woken are %q, want %q", woken, want)
+	}
+	if answer.App.AppName != "Winter" {
+		t.Errorf("the awaited answer is %+v", answer)
+	}
+}
+
+func TestWhatIsOnItsWayIsNotWaitedForByLooking(t *testing.T) {
+	now := time.Unix(0, 0)
+	p := NewProber(ProberOptions{Now: func() time.Time { return now }, Up: time.Hour, Down: time.Minute})
+	bot := probeTarget{bot: types.NamespacedName{Name: "winter"}}
+	if d := p.Look(bot, "app-key"); !d.Next.Equal(now.Add(time.Hour)) {
+		t.Errorf("the first is asked again at %s", d.Next)
+	}
+	for name, c := range map[string]struct {
+		old  Dify
+		want time.Time
+	}{
+		"a good answer": {Dify{}, now.Add(time.Hour)},
+		"no answer":     {Dify{Err: context.DeadlineExceeded}, now},
+		"a workflow":    {Dify{App: v1alpha1.DifyStatus{Mode: "workflow"}}, now},
+	} {
+		c.old.Asked, c.old.Next = true, now
+		p.known[bot.bot].dify = c.old
+		if d := p.Look(bot, "app-key"); !d.Next.Equal(c.want) {
+			t.Errorf("%s that is too old is looked at again at %s, want %s", name, d.Next, c.want)
+		}
+	}
 }

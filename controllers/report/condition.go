@@ -58,6 +58,15 @@ func NeedsDify(bot *v1alpha1.WechatBot, state *observe.State) bool {
 		before.ObservedGeneration != bot.Generation)
 }
 
+// KnownOfDify tells whether the bot's status says already what Dify answered, and that all is well: after a start of
+// the operator, say.
+func KnownOfDify(bot *v1alpha1.WechatBot, answer observe.Dify) bool {
+	is := difyReachable(bot, &observe.State{Dify: answer})
+	was := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
+	return is != nil && is.status == metav1.ConditionTrue && was != nil && was.Status == is.status && was.Reason == is.reason &&
+		was.Message == clip(is.message) && was.ObservedGeneration == bot.Generation && bot.Status.Dify == answer.App
+}
+
 // difyReachable is nil while the condition is to stay as it is.
 func difyReachable(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	d := &state.Dify

@@ -39,7 +39,7 @@ func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State
 	if state == nil {
 		return waits.Cluster
 	}
-	if d := &state.Dify; d.Asked {
+	if d := &state.Dify; !d.Next.IsZero() {
 		sooner(d.Next.Sub(state.Now))
 	}
 	if len(state.Secrets) > 0 {

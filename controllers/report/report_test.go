@@ -196,6 +196,7 @@ func TestRecheck(t *testing.T) {
 		"calm":             {healthy(), nil, 10 * time.Minute},
 		"Dify is due":      {healthy(func(s *observe.State) { s.Dify.Next = now.Add(time.Minute) }), nil, time.Minute},
 		"Dify is overdue":  {healthy(func(s *observe.State) { s.Dify.Next = now.Add(-time.Minute) }), nil, time.Second},
+		"Dify is on it":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Next: now.Add(2 * time.Minute)} }), nil, 2 * time.Minute},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
 		"a name is taken":  {healthy(), &apply.NotOursError{}, time.Minute},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
@@ -259,6 +260,36 @@ func TestTroubleshootingKnowsEveryReason(t *testing.T) {
 	for _, reason := range reasons {
 		if n := strings.Count(string(doc), "\n| `"+string(reason[1])+"` |"); n != 1 {
 			t.Errorf("docs/troubleshooting.md has %d rows for %s", n, reason[1])
+		}
+	}
+}
+
+func TestAnAnswerOfDifyIsNewsUnlessItIsAsBeforeAndGood(t *testing.T) {
+	bot := winter()
+	bot.Status = report.Status(bot, healthy(), nil)
+	good := healthy().Dify
+	for name, c := range map[string]struct {
+		bot    func(*v1alpha1.WechatBot)
+		answer func(*observe.Dify)
+		known  bool
+	}{
+		"the same":         {func(*v1alpha1.WechatBot) {}, func(*observe.Dify) {}, true},
+		"a failure":        {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { d.Err = errors.New("x") }, false},
+		"another name":     {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { d.App.AppName = "Summer" }, false},
+		"another release":  {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { d.App.Version = "2" }, false},
+		"a missing input":  {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { d.Missing = []string{"city"} }, false},
+		"a changed bot":    {func(b *v1alpha1.WechatBot) { b.Generation++ }, func(*observe.Dify) {}, false},
+		"the first answer": {func(b *v1alpha1.WechatBot) { b.Status = v1alpha1.WechatBotStatus{} }, func(*observe.Dify) {}, false},
+		"no answer":        {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { *d = observe.Dify{} }, false},
+		"a failure that lasts": {func(b *v1alpha1.WechatBot) {
+			b.Status = report.Status(b, healthy(func(s *observe.State) { s.Dify.Err = errors.New("x") }), nil)
+		}, func(d *observe.Dify) { d.Err = errors.New("x") }, false},
+	} {
+		one, answer := bot.DeepCopy(), good
+		c.bot(one)
+		c.answer(&answer)
+		if got := report.KnownOfDify(one, answer); got != c.known {
+			t.Errorf("%s: known is %v", name, got)
 		}
 	}
 }
