@@ -23,7 +23,7 @@ func CacheOptions(namespaces []string) cache.Options {
 	o := cache.Options{
 		// The default is that of children. HTTPRoutes must not be named: the cluster may not know them.
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy}),
-		DefaultTransform:     apply.Slim,
+		DefaultTransform:     apply.Slim(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.WechatBot{}:        bare,
 			&networkingv1.IngressClass{}: bare,

@@ -41,11 +41,11 @@ func TestConversationsNeitherStayNorWake(t *testing.T) {
 			t.Errorf("a change of %s wakes: %v, want %v", name, got, c.wakes)
 		}
 	}
-	if kept, err := apply.Slim(before); err != nil || kept.(*corev1.ConfigMap).Data != nil {
+	if kept, err := apply.Slim()(before); err != nil || kept.(*corev1.ConfigMap).Data != nil {
 		t.Errorf("the cache keeps %v (%v)", kept, err)
 	}
 	config := store(func(c *corev1.ConfigMap) { c.Labels[naming.LabelComponent] = naming.Server })
-	if kept, err := apply.Slim(config); err != nil || kept.(*corev1.ConfigMap).Data["follower"] != "hello" {
+	if kept, err := apply.Slim()(config); err != nil || kept.(*corev1.ConfigMap).Data["follower"] != "hello" {
 		t.Errorf("the cache keeps %v (%v)", kept, err)
 	}
 }

@@ -2,11 +2,15 @@ package apply
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,13 +18,20 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
-// Slim is the cache's transform of children. Of managedFields it leaves what tells the operator's fields, and of
+// Slim makes the cache's transform of children. Equal labels and owner references of a bot's children are one. Of managedFields it leaves what tells the operator's fields, and of
 // session stores neither that, where it is what the operator applied, nor the conversations: a bot has eight of them.
-func Slim(o any) (any, error) {
-	child, ok := o.(client.Object)
-	if !ok {
-		return o, nil // a tombstone
+func Slim() func(any) (any, error) {
+	common := &common{known: map[family]*metav1.ObjectMeta{}}
+	return func(o any) (any, error) {
+		if child, ok := o.(client.Object); ok { // not a tombstone
+			slim(child)
+			common.share(child)
+		}
+		return o, nil
 	}
+}
+
+func slim(child client.Object) {
 	child.SetManagedFields(slices.Clip(slices.DeleteFunc(child.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool {
 		return e.Manager != naming.FieldOwner || e.Operation != metav1.ManagedFieldsOperationApply
 	})))
@@ -30,7 +41,45 @@ func Slim(o any) (any, error) {
 			store.ManagedFields = sessionFields
 		}
 	}
-	return o, nil
+}
+
+// common is what children of one bot have in common. Objects in a cache are never changed, so it can be shared.
+type common struct {
+	mu    sync.Mutex
+	known map[family]*metav1.ObjectMeta
+}
+
+// family are children of a bot that have the same labels.
+type family struct {
+	bot       types.UID
+	component string
+}
+
+// maxFamilies bounds what is remembered of bots that are long gone; past it, sharing starts anew.
+const maxFamilies = 8 << 10
+
+func (c *common) share(child client.Object) {
+	owners, labels := child.GetOwnerReferences(), child.GetLabels()
+	if len(owners) != 1 {
+		return
+	}
+	key := family{owners[0].UID, labels[naming.LabelComponent]}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.known[key]
+	if !ok {
+		if len(c.known) >= maxFamilies {
+			clear(c.known)
+		}
+		c.known[key] = &metav1.ObjectMeta{Labels: labels, OwnerReferences: owners}
+		return
+	}
+	if maps.Equal(known.Labels, labels) {
+		child.SetLabels(known.Labels)
+	}
+	if equality.Semantic.DeepEqual(known.OwnerReferences, owners) {
+		child.SetOwnerReferences(known.OwnerReferences)
+	}
 }
 
 // sessionFields stand for what the operator owns of a session store: the labels and the owner. They are one for all

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/wechatbot/wechatbot-operator/controllers/apply"
@@ -21,7 +22,7 @@ func slim[O client.Object](t *testing.T, child O) O {
 	if !ok {
 		t.Fatalf("a copy of a %T is none", child)
 	}
-	kept, err := apply.Slim(copied)
+	kept, err := apply.Slim()(copied)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestASlimChildIsComparedAsAWholeOne(t *testing.T) {
 }
 
 func TestSlimKeepsWhatItDoesNotKnow(t *testing.T) {
-	if kept, err := apply.Slim("a tombstone"); err != nil || kept != "a tombstone" {
+	if kept, err := apply.Slim()("a tombstone"); err != nil || kept != "a tombstone" {
 		t.Errorf("it gives %v (%v)", kept, err)
 	}
 	for i, fields := range []string{`{"f:data":{"f:a":{}}}`, `{"f:metadata":{"f:ownerReferences":{"k:{\"uid\":\"2\"}":{}}}}`} {
@@ -117,5 +118,36 @@ func TestSlimKeepsWhatItDoesNotKnow(t *testing.T) {
 				t.Errorf("it keeps %v", kept)
 			}
 		})
+	}
+}
+
+func TestChildrenOfABotShareWhatIsEqual(t *testing.T) {
+	transform := apply.Slim()
+	child := func(bot, label string) *corev1.ConfigMap {
+		c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+			Labels:          map[string]string{naming.LabelComponent: naming.Server, "label": label},
+			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(bot), Controller: new(true)}},
+		}}
+		if _, err := transform(c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, second, labelled, other := child("1", "a"), child("1", "a"), child("1", "b"), child("2", "a")
+	if &first.OwnerReferences[0] != &second.OwnerReferences[0] || &first.OwnerReferences[0] != &labelled.OwnerReferences[0] {
+		t.Error("owner references that are equal are kept twice")
+	}
+	if labelled.Labels["label"] != "b" || other.OwnerReferences[0].UID != "2" {
+		t.Errorf("what is not equal is shared: %v, %v", labelled.Labels, other.OwnerReferences)
+	}
+	first.Labels["shared"] = "yes"
+	if second.Labels["shared"] == "" || labelled.Labels["shared"] != "" || other.Labels["shared"] != "" {
+		t.Error("not exactly the labels that are equal are shared")
+	}
+	for i := range 10_000 {
+		child(fmt.Sprint("gone ", i), "a")
+	}
+	if again := child("1", "a"); again.Labels["shared"] != "" {
+		t.Error("bots that are long gone are remembered")
 	}
 }

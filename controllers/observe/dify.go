@@ -53,7 +53,7 @@ type Prober struct {
 	answered func(context.Context, types.NamespacedName, Dify)
 	client   *http.Client
 	pepper   []byte
-	queue    chan question
+	queue    chan *question
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]*answer
@@ -101,7 +101,7 @@ func NewProber(o ProberOptions) *Prober {
 	p := &Prober{
 		up: o.Up, down: o.Down, now: o.Now, answered: o.Answered,
 		pepper: make([]byte, sha256.Size),
-		queue:  make(chan question, maxProbeQueue),
+		queue:  make(chan *question, maxProbeQueue),
 		known:  map[types.NamespacedName]*answer{},
 		client: &http.Client{Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -145,7 +145,7 @@ func (p *Prober) Look(t probeTarget, key serverconfig.Secret) Dify {
 	if a.dify.answered == nil && (!a.dify.Asked || !p.now().Before(a.dify.Next)) {
 		done := make(chan struct{})
 		select {
-		case p.queue <- question{t, key, fingerprint, done}:
+		case p.queue <- &question{t, key, fingerprint, done}:
 			a.dify.answered = done
 		default: // the next look asks
 		}
@@ -224,7 +224,7 @@ func (p *Prober) Start(ctx context.Context) error {
 	return nil
 }
 
-func (p *Prober) answer(ctx context.Context, q question) {
+func (p *Prober) answer(ctx context.Context, q *question) {
 	found, required := p.ask(ctx, q)
 	if ctx.Err() != nil {
 		return
@@ -243,7 +243,7 @@ func (p *Prober) answer(ctx context.Context, q question) {
 	}
 }
 
-func (p *Prober) ask(ctx context.Context, q question) (Dify, []string) {
+func (p *Prober) ask(ctx context.Context, q *question) (Dify, []string) {
 	d := Dify{Asked: true}
 	var parameters dify.Parameters
 	c, err := dify.New(q.key.Reveal, dify.Options{
