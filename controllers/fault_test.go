@@ -267,13 +267,13 @@ func TestASecondWriter(t *testing.T) {
 		w.patch(w.bot, func() { w.bot.Labels = map[string]string{"edit": strconv.Itoa(edits)} })
 		w.edit(func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = int32(1 + edits%1000) })
 	}
-	w.serve()
 	eventually(t, func() error {
 		config := named(w, new(corev1.ConfigMap), "winter-config")
 		w.get(config)
 		return unless(strings.Contains(config.Data["config.yaml"], fmt.Sprintf("questions: %d\n", w.bot.Spec.Limits.Questions)) &&
 			w.deployment().Spec.Template.Spec.Containers[0].Image == managerImage, config.Data)
 	})
+	w.serve() // now the pods' template does not change any more
 	// An edit of three children and the bot: as many applies, and one or two statuses each.
 	if n := len(op.calls.writes(w.namespace)); edits < 10 || n > 8*edits+20 {
 		t.Errorf("%d writes for %d rounds of edits", n, edits)
