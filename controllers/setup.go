@@ -45,7 +45,7 @@ type Options struct {
 	Operator desired.Operator
 	// ClusterScoped: the operator may read what belongs to the cluster (IngressClasses).
 	ClusterScoped bool
-	// Concurrency is how many bots are reconciled at once; 0 means 4.
+	// Concurrency is how many bots are reconciled at once; 0 means 8.
 	Concurrency int
 	// Waits is when bots are looked at again; the zero value means DefaultWaits.
 	Waits report.Waits
@@ -122,7 +122,7 @@ func complete(o Options) Options {
 		o.Now = time.Now
 	}
 	if o.Concurrency == 0 {
-		o.Concurrency = 4
+		o.Concurrency = 8
 	}
 	if o.Waits == (report.Waits{}) {
 		o.Waits = report.DefaultWaits()

@@ -29,7 +29,7 @@ func (f *flags) define(s *pflag.FlagSet) {
 		"IngressClass where a bot names none; empty leaves it to the cluster's default class")
 	s.StringVar(&f.issuer, "default-issuer", "",
 		"cert-manager issuer where a bot names none: NAME is an Issuer of the bot's namespace, ClusterIssuer/NAME one of the cluster")
-	s.IntVar(&f.concurrency, "concurrency", 4, "how many bots are reconciled at once")
+	s.IntVar(&f.concurrency, "concurrency", 8, "how many bots are reconciled at once")
 	s.StringSliceVar(&f.manager.Namespaces, "watch-namespaces", nil,
 		"namespaces to work in, separated by commas; empty means all. With it, rights in these namespaces are enough")
 	s.BoolVar(&f.manager.LeaderElection, "leader-elect", false, "let one of several operators work")

@@ -31,7 +31,7 @@ func TestFlags(t *testing.T) {
 		"the image is needed": {nil, controllers.Options{}, "--server-image is missing"},
 		"the image is enough": {
 			[]string{"--server-image=a/b:1"},
-			controllers.Options{Operator: desired.Operator{Image: "a/b:1"}, Concurrency: 4}, "",
+			controllers.Options{Operator: desired.Operator{Image: "a/b:1"}, Concurrency: 8}, "",
 		},
 		"all": {
 			[]string{"--server-image=a", "--default-ingress-class=edge", "--default-issuer=ClusterIssuer/acme", "--concurrency=9"},
@@ -41,7 +41,7 @@ func TestFlags(t *testing.T) {
 		},
 		"an Issuer of the namespace": {
 			[]string{"--server-image=a", "--default-issuer=acme"},
-			controllers.Options{Concurrency: 4, Operator: desired.Operator{
+			controllers.Options{Concurrency: 8, Operator: desired.Operator{
 				Image: "a", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.NamespacedIssuer, Name: "acme"},
 			}}, "",
 		},

@@ -39,7 +39,7 @@ func (p *plane) start(b *testing.B, binary, kubeconfig string) *process {
 	if err := l.Close(); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.CommandContext(b.Context(), binary, "--server-image="+image, "--concurrency=8", "--log-level=error",
+	cmd := exec.CommandContext(b.Context(), binary, "--server-image="+image, "--log-level=error",
 		"--health-probe-bind-address=0", "--metrics-bind-address="+address, "--metrics-secure=false")
 	// As config/manager sets it.
 	cmd.Env, cmd.Stderr = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=256MiB", "GOGC=50"), os.Stderr

@@ -221,7 +221,7 @@ func (p *plane) operate(t testing.TB, c *counter) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, access, controllers.ManagerOptions{
 		MetricsAddress: "0", HealthAddress: "0", Log: logr.Discard(), Strict: true,
-	}, controllers.Options{Operator: desired.Operator{Image: image}, Concurrency: 8})
+	}, controllers.Options{Operator: desired.Operator{Image: image}})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
