@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -86,7 +85,7 @@ func (c *common) share(child client.Object) {
 // stores, known by their address; read as managedFields they say that nothing is owned, which only leads to an apply.
 var sessionFields = []metav1.ManagedFieldsEntry{{
 	Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1",
-	FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")},
+	FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{}"),
 }}
 
 // ownsSessions tells whether the operator owns exactly what it applies to a session store. An API server that writes
@@ -95,8 +94,8 @@ func ownsSessions(store *corev1.ConfigMap) bool {
 	if len(store.ManagedFields) != 1 || len(store.OwnerReferences) != 1 || store.ManagedFields[0].FieldsV1 == nil {
 		return false
 	}
-	head, tail, ok := bytes.Cut(store.ManagedFields[0].FieldsV1.Raw, []byte(store.OwnerReferences[0].UID))
-	return ok && string(head) == sessionFieldsHead && string(tail) == sessionFieldsTail
+	head, tail, ok := strings.Cut(store.ManagedFields[0].FieldsV1.GetRawString(), string(store.OwnerReferences[0].UID))
+	return ok && head == sessionFieldsHead && tail == sessionFieldsTail
 }
 
 var (

@@ -2,6 +2,7 @@ package apply_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,7 +59,7 @@ func TestASlimChildIsComparedAsAWholeOne(t *testing.T) {
 		have.Sessions[i] = slim(t, made.Sessions[i])
 	}
 	have.Deployment, have.Config = slim(t, made.Deployment), slim(t, made.Config)
-	if have.Sessions[0].Data != nil || string(have.Sessions[0].ManagedFields[0].FieldsV1.Raw) != "{}" {
+	if have.Sessions[0].Data != nil || have.Sessions[0].ManagedFields[0].FieldsV1.GetRawString() != "{}" {
 		t.Errorf("of a session store the cache keeps %v", have.Sessions[0])
 	}
 	if have.Config.Data == nil || len(have.Deployment.ManagedFields) != 1 {
@@ -104,17 +105,17 @@ func TestSlimKeepsWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("it gives %v (%v)", kept, err)
 	}
 	for i, fields := range []string{`{"f:data":{"f:a":{}}}`, `{"f:metadata":{"f:ownerReferences":{"k:{\"uid\":\"2\"}":{}}}}`} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			store := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 				Labels:          map[string]string{naming.LabelComponent: naming.Sessions},
 				OwnerReferences: []metav1.OwnerReference{{UID: "2"}},
 				ManagedFields: []metav1.ManagedFieldsEntry{
 					{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply},
 					{Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationUpdate},
-					{Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}},
+					{Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(fields)},
 				},
 			}}
-			if kept := slim(t, store).ManagedFields; len(kept) != 1 || string(kept[0].FieldsV1.Raw) != fields {
+			if kept := slim(t, store).ManagedFields; len(kept) != 1 || kept[0].FieldsV1.GetRawString() != fields {
 				t.Errorf("it keeps %v", kept)
 			}
 		})
