@@ -40,9 +40,9 @@ func TestConfigMap(t *testing.T) {
 	const followers = 24
 	w := newWorld(t, "1 replica, ConfigMap")
 	binary := build(t)
-	api, plane := startAPIServer(t, w.logs)
+	api := startAPIServer(t)
 	w.store = store{kill: api.kill, start: api.start}
-	namespace := plane.Namespace(t, "chaos")
+	namespace := api.Namespace(t, "chaos")
 	wrap, env := api.pod(t, namespace)
 	config := w.configure(t, 0, fmt.Sprintf("{type: ConfigMap, configMap: {namespace: %s, name: chaos-sessions}}", namespace), nil)
 	w.replicas = append(w.replicas, startReplica(t, 0, w.logs, env, append(wrap, binary, "--config", config)...))

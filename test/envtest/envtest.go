@@ -35,6 +35,10 @@ type ControlPlane struct {
 	env        *envtest.Environment
 	dir        string
 	kubeconfig string
+
+	// After the first KillAPIServer: its arguments, and the process that has taken its place, if there is one.
+	args  []string
+	again *exec.Cmd
 }
 
 // Start starts a control plane with the CRDs of config/crd/bases. It takes about four seconds: a package of tests
@@ -92,7 +96,11 @@ func (c *ControlPlane) start() error {
 
 // Stop ends the control plane's processes and removes their files.
 func (c *ControlPlane) Stop() error {
-	return errors.Join(c.env.Stop(), os.RemoveAll(c.dir))
+	var killed error
+	if c.again != nil {
+		killed = c.KillAPIServer()
+	}
+	return errors.Join(killed, c.env.Stop(), os.RemoveAll(c.dir))
 }
 
 // Namespace makes a namespace for one test. Its name is the prefix and what the API server adds to make it unique.

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-func TestControlPlaneServesTheCRDAndStopsWithoutLeftovers(t *testing.T) {
+func TestControlPlaneServesTheCRDSurvivesKillsAndStopsWithoutLeftovers(t *testing.T) {
 	c, err := Start()
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +49,24 @@ func TestControlPlaneServesTheCRDAndStopsWithoutLeftovers(t *testing.T) {
 	}
 	if _, err := c.Kubectl(t.Context(), "", "get", "nonsense"); err == nil || !strings.Contains(err.Error(), `the server doesn't have a resource type "nonsense"`) {
 		t.Errorf("a failing kubectl gives %v, want its stderr", err)
+	}
+
+	for range 2 { // the first is controller-runtime's, the second ours
+		if err := c.KillAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{}); err == nil {
+			t.Error("an API server that was killed answers")
+		}
+		if err := c.StartAPIServer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.CoreV1().ConfigMaps(namespace).Get(t.Context(), "a", metav1.GetOptions{}); err != nil {
+			t.Errorf("what was there before the API server was killed: %v", err)
+		}
+	}
+	if err := c.StartAPIServer(t.Context()); err == nil {
+		t.Error("an API server that runs was started")
 	}
 
 	stopped = true

@@ -51,10 +51,6 @@ func run(m *testing.M) (code int, err error) {
 	if code == 0 {
 		err = goleak.Find(ours...)
 	}
-	for _, server := range restarted {
-		_ = server.Process.Kill() // it may have ended
-		_ = server.Wait()         // killed, as said
-	}
 	if stopped := plane.Stop(); stopped != nil {
 		return 1, stopped
 	}

@@ -233,7 +233,9 @@ func TestAPIServerIsRestarted(t *testing.T) {
 	create(t, namespace, "s")
 	s := onPlane(t, namespace)
 	running := begin(t, s, "a", "alice", "1")
-	restart := killAPIServer(t)
+	if err := plane.KillAPIServer(); err != nil {
+		t.Fatal(err)
+	}
 	q := session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}
 	if b, err := s.Begin(t.Context(), q, "a", limits); err == nil {
 		t.Errorf("Begin without an API server: %+v", b)
@@ -245,7 +247,9 @@ func TestAPIServerIsRestarted(t *testing.T) {
 	if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer != "answer" {
 		t.Errorf("Await: %+v, %v", turn, err)
 	}
-	restart()
+	if err := plane.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the store is ready", func() bool { return s.Ping(t.Context()) == nil })
 	if b, err := s.Begin(t.Context(), q, "a", limits); err != nil || b.Verdict != session.Started {
 		t.Errorf("Begin: %+v, %v", b, err)
