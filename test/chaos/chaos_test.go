@@ -25,7 +25,7 @@ func TestRedis(t *testing.T) {
 		w.replicas = append(w.replicas, startReplica(t, i, w.logs, nil, binary, "--config", config))
 	}
 	w.open(t, followers)
-	w.run(t, redisSchedule(stream(w.seed, scheduleStream)), calm)
+	w.run(t, redisSchedule(scheduleRand(w.seed)), calm)
 	v := w.judge(t)
 	t.Log(w.table(v))
 	v.check(t)
@@ -47,7 +47,7 @@ func TestConfigMap(t *testing.T) {
 	config := w.configure(t, 0, fmt.Sprintf("{type: ConfigMap, configMap: {namespace: %s, name: chaos-sessions}}", namespace), nil)
 	w.replicas = append(w.replicas, startReplica(t, 0, w.logs, env, append(wrap, binary, "--config", config)...))
 	w.open(t, followers)
-	w.run(t, configMapSchedule(stream(w.seed, scheduleStream)), calm)
+	w.run(t, configMapSchedule(scheduleRand(w.seed)), calm)
 	v := w.judge(t)
 	t.Log(w.table(v))
 	v.check(t)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
@@ -26,104 +27,57 @@ const (
 
 // verdict is what a run has shown.
 type verdict struct {
-	questions, answered, cutShort, refused, untaken int
-	lost, wrongs                                    []string
-	toasts                                          map[excuse]int
-	ghosts                                          int // refused, and answered all the same
-	broken                                          int // by Dify in the middle, asked again by the follower
-	calls, crashed, cutOff                          int
-	doomed                                          int      // takeovers by processes that were killed before they asked Dify
-	extra                                           []string // Dify calls that nothing excuses
-	again                                           int
-	takeovers, answers                              []time.Duration
-	late                                            []string // takeovers beyond the promise
-	leaks                                           []string
-	lastRefusal                                     time.Duration // after the store was back
+	*crowd.Verdict
+	toasts                 map[excuse]int
+	calls, crashed, cutOff int
+	doomed                 int      // takeovers by processes that were killed before they asked Dify
+	extra                  []string // Dify calls that nothing excuses
+	takeovers              []time.Duration
+	late                   []string // takeovers beyond the promise
+	leaks                  []string
+	lastRefusal            time.Duration // after the store was back
 }
 
 // judge looks at what the followers and Dify have seen.
 func (w *world) judge(t *testing.T) *verdict {
 	t.Helper()
-	v := &verdict{calls: w.dify.CallCount(), toasts: map[excuse]int{}}
-	calls := map[*question][]difysim.Call{}
-	for _, c := range w.dify.Calls() {
-		q := w.book.find(idInQuery.FindString(c.Query))
-		if q == nil || q.asker.follower.OpenID() != c.User || c.Query != q.text() {
-			v.wrongs = append(v.wrongs, "Dify was asked what no follower has asked")
-			continue
-		}
-		calls[q] = append(calls[q], c)
+	v := &verdict{Verdict: w.crowd.Judge(), calls: w.dify.CallCount(), toasts: map[excuse]int{}}
+	calls, others := w.crowd.Calls(w.dify.Calls())
+	if len(others) > 0 {
+		v.Wrongs = append(v.Wrongs, fmt.Sprintf("Dify was asked %d times what no follower has asked", len(others)))
 	}
-	for _, a := range w.askers {
+	for _, a := range w.crowd.Askers {
 		w.judgeExchanges(v, a)
-		for _, q := range a.questions {
-			v.judgeQuestion(q)
+		for _, q := range a.Questions {
 			w.judgeCalls(v, q, calls[q])
-		}
-		v.ghosts += len(a.ghosts())
-		for _, wr := range a.wrongs {
-			v.wrongs = append(v.wrongs, fmt.Sprintf("%s follower %d was shown: %s", wr.at.Format(clock), a.number, wr.what))
 		}
 	}
 	v.leaks = w.leaks(t)
 	return v
 }
 
-const clock = "15:04:05.000"
-
-func (v *verdict) judgeQuestion(q *question) {
-	v.questions++
-	v.again += q.again
-	if q.cutShort {
-		v.broken++
-	}
-	switch {
-	case q.whole:
-		v.answered++
-		v.answers = append(v.answers, q.over.Sub(q.asked))
-	case q.lost != "":
-		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: %s%s", q.id, q.asked.Format(clock), q.over.Format(clock), q.lost, q.asker.story(q)))
-	case q.cutShort:
-		v.cutShort++
-	case q.refused:
-		v.refused++
-	case !q.accepted:
-		v.untaken++
-	default:
-		v.lost = append(v.lost, fmt.Sprintf("%s, asked at %s, over at %s: given up%s", q.id, q.asked.Format(clock), q.over.Format(clock), q.asker.story(q)))
-	}
-}
-
 // judgeExchanges looks for toasts and refusals that no outage excuses.
-func (w *world) judgeExchanges(v *verdict, a *asker) {
-	for _, x := range a.exchanges {
+func (w *world) judgeExchanges(v *verdict, a *crowd.Asker) {
+	for _, x := range a.Exchanges {
 		if !x.Toast {
 			continue
 		}
 		why := w.excuse(x)
 		v.toasts[why]++
 		if why == nobody {
-			v.wrongs = append(v.wrongs, fmt.Sprintf("%s follower %d saw a fault toast: %s", x.Start.Format(clock), a.number, deliveries(x)))
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d saw a fault toast: %s", x.Start.Format(crowd.Clock), a.Number, crowd.Deliveries(x)))
 		}
 	}
-	for _, r := range a.refusals {
+	for _, r := range a.Refusals {
 		for _, o := range w.outages {
-			if o.overlaps(r.from, r.from) || r.from.After(o.to) && r.from.Before(o.to.Add(mend)) {
-				v.lastRefusal = max(v.lastRefusal, r.from.Sub(o.to))
+			if o.overlaps(r.From, r.From) || r.From.After(o.to) && r.From.Before(o.to.Add(mend)) {
+				v.lastRefusal = max(v.lastRefusal, r.From.Sub(o.to))
 			}
 		}
-		if !within(w.windows(mend), r.from, r.to) {
-			v.wrongs = append(v.wrongs, fmt.Sprintf("%s %s was refused", r.from.Format(clock), r.question.id))
+		if !within(w.windows(mend), r.From, r.To) {
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s %s was refused", r.From.Format(crowd.Clock), r.Question.ID))
 		}
 	}
-}
-
-func deliveries(x *wechatsim.Exchange) string {
-	var all []string
-	for _, d := range x.Deliveries {
-		all = append(all, fmt.Sprintf("%s after %.1f s", d.Verdict, d.Took.Seconds()))
-	}
-	return strings.Join(all, ", ")
 }
 
 // windows are the times in which a replica could not reach the store, all of them or one, each with a margin.
@@ -168,7 +122,7 @@ func (w *world) excuse(x *wechatsim.Exchange) excuse {
 
 // judgeCalls counts Dify's calls for a question. Each turn has one; a further one needs a call before it whose owner
 // was killed, or cut off from the store.
-func (w *world) judgeCalls(v *verdict, q *question, calls []difysim.Call) {
+func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) {
 	slices.SortFunc(calls, func(a, b difysim.Call) int { return a.Started.Compare(b.Started) })
 	excused := 0
 	for i, c := range calls {
@@ -191,17 +145,17 @@ func (w *world) judgeCalls(v *verdict, q *question, calls []difysim.Call) {
 			case w.doomed(at, next.Started):
 				v.doomed++
 			default:
-				v.late = append(v.late, fmt.Sprintf("%s: %v after its owner was killed at %s: %s", q.id, took, at.Format(clock), w.timeline(calls)))
+				v.late = append(v.late, fmt.Sprintf("%s: %v after its owner was killed at %s: %s", q.ID, took, at.Format(crowd.Clock), w.timeline(calls)))
 			}
 		case cutAway:
 			v.cutOff++
 		}
 	}
-	if most := q.turns + excused; len(calls) > most {
-		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.id, len(calls), q.turns, w.timeline(calls), q.asker.story(q)))
+	if most := q.Turns + excused; len(calls) > most {
+		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.ID, len(calls), q.Turns, w.timeline(calls), q.Story()))
 	}
-	if q.accepted && !q.refused && len(calls) == 0 {
-		v.lost = append(v.lost, q.id+": Dify was never asked")
+	if q.Accepted && !q.Refused && len(calls) == 0 {
+		v.Lost = append(v.Lost, q.ID+": Dify was never asked")
 	}
 }
 
@@ -213,7 +167,7 @@ func (w *world) timeline(calls []difysim.Call) string {
 			during = ", the store was away"
 		}
 		all = append(all, fmt.Sprintf("[%s to %s by %v, %s, client gone %v%s]",
-			c.Started.Format(clock), c.Ended.Format(clock), c.Inputs["replica"], c.Outcome, c.ClientGone, during))
+			c.Started.Format(crowd.Clock), c.Ended.Format(crowd.Clock), c.Inputs["replica"], c.Outcome, c.ClientGone, during))
 	}
 	return strings.Join(all, " ")
 }
@@ -273,8 +227,8 @@ func (w *world) leaks(t *testing.T) (leaks []string) {
 		"订单": "a question", "回答的第": "an answer", token: "the token", aesKey: "the EncodingAESKey", difyKey: "Dify's key",
 		redisPassword: "Redis' password",
 	}
-	for _, a := range w.askers {
-		forbidden[a.follower.OpenID()] = "an openid"
+	for _, a := range w.crowd.Askers {
+		forbidden[a.Follower.OpenID()] = "an openid"
 	}
 	files, err := filepath.Glob(filepath.Join(w.logs, "server-*.log"))
 	if err != nil || len(files) != len(w.replicas) {
@@ -303,8 +257,8 @@ func (w *world) leaks(t *testing.T) (leaks []string) {
 func (v *verdict) check(t *testing.T) {
 	t.Helper()
 	for what, all := range map[string][]string{
-		"questions that were accepted and not answered":        v.lost,
-		"things that nobody may be shown":                      v.wrongs,
+		"questions that were accepted and not answered":        v.Lost,
+		"things that nobody may be shown":                      v.Wrongs,
 		"Dify calls outside crashed turns":                     v.extra,
 		fmt.Sprintf("takeovers that took over %v", takeover):   v.late,
 		"logs that hold what they must not, or say of a fault": v.leaks,
@@ -313,7 +267,7 @@ func (v *verdict) check(t *testing.T) {
 			t.Errorf("%d %s:\n  %s", len(all), what, strings.Join(all[:min(len(all), 20)], "\n  "))
 		}
 	}
-	if v.answered == 0 {
+	if v.Answered == 0 {
 		t.Error("nothing was answered")
 	}
 }
@@ -328,17 +282,17 @@ func (w *world) table(v *verdict) string {
 			row(string(a), w.acts[a])
 		}
 	}
-	row("followers", len(w.askers))
-	row("questions", v.questions)
-	row("- answered to the end", v.answered)
-	row("- broken off by Dify, and asking again did not help", v.cutShort)
-	row("- refused with a line, as the store was away", v.refused)
-	row("- not taken: a fault toast", v.untaken)
-	row("- accepted and LOST", len(v.lost))
+	row("followers", len(w.crowd.Askers))
+	row("questions", v.Questions)
+	row("- answered to the end", v.Answered)
+	row("- broken off by Dify, and asking again did not help", v.CutShort)
+	row("- refused with a line, as the store was away", v.Refused)
+	row("- not taken: a fault toast", v.Untaken)
+	row("- accepted and LOST", len(v.Lost))
 	row("- the last of them after the store was back", v.lastRefusal.Round(time.Millisecond))
-	row("refused, and answered all the same", v.ghosts)
-	row("things shown that must not be", len(v.wrongs))
-	row("answers that Dify broke off, and the follower was told", v.broken)
+	row("refused, and answered all the same", v.Ghosts)
+	row("things shown that must not be", len(v.Wrongs))
+	row("answers that Dify broke off, and the follower was told", v.Broken)
 	for _, why := range []excuse{byKill, unready, noStore, nobody} {
 		row("fault toasts: "+string(why), v.toasts[why])
 	}
@@ -347,18 +301,9 @@ func (w *world) table(v *verdict) string {
 	row("- of them by a second heir, the first was killed at once", v.doomed)
 	row("- again, because the owner was cut off the store", v.cutOff)
 	row("- again WITHOUT need", len(v.extra))
-	row("takeover after a kill, p50 / p99 / most", percentiles(v.takeovers))
-	row("whole answer after the question, p50 / p99 / most", percentiles(v.answers))
-	row("bytes shown more than once", v.again)
+	row("takeover after a kill, p50 / p99 / most", crowd.Percentiles(v.takeovers))
+	row("whole answer after the question, p50 / p99 / most", crowd.Percentiles(v.Answers))
+	row("bytes shown more than once", v.Again)
 	row("deliveries / of them failed", fmt.Sprintf("%d / %v", w.platform.Stats().Deliveries, w.platform.Stats().Failures))
 	return b.String()
-}
-
-func percentiles(d []time.Duration) string {
-	if len(d) == 0 {
-		return "none"
-	}
-	slices.Sort(d)
-	at := func(p int) time.Duration { return d[(len(d)-1)*p/100] }
-	return fmt.Sprintf("%.2f s / %.2f s / %.2f s", at(50).Seconds(), at(99).Seconds(), d[len(d)-1].Seconds())
 }

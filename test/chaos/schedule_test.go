@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wechatbot/wechatbot-operator/test/crowd"
 )
 
 // act is what is done to the bot or its surroundings.
@@ -60,17 +62,38 @@ func seed(t testing.TB) uint64 {
 	return n
 }
 
-// stream is a source of randomness of its own for one purpose, so that what one follower does changes nothing for another.
-func stream(seed uint64, purpose int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(purpose))) }
+// scheduleRand is the source of a schedule's randomness: one of its own, so that what a follower does changes nothing for it.
+func scheduleRand(seed uint64) *rand.Rand {
+	const stream = 1 << 63 // the followers' are small numbers
+	return rand.New(rand.NewPCG(seed, stream))
+}
 
 const (
-	replicas       = 3 // that share a Redis
-	scheduleStream = -1
-	killEvery      = 5 * time.Second
+	replicas  = 3 // that share a Redis
+	killEvery = 5 * time.Second
 )
 
 // up to is a random time below d.
 func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
+
+// newPlan is how Dify answers one question.
+func newPlan(r *rand.Rand) crowd.Plan {
+	p := crowd.Plan{
+		FirstText: 200*time.Millisecond + upTo(r, 2*time.Second),
+		Sentences: 2 + r.IntN(10),
+	}
+	p.Total = p.FirstText + 500*time.Millisecond + upTo(r, 6*time.Second)
+	if r.IntN(8) == 0 { // longer than a lease
+		p.Total += leaseTTL - upTo(r, 2*time.Second)
+	}
+	if r.IntN(8) == 0 {
+		p.Sentences = 40 + r.IntN(40) // more than a page
+	}
+	if r.IntN(12) == 0 {
+		p.CutAfter = 3 + r.IntN(4)
+	}
+	return p
+}
 
 // redisSchedule is two minutes of faults for replicas that share a Redis. The replica that is cut off is not killed
 // meanwhile: it is to learn for itself that others have taken its turns.
@@ -151,7 +174,7 @@ func shared(windows []window, from, to time.Time) time.Duration {
 
 // The same seed gives the same schedule, another seed another one, and both have every act.
 func TestSchedule(t *testing.T) {
-	one, again, other := redisSchedule(stream(7, scheduleStream)), redisSchedule(stream(7, scheduleStream)), redisSchedule(stream(8, scheduleStream))
+	one, again, other := redisSchedule(scheduleRand(7)), redisSchedule(scheduleRand(7)), redisSchedule(scheduleRand(8))
 	if !slices.Equal(one, again) {
 		t.Errorf("one seed, two schedules:\n%s\n%s", describe(one), describe(again))
 	}
@@ -159,7 +182,7 @@ func TestSchedule(t *testing.T) {
 		t.Error("two seeds, one schedule")
 	}
 	for s := range uint64(200) {
-		faults := redisSchedule(stream(s, scheduleStream))
+		faults := redisSchedule(scheduleRand(s))
 		acts := map[act]int{}
 		for i, f := range faults {
 			acts[f.act]++

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
@@ -80,7 +81,7 @@ func (w *world) wakeUp(b *testing.B, first, second *wechatsim.Platform) (own, ot
 		x, err := asker.Send(b.Context(), question)
 		ownEnd, ownErr = time.Now(), err
 		if err == nil && x.Outcome != wechatsim.Replied {
-			ownErr = fmt.Errorf("the question got no reply: %s", deliveries(x))
+			ownErr = fmt.Errorf("the question got no reply: %s", crowd.Deliveries(x))
 		}
 	})
 	both.Go(func() {
@@ -90,7 +91,7 @@ func (w *world) wakeUp(b *testing.B, first, second *wechatsim.Platform) (own, ot
 		x, err := second.Follower(asker.OpenID()).Send(b.Context(), "1")
 		otherEnd, otherErr = time.Now(), err
 		if err == nil && x.Outcome != wechatsim.Replied {
-			otherErr = fmt.Errorf("the second message got no reply: %s", deliveries(x))
+			otherErr = fmt.Errorf("the second message got no reply: %s", crowd.Deliveries(x))
 		}
 	})
 	both.Wait()

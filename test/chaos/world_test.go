@@ -9,10 +9,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
@@ -30,14 +32,13 @@ type world struct {
 	name     string
 	seed     uint64
 	logs     string
-	book     *book
+	crowd    *crowd.Crowd
 	dify     *difysim.Server
 	difyURL  string
 	replicas []*replica
 	proxies  []*proxy // one before the store of each replica
 	front    *front
 	platform *wechatsim.Platform
-	askers   []*asker
 	store    store
 
 	mu      sync.Mutex
@@ -60,14 +61,14 @@ type cut struct {
 
 func newWorld(t testing.TB, name string) *world {
 	t.Helper()
-	w := &world{name: name, seed: seed(t), book: newBook(), acts: map[act]int{}}
+	w := &world{name: name, seed: seed(t), acts: map[act]int{}}
 	var err error
 	if w.logs, err = os.MkdirTemp("", "chaos-"); err != nil { //nolint:usetesting // it stays if the test fails
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.attach(t) })
 	w.dify = difysim.New(difysim.Options{Key: difyKey})
-	w.dify.Script(w.book.behave)
+	w.dify.Script(new(crowd.Dify).Behave)
 	api := httptest.NewServer(w.dify)
 	w.difyURL = api.URL
 	t.Cleanup(func() { w.dify.Close(); api.Close() })
@@ -98,6 +99,15 @@ reply:
 	return path
 }
 
+// ownTexts are the lines of configuration that make the bot's texts recognizable.
+func ownTexts() string {
+	var b strings.Builder
+	for key, text := range crowd.Texts() {
+		fmt.Fprintf(&b, "    %s: %q\n", key, text)
+	}
+	return b.String()
+}
+
 func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -123,9 +133,7 @@ func (w *world) open(t *testing.T, followers int) {
 	if err := w.platform.VerifyURL(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for i := range followers {
-		w.askers = append(w.askers, &asker{number: i, follower: w.platform.Follower(""), rand: stream(w.seed, i), book: w.book})
-	}
+	w.crowd = crowd.New(w.platform, followers, w.seed, newPlan)
 }
 
 // run lets the followers chat while the schedule is done, and for a while after its last act.
@@ -135,12 +143,9 @@ func (w *world) run(t *testing.T, faults []fault, calm time.Duration) {
 	begin := time.Now()
 	last := faults[len(faults)-1]
 	until := begin.Add(last.at + last.lasts + calm)
-	ctx, cancel := context.WithDeadline(t.Context(), until.Add(patience+30*time.Second))
-	defer cancel()
+	ctx := t.Context()
 	var all, healers sync.WaitGroup
-	for _, a := range w.askers {
-		all.Go(func() { a.chat(ctx, until) })
-	}
+	all.Go(func() { w.crowd.Chat(ctx, until) })
 	for _, f := range faults {
 		timer := time.NewTimer(time.Until(begin.Add(f.at)))
 		select {

@@ -1,6 +1,4 @@
-//go:build chaos
-
-package chaos
+package crowd
 
 import (
 	"regexp"
@@ -23,13 +21,13 @@ type reply struct {
 
 var notice = regexp.MustCompile(`\[\[(\w+)\]\]`)
 
-// ownTexts are the lines of configuration that make the bot's texts recognizable.
-func ownTexts() string {
-	var b strings.Builder
+// Texts are the bot's own texts as a crowd recognizes them: each is [[its key]]. They are for the bot's configuration.
+func Texts() map[string]string {
+	texts := make(map[string]string, len(serverconfig.TextKeys))
 	for _, key := range serverconfig.TextKeys {
-		b.WriteString("    " + key + ": \"[[" + key + "]]\"\n")
+		texts[key] = "[[" + key + "]]"
 	}
-	return b.String()
+	return texts
 }
 
 func read(text string) reply {

@@ -1,0 +1,221 @@
+package crowd
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+const (
+	patience = 150 * time.Second // how long a follower goes on asking for an answer
+	finals   = 4                 // how often one looks for something unseen at the end
+)
+
+// Asker is a follower who asks one question after another, and taps on until each is answered to its end.
+type Asker struct {
+	Number    int
+	Follower  *wechatsim.Follower
+	Questions []*Question
+	Exchanges []*wechatsim.Exchange
+	Refusals  []Refusal
+
+	crowd  *Crowd
+	rand   *rand.Rand
+	wrongs []wrong
+	last   *Question // whose text was shown last
+	done   bool      // asks no more, and looks whether there is something unseen
+}
+
+// Refusal is a question that was not taken, and the time in which it was sent and refused.
+type Refusal struct {
+	Question *Question
+	From, To time.Time
+}
+
+// wrong is something that a follower must never be shown.
+type wrong struct {
+	at   time.Time
+	what string
+}
+
+// chat asks until the time is over.
+func (a *Asker) chat(ctx context.Context, until time.Time) {
+	a.think(ctx)
+	for time.Now().Before(until) && ctx.Err() == nil {
+		a.ask(ctx, a.Think(a.crowd.plan(a.rand)))
+		a.think(ctx)
+	}
+	a.done = true
+	for range finals { // nothing is left that was not seen
+		x := a.send(ctx, nil, a.Follower.Send, "1")
+		if x == nil || len(a.Questions) == 0 {
+			return
+		}
+	}
+}
+
+// think is the time between reading and tapping.
+func (a *Asker) think(ctx context.Context) {
+	t := time.NewTimer(500*time.Millisecond + time.Duration(a.rand.Int64N(int64(2*time.Second))))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// ask asks one question and goes on until it is clear what becomes of it.
+func (a *Asker) ask(ctx context.Context, q *Question) {
+	q.Asked = time.Now()
+	defer func() { q.Over = time.Now() }()
+	x := a.send(ctx, q, a.Follower.Send, q.Text())
+	retried := false
+	for {
+		if x == nil {
+			q.Lost = "the run was over"
+			return
+		}
+		r := read(x.Text)
+		switch {
+		case q.Whole:
+			return
+		case q.Refused:
+			return
+		case q.CutShort && retried, q.refusedAgain:
+			return
+		case r.says(serverconfig.TextNothingYet):
+			if q.Accepted {
+				q.Lost = "the bot knew nothing of it"
+			}
+			return
+		case time.Since(q.Asked) > patience:
+			q.Lost = fmt.Sprintf("no whole answer within %v", patience)
+			return
+		}
+		a.think(ctx)
+		tap := func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.more) }
+		switch {
+		case r.retry.Send != "" && !retried && a.last == q:
+			retried = true
+			q.Turns++
+			x = a.send(ctx, q, func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.retry) }, "")
+		case r.more.Send == "":
+			x = a.send(ctx, nil, a.Follower.Send, "1")
+		default:
+			x = a.send(ctx, nil, tap, "")
+		}
+	}
+}
+
+// send sends a message and takes what comes of it. asking is the question that the message asks, nil if it asks for more.
+func (a *Asker) send(ctx context.Context, asking *Question, send func(context.Context, string) (*wechatsim.Exchange, error), text string) *wechatsim.Exchange {
+	x, err := send(ctx, text)
+	if err != nil {
+		return nil
+	}
+	a.Exchanges = append(a.Exchanges, x)
+	now := time.Now()
+	for _, w := range a.take(asking, x) {
+		a.wrongs = append(a.wrongs, wrong{now, w})
+	}
+	return x
+}
+
+// take takes what a follower sees at the end of an exchange, and says what is wrong with it.
+func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) {
+	switch x.Outcome {
+	case wechatsim.Fault, wechatsim.Blocked:
+		if asking != nil {
+			asking.Toasts++
+		}
+		return nil
+	case wechatsim.Silent:
+		if asking != nil {
+			asking.Accepted = true
+		}
+		return []string{"a text message got no reply"}
+	case wechatsim.Replied:
+	}
+	r := read(x.Text)
+	if asking != nil {
+		if r.refuses() {
+			asking.Refused = !asking.Accepted
+			asking.refusedAgain = asking.Accepted
+			a.Refusals = append(a.Refusals, Refusal{asking, x.Start, x.Start.Add(x.Took)})
+			return nil
+		}
+		asking.Accepted = true
+	}
+	about, wrongs := a.place(asking, r)
+	switch {
+	case r.fails():
+		wrongs = append(wrongs, fmt.Sprintf("a turn has failed: %v", r.notices))
+	case r.says(serverconfig.TextCutShort) && about != nil:
+		about.CutShort = true
+		if about.Plan.CutAfter == 0 {
+			wrongs = append(wrongs, "an answer is called cut short that Dify gave to its end")
+		}
+	}
+	return wrongs
+}
+
+// place finds where in which answer the reply's text stands.
+func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
+	if r.body == "" {
+		return a.last, nil
+	}
+	q, call := a.last, 0
+	if m := marked.FindStringSubmatch(r.body); m != nil {
+		q = a.crowd.find(m[1])
+		call, _ = strconv.Atoi(m[2])
+	} else if q != nil {
+		call = q.latest
+	}
+	switch {
+	case q == nil:
+		return nil, []string{"a text that is no answer"}
+	case q.Asker != a:
+		return nil, []string{"ANOTHER FOLLOWER'S ANSWER"}
+	}
+	expected := q.expected(call)
+	from := strings.Index(expected, r.body)
+	if from < 0 {
+		return q, []string{"a text that is not a piece of one answer"}
+	}
+	wrongs := q.progress(call, from, from+len(r.body), len(expected))
+	switch {
+	case r.quoted != "" && r.quoted != q.Text():
+		wrongs = append(wrongs, "an answer under another question's words")
+	case r.quoted == "" && asking != nil && asking != q:
+		wrongs = append(wrongs, "another question's answer as if it were this one's")
+	case r.quoted == "" && asking == nil && from == 0 && len(a.Questions) > 1 && q != a.last:
+		wrongs = append(wrongs, "an answer begins without saying to which question")
+	}
+	a.last = q
+	return q, wrongs
+}
+
+// Story tells what the follower did and saw while the question was open, for a person who looks for the cause.
+func (q *Question) Story() string {
+	var b strings.Builder
+	for _, x := range q.Asker.Exchanges {
+		if x.Start.Before(q.Asked) || !q.Over.IsZero() && x.Start.After(q.Over) {
+			continue
+		}
+		r := read(x.Text)
+		fmt.Fprintf(&b, "\n      %s %q: %s (%s); quoted %q, %v, %q", x.Start.Format(Clock), x.Sent, x.Outcome, Deliveries(x),
+			r.quoted, r.notices, firstRunes(r.body, 20))
+	}
+	return b.String()
+}
+
+func firstRunes(s string, n int) string {
+	runes := []rune(s)
+	return string(runes[:min(n, len(runes))])
+}

@@ -1,0 +1,171 @@
+package crowd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
+)
+
+// bench is two followers with questions, for the judge to be judged.
+func bench(t *testing.T) (a *Asker, mine, mineToo, theirs *Question) {
+	t.Helper()
+	p, err := wechatsim.New(wechatsim.Account{URL: "http://127.0.0.1/", Token: "crowdToken"}, wechatsim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(p, 2, 0, nil)
+	plan := Plan{Sentences: 8}
+	return c.Askers[0], c.Askers[0].Think(plan), c.Askers[0].Think(plan), c.Askers[1].Think(plan)
+}
+
+func replied(text string) *wechatsim.Exchange {
+	return &wechatsim.Exchange{Outcome: wechatsim.Replied, Reply: wechatsim.Reply{Type: "text", Text: text}}
+}
+
+const (
+	moreLink  = "\n\n<a href=\"weixin://bizmsgmenu?msgmenucontent=1&msgmenuid=bot\">[[continue]]</a>[[orReply]]"
+	retryLink = "\n<a href=\"weixin://bizmsgmenu?msgmenucontent=/retry&msgmenuid=bot\">[[retry]]</a>"
+)
+
+// Whatever a follower must not be shown is found, and nothing else is called wrong.
+func TestJudgeReadsReplies(t *testing.T) {
+	type shown struct {
+		asks *Question // nil: the follower asks for more
+		text string
+	}
+	for name, c := range map[string]struct {
+		shown func(mine, mineToo, theirs *Question) []shown
+		wrong string // "" is nothing
+		whole bool   // the first question is answered to its end
+	}{
+		"the whole answer": {whole: true, shown: func(q, _, _ *Question) []shown { return []shown{{q, q.Answer(1)}} }},
+		"a waiting line, then two pages": {whole: true, shown: func(q, _, _ *Question) []shown {
+			first, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{q, "[[waiting]]" + moreLink}, {nil, q.Text() + "\n------------\n" + first + moreLink}, {nil, second}}
+		}},
+		"a page again": {whole: true, shown: func(q, _, _ *Question) []shown {
+			first, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{q, first + moreLink}, {nil, first + moreLink}, {nil, second}}
+		}},
+		"another call's answer from its beginning": {whole: true, shown: func(q, _, _ *Question) []shown {
+			first, _, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{q, first + moreLink}, {nil, q.Answer(2)}}
+		}},
+		"another call's answer from its middle": {wrong: "left out", shown: func(q, _, _ *Question) []shown {
+			first, _, _ := strings.Cut(q.Answer(1), "\n\n")
+			_, second, _ := strings.Cut(q.Answer(2), "\n\n")
+			return []shown{{q, first + moreLink}, {nil, second}}
+		}},
+		"back to an older call's answer": {wrong: "an older call's", whole: true, shown: func(q, _, _ *Question) []shown {
+			return []shown{{q, q.Answer(2)}, {nil, q.Answer(1)}}
+		}},
+		"a page left out": {wrong: "left out", shown: func(q, _, _ *Question) []shown {
+			_, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{q, second}}
+		}},
+		"two answers mixed": {wrong: "not a piece of one answer", shown: func(q, other, _ *Question) []shown {
+			return []shown{{q, q.Answer(1) + other.Answer(1)}}
+		}},
+		"another follower's answer":  {wrong: "ANOTHER FOLLOWER", shown: func(q, _, theirs *Question) []shown { return []shown{{q, theirs.Answer(1)}} }},
+		"another question's answer":  {wrong: "another question's answer", shown: func(q, other, _ *Question) []shown { return []shown{{q, other.Answer(1)}} }},
+		"an answer under a question": {whole: true, shown: func(q, _, _ *Question) []shown { return []shown{{nil, q.Text() + "\n------------\n" + q.Answer(1)}} }},
+		"an answer under another question": {wrong: "under another question's words", whole: true, shown: func(q, other, _ *Question) []shown {
+			return []shown{{nil, other.Text() + "\n------------\n" + q.Answer(1)}}
+		}},
+		"an answer under no question": {wrong: "without saying", whole: true, shown: func(q, _, _ *Question) []shown { return []shown{{nil, q.Answer(1)}} }},
+		"a text of nobody's":          {wrong: "no answer", shown: func(q, _, _ *Question) []shown { return []shown{{q, "Internal Server Error"}} }},
+		"a failed turn":               {wrong: "has failed", shown: func(q, _, _ *Question) []shown { return []shown{{q, "[[failed]]" + retryLink}} }},
+		"cut short without a cut": {wrong: "called cut short", shown: func(q, _, _ *Question) []shown {
+			first, _, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{q, first + "\n\n[[cutShort]]" + retryLink}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, mine, mineToo, theirs := bench(t)
+			var wrongs []string
+			for _, s := range c.shown(mine, mineToo, theirs) {
+				wrongs = append(wrongs, a.take(s.asks, replied(s.text))...)
+			}
+			if all := strings.Join(wrongs, "; "); c.wrong == "" && all != "" || !strings.Contains(all, c.wrong) {
+				t.Errorf("found %q, want %q", all, c.wrong)
+			}
+			if mine.Whole != c.whole {
+				t.Errorf("answered to its end: %v, want %v", mine.Whole, c.whole)
+			}
+		})
+	}
+}
+
+// What becomes of a question is told apart: refused, not taken, accepted.
+func TestJudgeReadsOutcomes(t *testing.T) {
+	a, q, other, _ := bench(t)
+	if wrongs := a.take(q, replied("[[busy]]")); len(wrongs) > 0 || !q.Refused || q.Accepted || len(a.Refusals) != 1 {
+		t.Errorf("a refusal: %v, %+v", wrongs, q)
+	}
+	if wrongs := a.take(other, replied("[[busy]]"+retryLink)); len(wrongs) != 1 || other.Refused {
+		t.Errorf("a turn that failed because Dify was busy: %v, refused %v", wrongs, other.Refused)
+	}
+	a, q, other, _ = bench(t)
+	if wrongs := a.take(q, &wechatsim.Exchange{Outcome: wechatsim.Fault, Toast: true}); len(wrongs) > 0 || q.Accepted || q.Toasts != 1 {
+		t.Errorf("a fault: %v, %+v", wrongs, q)
+	}
+	if wrongs := a.take(other, &wechatsim.Exchange{Outcome: wechatsim.Silent}); len(wrongs) != 1 || !other.Accepted {
+		t.Errorf("silence: %v, %+v", wrongs, other)
+	}
+}
+
+// A question that was accepted and has no whole answer is lost, whatever else it is.
+func TestJudgeFindsLostQuestions(t *testing.T) {
+	for name, c := range map[string]struct {
+		question *Question
+		lost     bool
+	}{
+		"answered":                 {question: &Question{Accepted: true, Whole: true}},
+		"given up":                 {question: &Question{Accepted: true}, lost: true},
+		"forgotten":                {question: &Question{Accepted: true, Lost: "the bot knew nothing of it"}, lost: true},
+		"refused":                  {question: &Question{Refused: true}},
+		"not taken":                {question: &Question{Toasts: 1}},
+		"a toast, and then a line": {question: &Question{Toasts: 1, Accepted: true}, lost: true},
+	} {
+		v := &Verdict{}
+		c.question.Asker = &Asker{}
+		v.judge(c.question)
+		if got := len(v.Lost) == 1; got != c.lost {
+			t.Errorf("%s: lost %v, want %v", name, got, c.lost)
+		}
+	}
+}
+
+// A plan travels in the question, and each of Dify's calls for a question gives an answer of its own.
+func TestDifyAnswersByThePlan(t *testing.T) {
+	a, mine, mineToo, theirs := bench(t)
+	mine.Plan = Plan{FirstText: 300 * time.Millisecond, Total: 1500 * time.Millisecond, Sentences: 4, CutAfter: 2}
+	ask := func(d *Dify, q *Question) difysim.Behaviour {
+		return d.Behave(difysim.Request{Query: q.Text(), User: q.Asker.Follower.OpenID()})
+	}
+	var d Dify
+	first, second := ask(&d, mine), ask(&d, mine)
+	if first.FirstText != mine.Plan.FirstText || first.Total != mine.Plan.Total || first.Answer != mine.Answer(1) || first.Fault.Deltas != 2 {
+		t.Errorf("the first call: %+v", first)
+	}
+	if second.Answer != mine.Answer(2) || second.Fault != (difysim.Fault{}) {
+		t.Errorf("the second call: %+v", second)
+	}
+	if other := ask(&d, theirs); other.Answer != theirs.Answer(1) {
+		t.Errorf("another follower's: %+v", other)
+	}
+	if got := d.Behave(difysim.Request{Query: "你好", User: "x"}); got.Answer == "" || got.Fault != (difysim.Fault{}) {
+		t.Errorf("a question of nobody's: %+v", got)
+	}
+	calls := []difysim.Call{
+		{Request: difysim.Request{Query: mine.Text(), User: a.Follower.OpenID()}},
+		{Request: difysim.Request{Query: mineToo.Text(), User: theirs.Asker.Follower.OpenID()}},
+	}
+	byQuestion, others := a.crowd.Calls(calls)
+	if len(byQuestion) != 1 || len(byQuestion[mine]) != 1 || len(others) != 1 {
+		t.Errorf("calls by question %v, others %v", byQuestion, others)
+	}
+}

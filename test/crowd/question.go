@@ -1,0 +1,73 @@
+package crowd
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/render"
+)
+
+// Question is one question of a follower, how Dify answers it, and what the follower has seen of it. It is the asker's
+// own while the crowd chats.
+type Question struct {
+	ID    string
+	Asker *Asker
+	Plan  Plan
+
+	Asked, Over time.Time
+	// Turns are the messages that ask it: the question, and "ask again".
+	Turns int
+	// Whole: the answer was shown to its end. CutShort: Dify broke it off, and the follower was told so.
+	Whole, CutShort bool
+	// Accepted: a push of it got a reply or `success` that says nothing else. Refused: it was told that it was not taken.
+	Accepted, Refused bool
+	// Toasts are the messages that ask it and ended in a fault toast.
+	Toasts int
+	// Lost is why the follower gave an accepted question up.
+	Lost string
+
+	seen         map[int]int // bytes of the answer, by the Dify call that gave it
+	latest       int         // the call whose answer was shown last
+	refusedAgain bool        // as Refused, of the message that asks it again after it was cut short
+	again        int         // bytes shown more than once
+}
+
+// Text is what the follower sends.
+func (q *Question) Text() string {
+	return fmt.Sprintf("请问 %s 号订单什么时候送到？%s", q.ID, q.Plan)
+}
+
+// Answer is what Dify's call of this number, from 1, says.
+func (q *Question) Answer(call int) string { return q.Plan.answer(q.ID, call) }
+
+// expected is the answer as it is shown, without white space: pages are cut there.
+func (q *Question) expected(call int) string { return squeeze(render.Text(q.Answer(call))) }
+
+func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
+
+var (
+	marked    = regexp.MustCompile(`〔([A-Z]\d+)·(\d+)·(\d+)〕`)
+	idInQuery = regexp.MustCompile(`[A-Z]\d{4,}`)
+)
+
+// progress notes that a piece of the answer of one Dify call was shown.
+func (q *Question) progress(call, from, to, all int) (wrongs []string) {
+	seen := q.seen[call]
+	if from > seen {
+		wrongs = append(wrongs, "a part of an answer was left out")
+	}
+	if call < q.latest {
+		wrongs = append(wrongs, "an older call's answer after a newer one's")
+	}
+	if !q.Asker.done {
+		q.again += max(min(seen, to)-from, 0)
+	}
+	q.seen[call] = max(seen, to)
+	q.latest = max(q.latest, call)
+	if from <= seen && q.seen[call] == all {
+		q.Whole = true
+	}
+	return wrongs
+}
