@@ -24,7 +24,7 @@ func advice(v *wechatsim.VerifyError, f flags) string {
 	case wechatsim.Refused:
 		return "Nothing listens there. Is the server running, and is this its port? In a cluster: kubectl port-forward service/BOT 8080:80"
 	case wechatsim.Unresolved:
-		return "The host name has no address. Check --url for a typing error, and the DNS record."
+		return "The host name has no address. Check --url for a typing error, and the DNS record. Without one: --connect ADDRESS:443"
 	case wechatsim.Timeout:
 		return fmt.Sprintf("There was no answer within %s. A firewall on the way, or a port that something else holds?", f.timeout)
 	case wechatsim.TLSFailed:

@@ -351,6 +351,20 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// A domain without a DNS record is reached where --connect says.
+func TestConnect(t *testing.T) {
+	plain := httptest.NewServer(newBot(t, false))
+	defer plain.Close()
+	var out, errs strings.Builder
+	terminal := terminal{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }}
+	code := terminal.run(t.Context(), []string{
+		"--url", "http://bot.invalid/wechat", "--connect", plain.Listener.Addr().String(), "--token", token, "--message", "hello",
+	})
+	if code != 0 || !strings.HasSuffix(out.String(), "text: hello\n") {
+		t.Errorf("exit code %d, output %q, errors %q", code, out.String(), errs.String())
+	}
+}
+
 func TestHelpFlag(t *testing.T) {
 	got := runChat(t, t.Context(), newBot(t, false), map[string]string{"WECHAT_TOKEN": "verySecretToken"}, nil, "--help")
 	if got.Code != 0 || !strings.Contains(got.Out, "--message") || strings.Contains(got.Out, "verySecretToken") {

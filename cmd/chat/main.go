@@ -64,6 +64,7 @@ type flags struct {
 	account         wechatsim.Account
 	openid, message string
 	timeout         time.Duration
+	connect         string
 }
 
 func (t terminal) command() *cobra.Command {
@@ -92,6 +93,7 @@ Exit code with --message: 0 if the bot replied, 1 if it did not.`,
 	s.StringVar(&f.account.OriginalID, "original-id", wechatsim.DefaultOriginalID, "the account's original id")
 	s.StringVar(&f.openid, "openid", "", "who you are; empty: someone new")
 	s.StringVar(&f.message, "message", "", "say this, show what comes of it, and exit; the prompt's commands work too")
+	s.StringVar(&f.connect, "connect", "", "HOST:PORT to connect to instead of the URL's, such as an ingress controller's before the domain has a DNS record")
 	s.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long one delivery waits; WeChat's is 5s")
 	return c
 }
@@ -111,7 +113,9 @@ func (t terminal) chat(ctx context.Context, f flags) error {
 		f.account.Mode = wechatsim.Secure
 	}
 	s := &session{in: t.in, out: t.out}
-	platform, err := wechatsim.New(f.account, wechatsim.Options{Timeout: f.timeout, Transport: t.transport, Observer: s.observe})
+	platform, err := wechatsim.New(f.account, wechatsim.Options{
+		Timeout: f.timeout, Transport: t.transport, Connect: f.connect, Observer: s.observe,
+	})
 	if err != nil {
 		return err //nolint:wrapcheck // it says itself what is wrong
 	}

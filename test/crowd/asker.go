@@ -29,6 +29,7 @@ type Asker struct {
 	rand   *rand.Rand
 	wrongs []wrong
 	last   *Question // whose text was shown last
+	stale  bool      // the last reply showed what had been shown to its end
 	done   bool      // asks no more, and looks whether there is something unseen
 }
 
@@ -94,6 +95,8 @@ func (a *Asker) ask(ctx context.Context, q *Question) {
 				q.Lost = "the bot knew nothing of it"
 			}
 			return
+		case !q.Accepted && a.stale:
+			return // nothing unseen is left: it never arrived
 		case time.Since(q.Asked) > patience:
 			q.Lost = fmt.Sprintf("no whole answer within %v", patience)
 			return
@@ -142,6 +145,7 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 		return []string{"a text message got no reply"}
 	case wechatsim.Replied:
 	}
+	a.stale = false
 	r := read(x.Text)
 	if asking != nil {
 		if r.refuses() {
@@ -188,6 +192,7 @@ func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
 	if from < 0 {
 		return q, []string{"a text that is not a piece of one answer"}
 	}
+	a.stale = q.Whole
 	wrongs := q.progress(call, from, from+len(r.body), len(expected))
 	switch {
 	case r.quoted != "" && r.quoted != q.Text():

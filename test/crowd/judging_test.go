@@ -1,8 +1,12 @@
 package crowd
 
 import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
@@ -168,4 +172,35 @@ func TestDifyAnswersByThePlan(t *testing.T) {
 	if len(byQuestion) != 1 || len(byQuestion[mine]) != 1 || len(others) != 1 {
 		t.Errorf("calls by question %v, others %v", byQuestion, others)
 	}
+}
+
+// A question that brought nothing but a fault toast is given up when the bot has nothing unseen left, and is not lost.
+func TestAskerGivesUpWhatNeverArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var old *Question
+		p, err := wechatsim.New(wechatsim.Account{URL: "http://bot.example/", Token: "crowdToken"}, wechatsim.Options{
+			Transport: wechatsim.HandlerTransport(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var push struct{ FromUserName, ToUserName, Content string }
+				if err := xml.NewDecoder(r.Body).Decode(&push); err != nil || push.Content != "1" {
+					w.WriteHeader(http.StatusBadGateway)
+					return
+				}
+				_, _ = fmt.Fprintf(w, "<xml><ToUserName>%s</ToUserName><FromUserName>%s</FromUserName><CreateTime>1</CreateTime>"+
+					"<MsgType>text</MsgType><Content>%s</Content></xml>", push.FromUserName, push.ToUserName, old.Text()+"\n------------\n"+old.Answer(1))
+			})),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := New(p, 1, 0, nil)
+		a := c.Askers[0]
+		old = a.Think(Plan{Sentences: 2})
+		if wrongs := a.take(old, replied(old.Answer(1))); len(wrongs) > 0 || !old.Whole {
+			t.Fatalf("the first answer: %v", wrongs)
+		}
+		a.ask(t.Context(), a.Think(Plan{Sentences: 2}))
+		if v := c.Judge(); v.Untaken != 1 || len(v.Lost) > 0 || len(v.Wrongs) > 0 {
+			t.Errorf("verdict %+v", v)
+		}
+	})
 }

@@ -25,7 +25,8 @@ type Request struct {
 	Inputs         map[string]any
 	Files          []File
 	Blocking       bool
-	AutoName       bool // auto_generate_name, true unless sent as false
+	AutoName       bool   // auto_generate_name, true unless sent as false
+	From           string // the client's address, without port
 	size           int
 }
 

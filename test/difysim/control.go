@@ -17,6 +17,7 @@ type callJSON struct {
 	Number       int       `json:"number"`
 	Query        string    `json:"query"`
 	User         string    `json:"user"`
+	From         string    `json:"from,omitempty"`
 	Sent         string    `json:"conversationSent,omitempty"`
 	Conversation string    `json:"conversation,omitempty"`
 	Message      string    `json:"message,omitempty"`
@@ -27,6 +28,30 @@ type callJSON struct {
 	Deltas       int       `json:"deltas"`
 	Outcome      Outcome   `json:"outcome"`
 	ClientGone   bool      `json:"clientGone,omitempty"`
+}
+
+// callsJSON is what GET /-/calls gives.
+type callsJSON struct {
+	Total   int        `json:"total"`
+	Running int        `json:"running"`
+	Calls   []callJSON `json:"calls"`
+}
+
+// ReadCalls reads what GET /-/calls gave. Inputs and files of the calls are not in it.
+func ReadCalls(body []byte) ([]Call, error) {
+	var read callsJSON
+	if err := json.Unmarshal(body, &read); err != nil {
+		return nil, fmt.Errorf("reading calls: %w", err)
+	}
+	calls := make([]Call, len(read.Calls))
+	for i, c := range read.Calls {
+		calls[i] = Call{
+			Request:      Request{Number: c.Number, Query: c.Query, User: c.User, From: c.From, ConversationID: c.Sent},
+			Conversation: c.Conversation, Message: c.Message, Task: c.Task, Started: c.Started, Ended: c.Ended,
+			Status: c.Status, Deltas: c.Deltas, Outcome: c.Outcome, ClientGone: c.ClientGone,
+		}
+	}
+	return calls, nil
 }
 
 // Control serves orders from outside the process to peers on the loopback interface only:
@@ -78,15 +103,11 @@ func (s *Server) showCalls(w http.ResponseWriter, r *http.Request) {
 	for i := range calls {
 		c := &calls[i]
 		shown[i] = callJSON{
-			c.Number, c.Query, c.User, c.ConversationID, c.Conversation, c.Message, c.Task, c.Started, c.Ended,
+			c.Number, c.Query, c.User, c.From, c.ConversationID, c.Conversation, c.Message, c.Task, c.Started, c.Ended,
 			c.Status, c.Deltas, c.Outcome, c.ClientGone,
 		}
 	}
-	writeControl(w, struct {
-		Total   int        `json:"total"`
-		Running int        `json:"running"`
-		Calls   []callJSON `json:"calls"`
-	}{s.CallCount(), s.RunningCount(), shown})
+	writeControl(w, callsJSON{s.CallCount(), s.RunningCount(), shown})
 }
 
 func writeControl(w http.ResponseWriter, value any) {

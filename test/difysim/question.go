@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -76,6 +77,7 @@ func (s *Server) readQuestion(w http.ResponseWriter, r *http.Request) (q Request
 		return q, no
 	}
 	q.size = len(raw)
+	q.From, _, _ = net.SplitHostPort(r.RemoteAddr)
 	q.Query, _ = body["query"].(string)
 	if q.User, no = s.readUser(body); no != nil {
 		return q, no

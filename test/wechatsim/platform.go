@@ -8,9 +8,13 @@
 package wechatsim
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -79,6 +83,11 @@ type Options struct {
 	MarkFailBlock time.Duration
 	// Transport carries the requests; nil opens a new connection for each, as WeChat does. A redirect is never followed.
 	Transport http.RoundTripper
+	// Connect, if set, is the host:port that is connected to whatever the URL's host is; the name in TLS and in the requests
+	// stays the URL's. For a bot whose domain has no DNS record yet. Without meaning if Transport is set.
+	Connect string
+	// RootCAs are the authorities whose certificates are trusted; nil means the system's. Without meaning if Transport is set.
+	RootCAs *x509.CertPool
 	// Observer, if set, is told of everything as it happens, in the goroutine of the follower concerned: it must be
 	// quick and safe for concurrent use.
 	Observer func(Event)
@@ -126,7 +135,7 @@ func New(a Account, o Options) (*Platform, error) {
 	}
 	p.transport = p.options.Transport
 	if p.transport == nil {
-		p.transport = connections()
+		p.transport = p.options.connections()
 	}
 	p.marks = newMarkFail(p.options)
 	return p, nil
@@ -149,14 +158,23 @@ func (o Options) withDefaults() Options {
 }
 
 // connections is a transport that treats every request as WeChat's captures show it: HTTP/1.1, a connection of its own, no compression.
-func connections() *http.Transport {
+func (o Options) connections() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Transport{
+	t := &http.Transport{
 		DisableKeepAlives:  true,
 		DisableCompression: true,
 		Protocols:          protocols,
 	}
+	if o.RootCAs != nil {
+		t.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+	}
+	if o.Connect != "" {
+		t.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, o.Connect)
+		}
+	}
+	return t
 }
 
 // Account gives the account with its defaults filled in.

@@ -2,6 +2,7 @@ package wechatsim
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -180,5 +181,35 @@ func TestEndlessAnswerIsNotRead(t *testing.T) {
 	x, err := p.Follower("").Send(t.Context(), "q")
 	if err != nil || x.Deliveries[0].Verdict != "illegal reply: more than 64 KiB" || x.Deliveries[0].Bytes != maxReply+1 {
 		t.Errorf("Send = %+v, %v, want a refusal after 64 KiB", x, err)
+	}
+}
+
+// A domain without a DNS record is reached at another address under its own name, with its certificate checked.
+func TestConnectElsewhere(t *testing.T) {
+	var host, name string
+	s := quietTLS(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, name = r.Host, r.TLS.ServerName
+		_, _ = io.WriteString(w, "success")
+	}))
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	for url, want := range map[string]Verdict{"https://example.com/wechat": Acknowledged, "https://other.example.org/wechat": TLSFailed} {
+		account := testAccount(Plain)
+		account.URL = url
+		p, err := New(account, Options{Deliveries: 1, Connect: s.Listener.Addr().String(), RootCAs: roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := p.Follower("").Send(t.Context(), "q")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := x.Deliveries[0]; d.Verdict != want {
+			t.Errorf("%s: verdict %s (%v), want %s", url, d.Verdict, d.Err, want)
+		}
+	}
+	if host != "example.com" || name != "example.com" {
+		t.Errorf("the server was asked for host %q, by TLS for %q", host, name)
 	}
 }
