@@ -41,6 +41,7 @@ type Writer struct {
 	Writes *prometheus.CounterVec
 
 	settled settled
+	shapes  shapes
 }
 
 // NewWrites makes the counter of Writer.Writes.
@@ -129,11 +130,18 @@ func ensure[L, W any, O object[L], C configuration[W]](
 	case !metav1.IsControlledBy(live, bot):
 		return &NotOursError{kindOf[L](), live.GetName()}
 	}
+	shape, same := shapeOf(want, live)
+	if same && w.shapes.has(shape) {
+		return nil
+	}
 	owned, err := extract(live, naming.FieldOwner)
 	if err != nil {
 		return &FailedError{kindOf[L](), live.GetName(), fmt.Errorf("reading what is ours of it: %w", err)}
 	}
 	if equality.Semantic.DeepEqual(owned, want) {
+		if same {
+			w.shapes.add(shape)
+		}
 		return nil
 	}
 	difference := [2]digest{digestOf(owned), digestOf(want)}

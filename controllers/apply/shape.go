@@ -1,0 +1,180 @@
+package apply
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+)
+
+// shapes remembers what extracting has shown: that of a live object with such managedFields the operator owns just the
+// fields that such a configuration sets. Bots differ much more in values than in fields. Once their shape is known,
+// only values are left to compare, which is what keeps a restart with many bots short.
+type shapes struct {
+	mu    sync.RWMutex
+	known map[digest]bool
+}
+
+// maxShapes bounds the memory; it is started anew when it is full. A cluster has a few dozen.
+const maxShapes = 4 << 10
+
+func (s *shapes) has(shape digest) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.known[shape]
+}
+
+func (s *shapes) add(shape digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxShapes {
+		s.known = map[digest]bool{}
+	}
+	s.known[shape] = true
+}
+
+// shapeOf sums up which fields the configuration want sets, and which the operator owns of the live object. It is ok
+// only if the object has every value that is wanted, where that can be told without the schema: not of a list that
+// others have added to, say.
+func shapeOf(want any, live client.Object) (shape digest, ok bool) {
+	fields, ok := ownedFields(live)
+	if !ok {
+		return digest{}, false
+	}
+	w := &walk{make([]byte, 0, 1<<10)}
+	w.text(reflect.TypeOf(live).String())
+	for _, part := range fields {
+		w.text(part)
+	}
+	if !w.holds(reflect.ValueOf(want), reflect.ValueOf(live)) {
+		return digest{}, false
+	}
+	return sha256.Sum256(w.shape), true
+}
+
+// ownedFields are the managedFields that the operator's applies left, without the owner's UID, which is in them.
+func ownedFields(live client.Object) (parts [3]string, ok bool) {
+	owners := live.GetOwnerReferences()
+	for _, entry := range live.GetManagedFields() {
+		if entry.Manager != naming.FieldOwner || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" {
+			continue
+		}
+		if ok || entry.FieldsV1 == nil || len(owners) == 0 {
+			return parts, false // applied by way of two API versions
+		}
+		head, tail, _ := strings.Cut(entry.FieldsV1.GetRawString(), string(owners[0].UID))
+		parts, ok = [3]string{entry.APIVersion, head, tail}, true
+	}
+	return parts, ok
+}
+
+// walk goes through a configuration and the object at once. It notes which fields are set, not their values.
+type walk struct{ shape []byte }
+
+func (w *walk) number(n int) { w.shape = binary.AppendVarint(w.shape, int64(n)) }
+
+func (w *walk) text(s string) {
+	w.number(len(s))
+	w.shape = append(w.shape, s...)
+}
+
+// holds tells whether have is want, but for fields that want does not set.
+func (w *walk) holds(want, have reflect.Value) bool {
+	for want.Kind() == reflect.Pointer {
+		want = want.Elem()
+	}
+	for have.Kind() == reflect.Pointer {
+		have = have.Elem()
+	}
+	if !have.IsValid() || want.Kind() != have.Kind() {
+		return false
+	}
+	switch want.Kind() {
+	case reflect.Struct:
+		if want.Type() == have.Type() { // a Quantity, say
+			return equality.Semantic.DeepEqual(want.Interface(), have.Interface())
+		}
+		return w.holdsFields(want, have)
+	case reflect.Slice:
+		return w.holdsItems(want, have)
+	case reflect.Map:
+		return w.holdsEntries(want, have)
+	case reflect.String:
+		return want.String() == have.String()
+	case reflect.Bool:
+		return want.Bool() == have.Bool()
+	case reflect.Int32, reflect.Int64:
+		return want.Int() == have.Int()
+	default:
+		return false
+	}
+}
+
+// holdsFields relies on that the fields of apply configurations are called as those of the API's types.
+func (w *walk) holdsFields(want, have reflect.Value) bool {
+	for field, value := range want.Fields() {
+		if !isSet(value) {
+			continue
+		}
+		name := field.Name
+		if field.Anonymous {
+			name = strings.TrimSuffix(name, "ApplyConfiguration")
+			if name == "TypeMeta" { // an object that was read has none
+				continue
+			}
+		}
+		w.number(1 + field.Index[0])
+		other := have.FieldByName(name)
+		if !other.IsValid() || !w.holds(value, other) {
+			return false
+		}
+	}
+	w.number(0)
+	return true
+}
+
+func isSet(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil()
+	case reflect.Slice, reflect.Map:
+		return v.Len() > 0
+	default:
+		return true
+	}
+}
+
+func (w *walk) holdsItems(want, have reflect.Value) bool {
+	if want.Len() != have.Len() {
+		return false
+	}
+	w.number(want.Len())
+	for i := range want.Len() {
+		if !w.holds(want.Index(i), have.Index(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *walk) holdsEntries(want, have reflect.Value) bool {
+	keys := want.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	w.number(len(keys))
+	for _, key := range keys {
+		w.text(key.String())
+		other := have.MapIndex(key)
+		if !other.IsValid() || !w.holds(want.MapIndex(key), other) {
+			return false
+		}
+	}
+	return true
+}
