@@ -150,6 +150,7 @@ type Opened struct {
 type Lease struct {
 	Turn           Turn
 	ConversationID string
+	Note           string // what the owner before has noted; "" if nothing
 	Owner          string
 	Fence          int64           // grows with every claim of the turn: a late writer is refused
 	Lost           <-chan struct{} // closed as soon as the store learns that the lease is lost; the owner may learn it sooner from ErrLeaseLost
@@ -159,6 +160,7 @@ type Lease struct {
 type Progress struct {
 	Partial        string // replaces the turn's
 	ConversationID string // "" leaves the session's
+	Note           string // for whoever takes the turn over: gone with the turn's end; "" leaves the one before
 }
 
 // Outcome ends a turn.
@@ -212,7 +214,8 @@ type Store interface {
 	// Look returns the follower's session and records nothing; an empty one if there is none.
 	Look(ctx context.Context, follower string) (Session, error)
 
-	// Delivered records what a reply has shown. A receipt for a turn or a follower that is gone is dropped.
+	// Delivered records what a reply has shown. A receipt for a turn or a follower that is gone is dropped. One that
+	// begins behind what the follower has seen changes nothing of the turn: what is between would never be shown.
 	Delivered(ctx context.Context, follower string, r Receipt) error
 
 	// Cancel cancels the follower's running turn, or else the next waiting one, and says which; ok is false if none

@@ -10,8 +10,8 @@
 //     answered even if the process dies at once.
 //   - Cancel, Clear and Forget wait for the API server too, but do not fail without it: they hold in this process,
 //     and are written as soon as it can be.
-//   - All else is written behind, within a second. A crash in this second asks Dify again for an answer that had just
-//     come, counts a delivery anew, or forgets that an answer was seen; it loses no answer. Leases are not written: a
+//   - All else is written behind, within a second. A crash in this second has the next process look for the turn's
+//     answer in Dify, counts a delivery anew, or forgets that an answer was seen; it loses no answer. Leases are not written: a
 //     process that starts takes all open turns over.
 //   - The rate limit is durable, the bot's budget of holds is not. The hashes by which package memory knows the
 //     messages of deleted sessions are not either: who unfollows the bot leaves nothing behind.

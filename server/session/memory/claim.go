@@ -66,6 +66,7 @@ func (s *Store) claim(f *follower, owner string, now time.Time) *session.Lease {
 	return &session.Lease{
 		Turn:           f.copyOf(t),
 		ConversationID: f.conversation,
+		Note:           t.note,
 		Owner:          owner,
 		Fence:          t.lease.fence,
 		Lost:           t.lease.lost,

@@ -37,7 +37,7 @@ type follower struct {
 }
 
 func (t *turn) weight() int64 {
-	return turnWeight + int64(len(t.Key.ID)+len(t.Question)+len(t.Partial)+len(t.Answer)+len(t.Failure))
+	return turnWeight + int64(len(t.Key.ID)+len(t.Question)+len(t.Partial)+len(t.Answer)+len(t.Failure)+len(t.note))
 }
 
 func (m *message) weight() int64 {
@@ -93,6 +93,12 @@ func (s *Store) setConversation(f *follower, id string) {
 	s.changed(f)
 }
 
+// setNote records what the turn's owner wants the next one to know.
+func (s *Store) setNote(f *follower, t *turn, note string) {
+	s.account(f, int64(len(note)-len(t.note)))
+	t.note = note
+}
+
 // addTurn records an accepted turn.
 func (s *Store) addTurn(f *follower, t *turn) {
 	f.turns = append(f.turns, t)
@@ -109,6 +115,7 @@ func (s *Store) addTurn(f *follower, t *turn) {
 // end takes a turn that has become over out of work: nobody holds it, nobody waits for it any more. It is what the
 // follower has last been active with, so that the answer is kept as long as one to a new message.
 func (s *Store) end(f *follower, t *turn, now time.Time) {
+	s.setNote(f, t, "")
 	t.FinishedAt = now
 	t.Told = t.State == session.Cancelled && t.Partial == "" // there is nothing to tell
 	f.open--

@@ -29,6 +29,7 @@ type TurnRecord struct {
 	Partial  string        `json:"partial,omitempty"`
 	Answer   string        `json:"answer,omitempty"`
 	Failure  string        `json:"failure,omitempty"`
+	Note     string        `json:"note,omitempty"`
 	Accepted int64         `json:"accepted"`
 	Finished int64         `json:"finished,omitempty"`
 	Attempts int           `json:"attempts,omitempty"`
@@ -67,7 +68,7 @@ func (f *follower) record() Record {
 	}
 	for _, t := range f.turns {
 		r.Turns = append(r.Turns, TurnRecord{
-			ID: t.Key.ID, Question: t.Question, State: t.State, Partial: t.Partial, Answer: t.Answer, Failure: t.Failure,
+			ID: t.Key.ID, Question: t.Question, State: t.State, Partial: t.Partial, Answer: t.Answer, Failure: t.Failure, Note: t.note,
 			Accepted: millis(t.AcceptedAt), Finished: millis(t.FinishedAt), Attempts: t.Attempts,
 			Seen: t.Seen, SeenSum: t.SeenSum, Told: t.Told, Order: t.order,
 		})
@@ -162,7 +163,7 @@ func (r *TurnRecord) turn(follower string) (*turn, error) {
 	if r.ID == "" || r.State < session.Accepted || r.State > session.Cancelled {
 		return nil, fmt.Errorf("a turn with an ID of %d bytes and state %d", len(r.ID), r.State)
 	}
-	return &turn{order: r.Order, Turn: session.Turn{
+	return &turn{order: r.Order, note: r.Note, Turn: session.Turn{
 		Key: session.Key{Follower: follower, ID: r.ID}, Question: r.Question, State: r.State,
 		Partial: r.Partial, Answer: r.Answer, Failure: r.Failure,
 		AcceptedAt: fromMillis(r.Accepted), FinishedAt: fromMillis(r.Finished), Attempts: r.Attempts,

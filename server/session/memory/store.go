@@ -212,6 +212,9 @@ func (s *Store) Progress(_ context.Context, l *session.Lease, p session.Progress
 	}
 	s.account(f, int64(len(p.Partial)-len(t.Partial)))
 	t.Partial = p.Partial
+	if p.Note != "" {
+		s.setNote(f, t, p.Note)
+	}
 	if p.ConversationID != "" {
 		s.setConversation(f, p.ConversationID)
 	}
@@ -349,7 +352,9 @@ func (s *Store) Delivered(_ context.Context, openid string, r session.Receipt) e
 	if t == nil {
 		return nil
 	}
-	t.Seen, t.SeenSum, t.Told = r.To, r.Sum, r.Told && t.State.Over()
+	if r.From <= t.Seen {
+		t.Seen, t.SeenSum, t.Told = r.To, r.Sum, r.Told && t.State.Over()
+	}
 	s.changed(f)
 	if m := f.message(r.Message); m != nil {
 		s.setReceipt(f, m, r)

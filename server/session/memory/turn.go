@@ -12,6 +12,7 @@ import (
 type turn struct {
 	session.Turn
 
+	note    string   // its owners' to each other, until it is over
 	order   uint64   // place in the order in which the bot's questions were accepted
 	lease   *lease   // nil while nobody works on it
 	waiters *waiters // nil while nobody awaits it

@@ -59,7 +59,9 @@ func (s *Store) claim(ctx context.Context, owner string, l session.Limits) (*ses
 		return nil, 0, err
 	}
 	t := r.list(1).turn(r.text(0))
-	return s.lease(t, r.text(2), owner, number(r.text(3))), 0, nil
+	lease := s.lease(t, r.text(2), owner, number(r.text(3)))
+	lease.Note = r.text(4)
+	return lease, 0, nil
 }
 
 // patience is how long to wait when the first of the leases ends in so many microseconds; there is none if negative.

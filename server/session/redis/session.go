@@ -42,7 +42,7 @@ func (s *Store) Look(ctx context.Context, openid string) (session.Session, error
 // Delivered records what a reply has shown. See session.Store.
 func (s *Store) Delivered(ctx context.Context, openid string, r session.Receipt) error {
 	_, err := s.run(ctx, deliveredScript, follower(openid),
-		r.Turn, r.Message, writeReceipt(&r), r.To, formatSum(r.Sum), flagText(r.Told))
+		r.Turn, r.Message, writeReceipt(&r), r.From, r.To, formatSum(r.Sum), flagText(r.Told))
 	return err
 }
 

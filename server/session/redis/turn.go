@@ -46,7 +46,7 @@ func idOf(k session.Key) turnID { return turnID(follower(k.Follower) + k.ID) }
 
 // Progress reports on a turn. See session.Store.
 func (s *Store) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
-	v, err := s.runLease(ctx, progressScript, l, p.Partial, p.ConversationID)
+	v, err := s.runLease(ctx, progressScript, l, p.Partial, p.ConversationID, p.Note)
 	return s.held(ctx, l, v, err)
 }
 

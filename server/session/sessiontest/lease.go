@@ -17,6 +17,7 @@ func leaseCases() []Case {
 		{"reporting keeps the lease", renewing},
 		{"a released turn is claimable at once, before what came later", released},
 		{"what an owner reports is seen by all", progressSeen},
+		{"what an owner notes is for the next one, until the turn is over", noted},
 		{"a stranger's lease is refused", strangersLease},
 		{"an ended lease cannot be used again", endedLease},
 		{"an outcome has to be an end", outcomeIsEnd},
@@ -175,6 +176,27 @@ func progressSeen(t *testing.T, h Harness) {
 		if got := b.look("alice").Turns[0].Partial; got != partial {
 			t.Errorf("after reporting %q the session has %q", partial, got)
 		}
+	}
+}
+
+func noted(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	l := a.start("alice", "1")
+	if l.Note != "" {
+		t.Errorf("a new turn has the note %q", l.Note)
+	}
+	for _, p := range []session.Progress{{Note: "first"}, {Note: "second"}, {Partial: "text"}} {
+		a.check("Progress", a.store.Progress(t.Context(), l, p))
+	}
+	for i, by := range []*handle{b, a} {
+		[]*handle{a, b}[i].release(l)
+		if l = by.wantNext("alice", "1"); l.Note != "second" || l.Turn.Partial != "text" {
+			t.Errorf("taken over with %+v, want the last note", l)
+		}
+	}
+	a.finish(l, "answer", "c1")
+	if l := b.start("alice", "2"); l.Note != "" {
+		t.Errorf("the follower's next turn has the note %q", l.Note)
 	}
 }
 

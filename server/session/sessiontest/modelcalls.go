@@ -186,7 +186,7 @@ func (m *model) delivered(r *rapid.T) {
 	rc := session.Receipt{
 		Message: rapid.SampledFrom(known).Draw(r, "message"),
 		Turn:    id(r, "question", 6),
-		From:    rapid.IntRange(0, 5).Draw(r, "from"),
+		From:    rapid.IntRange(0, 9).Draw(r, "from"),
 		To:      rapid.IntRange(5, 9).Draw(r, "to"),
 		FromSum: rapid.Uint64().Draw(r, "from sum"),
 		Sum:     rapid.Uint64().Draw(r, "sum"),
@@ -201,7 +201,9 @@ func (m *model) delivered(r *rapid.T) {
 		return
 	}
 	t := f.turns[i]
-	t.Seen, t.SeenSum, t.Told = rc.To, rc.Sum, rc.Told
+	if rc.From <= t.Seen {
+		t.Seen, t.SeenSum, t.Told = rc.To, rc.Sum, rc.Told
+	}
 	f.messages[rc.Message].receipt = &rc
 }
 

@@ -12,6 +12,7 @@ func receiptCases() []Case {
 	return []Case{
 		{"a message delivered again sees what it was replied with", receiptOfMessage},
 		{"what the follower has seen follows the last receipt", seenFollows},
+		{"a receipt that leaves a hole does not move what the follower has seen", receiptWithHole},
 		{"only what is over can be told", toldWhenOver},
 		{"receipts for what is gone are dropped", receiptsDropped},
 		{"every copy of a turn counts the follower's other turns", othersCounted},
@@ -73,6 +74,30 @@ func seenFollows(t *testing.T, h Harness) {
 	// Shown from the beginning once more: the next fetch goes on behind it.
 	b.delivered("alice", session.Receipt{Message: "3", Turn: "1", To: 4, Sum: 11})
 	want(seen{4, 11, false})
+}
+
+// The reply to message 2 was lost after the one to message 3 had been made of what follows it: a follower who then asks
+// for more must get the lost page first.
+func receiptWithHole(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	a.answer("alice", "1")
+	a.open("alice", "2")
+	b.open("alice", "3")
+	a.delivered("alice", session.Receipt{Message: "2", Turn: "1", To: 4, Sum: 11})
+	a.delivered("alice", session.Receipt{Message: "2", Turn: "1"}) // taken back
+	late := session.Receipt{Message: "3", Turn: "1", From: 4, To: 8, FromSum: 11, Sum: 12, Told: true}
+	b.delivered("alice", late)
+	if got := a.await(key("alice", "1")); got.Seen != 0 || got.SeenSum != 0 || got.Told {
+		t.Errorf("seen up to %d, told %v: the first page would never be shown", got.Seen, got.Told)
+	}
+	if o := a.open("alice", "3"); o.Receipt == nil || *o.Receipt != late {
+		t.Errorf("the message itself has the receipt %+v, want %+v", o.Receipt, late)
+	}
+	a.delivered("alice", session.Receipt{Message: "2", Turn: "1", To: 4, Sum: 11})
+	b.delivered("alice", late)
+	if got := a.await(key("alice", "1")); got.Seen != 8 || !got.Told {
+		t.Errorf("seen up to %d, told %v, want all of it", got.Seen, got.Told)
+	}
 }
 
 func toldWhenOver(t *testing.T, h Harness) {

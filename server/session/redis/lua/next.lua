@@ -1,4 +1,4 @@
--- Claims the turn that has waited longest, if there is one and a place. → openid, turn, conversation, fence, or
+-- Claims the turn that has waited longest, if there is one and a place. → openid, turn, conversation, fence, note, or
 -- → the microseconds until the next lease ends, -1 if there is none
 local concurrency = tonumber(ARGV[9])
 local base = sub(bot, 1, -2)
@@ -30,7 +30,7 @@ while running < concurrency do
     saveBot()
     if moved and running + 1 < concurrency then tellWork() end
     publish()
-    return {v[2], copy(row, s.head), v[3], text(fence)}
+    return {v[2], copy(row, s.head), v[3], text(fence), call('HGET', follower, 'n' .. s.head)}
   end
   call('ZREM', ready, fh) -- evicted, or expired in a bot that has stood still for very long
 end
