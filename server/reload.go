@@ -205,6 +205,14 @@ func (d *difySwitch) Stop(ctx context.Context, taskID, user string) error {
 	return d.current.Load().Stop(ctx, taskID, user)
 }
 
+func (d *difySwitch) Messages(ctx context.Context, conversationID, user string, limit int) ([]dify.Message, error) {
+	return d.current.Load().Messages(ctx, conversationID, user, limit)
+}
+
+func (d *difySwitch) Info(ctx context.Context) (dify.Info, error) {
+	return d.current.Load().Info(ctx)
+}
+
 func (d *difySwitch) DeleteConversation(ctx context.Context, id, user string) error {
 	return d.current.Load().DeleteConversation(ctx, id, user)
 }

@@ -25,6 +25,39 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+func TestRunsThatOutliveTheirClient(t *testing.T) {
+	for _, c := range []struct {
+		mode, version string
+		want          bool
+	}{
+		{"advanced-chat", "1.13.0", true},
+		{"advanced-chat", "1.13.3", true},
+		{"advanced-chat", "1.14.2-fix1", true},
+		{"advanced-chat", "2.0.0", true},
+		{"advanced-chat", "", true},
+		{"advanced-chat", "1.12.1", false},
+		{"advanced-chat", "1.9.2", false},
+		{"advanced-chat", "0.15.3", false},
+		{"chat", "1.13.3", false},
+		{"agent-chat", "1.13.3", false},
+		{"agent", "1.14.2", false},
+		{"", "", false},
+	} {
+		if got := (dify.Info{Mode: c.mode, Version: c.version}).OutlivesClient(); got != c.want {
+			t.Errorf("%s of %q: %v, want %v", c.mode, c.version, got, c.want)
+		}
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	long := strings.Repeat("长", dify.MaxText)
+	c := clientOf(t, answering(`{"data":[{"id":"m1","answer":"`+long+`"},{"id":"m2","answer":"短"}]}`))
+	got, err := c.Messages(t.Context(), "c1", user, 20)
+	if err != nil || len(got) != 2 || !got[0].Cut || len(got[0].Answer) > dify.MaxText || got[1].Cut || got[1].Answer != "短" {
+		t.Errorf("%v; want a long answer cut at %d bytes and a short one as it is", err, dify.MaxText)
+	}
+}
+
 func TestParameters(t *testing.T) {
 	opening := dify.Parameters{
 		OpeningStatement: "您好，欢迎光临", SuggestedQuestions: []string{"怎么退货？", "运费谁出？"}, SuggestedAfter: true,

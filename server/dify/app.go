@@ -2,6 +2,7 @@ package dify
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +15,16 @@ type Info struct {
 	Mode string
 	// Version is Dify's, such as 1.13.3; a proxy may take it away.
 	Version string
+}
+
+// OutlivesClient tells whether a run of the app goes on when its client is gone, and its answer is found in Messages:
+// chatflows do since 1.13, which runs them in a worker. All others lose the answer with the connection.
+func (i Info) OutlivesClient() bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(i.Version, "%d.%d.", &major, &minor); err != nil {
+		major, minor = 1, 13 // hidden: most likely it is new
+	}
+	return i.Mode == "advanced-chat" && (major > 1 || major == 1 && minor >= 13)
 }
 
 // Info reads the app's name and mode. It has no side effect in Dify, so it serves as a probe of the key.

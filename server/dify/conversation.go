@@ -56,6 +56,7 @@ func (c *Client) DeleteConversation(ctx context.Context, id, user string) error 
 type Message struct {
 	ID, ConversationID string
 	Query, Answer      string
+	Cut                bool   // the answer was longer than MaxText
 	Status             string // normal, error or paused; an answer that Dify lost is normal and empty
 	CreatedAt          time.Time
 }
@@ -84,9 +85,11 @@ func (c *Client) Messages(ctx context.Context, conversationID, user string, limi
 	}
 	messages := make([]Message, 0, len(page.Data))
 	for _, m := range page.Data {
+		var answer text
+		answer.append(m.Answer)
 		messages = append(messages, Message{
-			ID: m.ID, ConversationID: m.ConversationID, Query: m.Query, Answer: m.Answer, Status: m.Status,
-			CreatedAt: time.Unix(m.CreatedAt, 0),
+			ID: m.ID, ConversationID: m.ConversationID, Query: m.Query, Answer: answer.b.String(), Cut: answer.cut,
+			Status: m.Status, CreatedAt: time.Unix(m.CreatedAt, 0),
 		})
 	}
 	return messages, nil

@@ -12,10 +12,15 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	s := e.settings.Load()
 	begun, err := e.begin(ctx, s, m, question)
 	switch {
-	case err != nil && m.Delivery > 1: // an earlier delivery may have recorded it
-		return e.unknown(s, session.Turn{}, "recording a question", err)
+	case err != nil && m.Delivery > 1 && m.Delivery < e.Deliveries: // nobody knows: the next may meet a replica that does
+		e.storeFailed("recording a question", err)
+		return Reply{Kind: Held}
 	case err != nil:
-		return e.storeDown(s, "recording a question", err)
+		r := e.storeDown(s, "recording a question", err)
+		if m.Delivery > 1 { // an earlier delivery may have recorded it
+			r.Text = join(r.Text, s.more)
+		}
+		return r
 	}
 	if begun.Lease != nil {
 		e.start(begun.Lease)
@@ -38,9 +43,14 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 }
 
 // begin records a question. A store that is away for a moment, while it restarts or fails over, is asked again for as
-// long as this delivery may take: the question's key makes that the same question.
+// long as this delivery may take: the question's key makes that the same question. The second of three deliveries may
+// take all of the channel's patience: it can be neither refused, as the first may have been recorded, nor accepted.
 func (e *Engine) begin(ctx context.Context, s *Settings, m Message, question string) (session.Begun, error) {
-	ctx, cancel := context.WithDeadline(ctx, m.Received.Add(s.Deadline))
+	until := m.Received.Add(s.Deadline)
+	if m.Delivery > 1 && m.Delivery < e.Deliveries {
+		until = m.Received.Add(e.HoldFor)
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	for {
 		begun, err := e.Store.Begin(ctx, session.Question{Key: m.key(), Text: question}, e.owner(), s.Limits)

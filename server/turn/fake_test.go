@@ -20,11 +20,15 @@ type scripted struct {
 	parameters func(ctx context.Context) (dify.Parameters, error)
 	stop       func(ctx context.Context, task string) error
 	remove     func(ctx context.Context, conversation string) error
+	// messages may be nil: then Dify knows nothing of the past.
+	messages func(ctx context.Context, n int) ([]dify.Message, error)
+	info     dify.Info
 
 	mu      sync.Mutex
 	asked   []dify.ChatRequest
 	stopped []string
 	removed []string
+	looked  int
 	welcome int
 }
 
@@ -52,6 +56,19 @@ func (s *scripted) Stop(ctx context.Context, task, _ string) error {
 	}
 	return s.stop(ctx, task)
 }
+
+func (s *scripted) Messages(ctx context.Context, _, _ string, _ int) ([]dify.Message, error) {
+	s.mu.Lock()
+	s.looked++
+	n := s.looked
+	s.mu.Unlock()
+	if s.messages == nil {
+		return nil, nil
+	}
+	return s.messages(ctx, n)
+}
+
+func (s *scripted) Info(context.Context) (dify.Info, error) { return s.info, nil }
 
 func (s *scripted) DeleteConversation(ctx context.Context, id, _ string) error {
 	s.mu.Lock()

@@ -70,7 +70,10 @@ func (e *Engine) work(l *session.Lease) {
 	var keeper sync.WaitGroup
 	keeping, stopKeeping := context.WithCancel(ctx)
 	keeper.Go(func() { r.keep(keeping, lost) })
-	answer, err := r.ask(ctx)
+	answer, found, err := r.resume(ctx)
+	if !found {
+		answer, err = r.ask(ctx)
+	}
 	stopKeeping()
 	keeper.Wait()
 
@@ -167,7 +170,7 @@ func (r *run) keep(ctx context.Context, lost context.CancelCauseFunc) {
 
 func (r *run) progress(ctx context.Context) error {
 	u := r.sofar()
-	return r.Store.Progress(ctx, r.lease, session.Progress{Partial: u.Text, ConversationID: u.ConversationID})
+	return r.Store.Progress(ctx, r.lease, session.Progress{Partial: u.Text, ConversationID: u.ConversationID, Note: noteOf(u)})
 }
 
 // sofar is the latest update.
@@ -180,7 +183,9 @@ func (r *run) sofar() dify.Update {
 // end stores how the turn ended and says it in a word.
 func (r *run) end(ctx context.Context, answer dify.Answer, err error) string {
 	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
-		r.stopDify()
+		if r.over() {
+			r.stopDify(r.sofar().TaskID)
+		}
 		return "lost"
 	}
 	if err != nil && r.life.Err() != nil {
@@ -190,7 +195,7 @@ func (r *run) end(ctx context.Context, answer dify.Answer, err error) string {
 	o := r.outcome(answer, err)
 	err = r.persist(o)
 	if timedOut := ctx.Err() != nil; timedOut {
-		r.stopDify() // not before: nobody renews the lease any more
+		r.stopDify(r.sofar().TaskID) // not before: nobody renews the lease any more
 	}
 	switch {
 	case errors.Is(err, session.ErrLeaseLost):
@@ -201,6 +206,18 @@ func (r *run) end(ctx context.Context, answer dify.Answer, err error) string {
 		return o.Failure
 	}
 	return o.State.String()
+}
+
+// over tells whether the turn is known to be over. A turn that was lost to another owner is not: that one may wait for
+// the answer that Dify still makes.
+func (r *run) over() bool {
+	ended, cancel := context.WithCancel(r.life)
+	cancel() // not to wait for it
+	t, err := r.Store.Await(ended, r.lease.Turn.Key)
+	if err != nil {
+		r.storeFailed("looking at a lost turn", err)
+	}
+	return err == nil && t.State.Over()
 }
 
 // outcome says what becomes of the turn. A conversation is given up only for a new one: Dify may be wrong about it while
@@ -245,9 +262,8 @@ func (r *run) persist(o session.Outcome) error {
 	}
 }
 
-// stopDify ends the generation that nobody waits for any more: it costs money.
-func (r *run) stopDify() {
-	task := r.sofar().TaskID
+// stopDify ends a generation that nobody waits for any more: it costs money. Of one without a name nothing is known.
+func (r *run) stopDify(task string) {
 	if task == "" {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,7 +180,8 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
 		s := sound(store)
-		s.fails = func(_ int64, method string) bool { return method == "Progress" } // nothing renews the lease
+		var noted atomic.Bool
+		s.fails = func(_ int64, method string) bool { return method == "Progress" && noted.Swap(true) } // nothing renews the lease
 		d := &scripted{}
 		d.chat = func(ctx context.Context, n int, r dify.ChatRequest, say func(string)) (dify.Answer, error) {
 			if n > 1 {
@@ -211,15 +213,39 @@ func TestAQuestionWaitsForTheStore(t *testing.T) {
 	})
 }
 
-// Nobody knows whether an earlier delivery has recorded the question: its asker is not told that it was refused.
-func TestAQuestionDeliveredAgainIsNotRefusedByADeadStore(t *testing.T) {
+// Nobody knows whether an earlier delivery has recorded the question: while there is another delivery, it may meet a
+// replica that reaches the store.
+func TestAQuestionDeliveredAgainIsLeftToTheNextDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		cutOff := sound(store)
+		cutOff.fails = func(_ int64, method string) bool { return method == "Begin" }
+		sim := difysim.New(simmed(difysim.Behaviour{Length: 80}))
+		t.Cleanup(sim.Close)
+		first := start(t, setup{sim: sim, store: cutOff})
+		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		f := first.follower("alice")
+		f.lose = func(n int) (time.Duration, bool) { return time.Second, n == 1 } // as of a process that died
+		f.route = func(n int) *bot { return map[int]*bot{1: first, 2: first, 3: second}[n] }
+		x := f.Send(ask)
+		x.want(t, turn.Answer, echo(ask, 80))
+		if x.delivery != 3 {
+			t.Errorf("replied to delivery %d, want 3", x.delivery)
+		}
+		first.calls(1)
+	})
+}
+
+// After the last delivery it is told that it was not taken, but also how to find its answer if it was.
+func TestAQuestionThatNobodyKnowsOfIsNotAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		s.fails = func(_ int64, method string) bool { return method == "Begin" }
 		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
-		r := b.engine.Text(t.Context(), turn.Message{Follower: "alice", ID: "1", Text: ask, Delivery: 2, Received: time.Now()})
-		if r.Kind != turn.Waiting || r.Text != waitingLine+"\n\n"+more {
-			t.Errorf("got %s %q, want the waiting line with its link", r.Kind, r.Text)
+		f := b.follower("alice")
+		r, ok := f.deliver("1", ask, 3)
+		if !ok || r.Kind != turn.Refused || r.Text != busyLine+"\n\n"+more {
+			t.Errorf("got %s %q, want the busy line with a link", r.Kind, r.Text)
 		}
 	})
 }

@@ -24,6 +24,8 @@ import (
 type Dify interface {
 	Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error)
 	Stop(ctx context.Context, taskID, user string) error
+	Messages(ctx context.Context, conversationID, user string, limit int) ([]dify.Message, error)
+	Info(ctx context.Context) (dify.Info, error)
 	DeleteConversation(ctx context.Context, id, user string) error
 	Parameters(ctx context.Context) (dify.Parameters, error)
 }
