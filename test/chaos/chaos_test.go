@@ -14,7 +14,9 @@ const calm = 5 * time.Second
 // Every accepted question is answered, once, while the processes, Redis, the way to Redis and Dify fail.
 func TestRedis(t *testing.T) {
 	const followers = 36
-	w := newWorld(t, "3 replicas, Redis")
+	s := seed(t)
+	app, _ := apps(s)
+	w := newWorld(t, "3 replicas, Redis", s, app)
 	binary := build(t)
 	r := startRedis(t, w.logs)
 	w.store = store{kill: r.kill, start: r.start, hang: r.hang, wake: r.wake}
@@ -38,7 +40,9 @@ func redisSession(address string) string {
 // The same of one replica whose sessions are in ConfigMaps, while it and the API server are killed.
 func TestConfigMap(t *testing.T) {
 	const followers = 24
-	w := newWorld(t, "1 replica, ConfigMap")
+	s := seed(t)
+	_, app := apps(s)
+	w := newWorld(t, "1 replica, ConfigMap", s, app)
 	binary := build(t)
 	api := startAPIServer(t)
 	w.store = store{kill: api.kill, start: api.start}

@@ -31,6 +31,7 @@ type verdict struct {
 	toasts                 map[excuse]int
 	calls, crashed, cutOff int
 	doomed                 int      // takeovers by processes that were killed before they asked Dify
+	found                  int      // answers that Dify made without the process that had asked, not asked for again
 	extra                  []string // Dify calls that nothing excuses
 	takeovers              []time.Duration
 	late                   []string // takeovers beyond the promise
@@ -127,12 +128,21 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 	excused := 0
 	for i, c := range calls {
 		why, at := w.crash(c)
-		if why == "" || i == len(calls)-1 {
+		if why == "" {
+			continue
+		}
+		if i == len(calls)-1 {
+			if why == killed && c.Ended.After(at) && q.Whole {
+				v.found++
+			}
 			continue
 		}
 		next := calls[i+1]
 		if next.Started.Before(at) && c.Outcome == difysim.Answered {
 			continue // it is no consequence
+		}
+		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settle && !within(w.windows(mend), c.Started, at) {
+			continue // its run has outlived the process, which had time to note it: it was there to be found
 		}
 		excused++
 		switch why {
@@ -276,7 +286,7 @@ func (v *verdict) check(t *testing.T) {
 func (w *world) table(v *verdict) string {
 	var b strings.Builder
 	row := func(name string, value any) { fmt.Fprintf(&b, "| %-52s | %v |\n", name, value) }
-	fmt.Fprintf(&b, "\n| %-52s | CHAOS_SEED=%d |\n|---|---|\n", w.name, w.seed)
+	fmt.Fprintf(&b, "\n| %-52s | CHAOS_SEED=%d |\n|---|---|\n", w.name+", "+w.mode.String(), w.seed)
 	for _, a := range []act{kill, roll, killStore, hangStore, cutOff, blackHole, hangUp} {
 		if w.acts[a] > 0 {
 			row(string(a), w.acts[a])
@@ -299,6 +309,7 @@ func (w *world) table(v *verdict) string {
 	row("Dify calls", v.calls)
 	row("- again, because the owner was killed", v.crashed)
 	row("- of them by a second heir, the first was killed at once", v.doomed)
+	row("- after whose owner's death Dify's answer was found", v.found)
 	row("- again, because the owner was cut off the store", v.cutOff)
 	row("- again WITHOUT need", len(v.extra))
 	row("takeover after a kill, p50 / p99 / most", crowd.Percentiles(v.takeovers))

@@ -41,8 +41,9 @@ func TestJudgeCountsCalls(t *testing.T) {
 		cut     []float64       // replica 0: from, to
 		outages []float64       // from, to
 		turns   int
+		mode    difysim.Mode
 
-		crashed, cutOff, doomed, extra, late, lost int
+		found, crashed, cutOff, doomed, extra, late, lost int
 	}{
 		"one for one":                     {calls: []difysim.Call{call("0", 0, 5, difysim.Answered)}},
 		"none":                            {lost: 1},
@@ -57,13 +58,18 @@ func TestJudgeCountsCalls(t *testing.T) {
 		"a late takeover":                 {crashed: 1, late: 1, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 25, 28, difysim.Answered)}},
 		"a late one after an outage":      {crashed: 1, killed: map[int]float64{0: 3}, outages: []float64{4, 14}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 25, 28, difysim.Answered)}},
 		"a second heir":                   {crashed: 1, doomed: 1, killed: map[int]float64{0: 3, 1: 12.2}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("0", 22.1, 28, difysim.Answered)}},
+		"found":                           {found: 1, mode: difysim.Chatflow, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered)}},
+		"found, and asked again":          {extra: 1, mode: difysim.Chatflow, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 12, 15, difysim.Answered)}},
+		"killed before it was noted":      {crashed: 1, mode: difysim.Chatflow, killed: map[int]float64{0: 0.2}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 10, 15, difysim.Answered)}},
+		"killed while it was not noted":   {crashed: 1, mode: difysim.Chatflow, outages: []float64{-1, 4}, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 14, 19, difysim.Answered)}},
 		"cut off":                         {cutOff: 1, cut: []float64{2, 22}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"cut off for a moment":            {extra: 1, cut: []float64{2, 4}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"an outage":                       {extra: 1, outages: []float64{2, 12}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, q := bench(t)
-			q.Accepted, q.Turns = true, max(c.turns, 1)
+			w.mode = c.mode
+			q.Accepted, q.Whole, q.Turns = true, true, max(c.turns, 1)
 			for i, r := range w.replicas {
 				l := &life{replica: r}
 				if s, ok := c.killed[i]; ok {
@@ -79,9 +85,9 @@ func TestJudgeCountsCalls(t *testing.T) {
 			}
 			v := &verdict{Verdict: &crowd.Verdict{}}
 			w.judgeCalls(v, q, c.calls)
-			got := []int{v.crashed, v.cutOff, v.doomed, len(v.extra), len(v.late), len(v.Lost)}
-			if want := []int{c.crashed, c.cutOff, c.doomed, c.extra, c.late, c.lost}; !slices.Equal(got, want) {
-				t.Errorf("crashed, cut off, doomed, extra, late, lost: %v, want %v: %+v", got, want, v)
+			got := []int{v.found, v.crashed, v.cutOff, v.doomed, len(v.extra), len(v.late), len(v.Lost)}
+			if want := []int{c.found, c.crashed, c.cutOff, c.doomed, c.extra, c.late, c.lost}; !slices.Equal(got, want) {
+				t.Errorf("found, crashed, cut off, doomed, extra, late, lost: %v, want %v: %+v", got, want, v)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/test/crowd"
+	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
 
 // act is what is done to the bot or its surroundings.
@@ -66,6 +67,15 @@ func seed(t testing.TB) uint64 {
 func scheduleRand(seed uint64) *rand.Rand {
 	const stream = 1 << 63 // the followers' are small numbers
 	return rand.New(rand.NewPCG(seed, stream))
+}
+
+// apps are what Dify has for the two tests: by turns one whose runs outlive the server that asked for them, and one that
+// loses them.
+func apps(seed uint64) (redis, configMap difysim.Mode) {
+	if seed%2 == 0 {
+		return difysim.Chat, difysim.Chatflow
+	}
+	return difysim.Chatflow, difysim.Chat
 }
 
 const (

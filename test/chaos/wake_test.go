@@ -19,7 +19,7 @@ import (
 // replica that works on the turn, and one who waits at another and is woken over Redis. Both wait for the same turn, so
 // that whatever else the machine does meets both alike; the difference is the way over Redis.
 func BenchmarkWakeUp(b *testing.B) {
-	w := newWorld(b, "wake-up")
+	w := newWorld(b, "wake-up", 0, difysim.Chat)
 	w.dify.Script(nil)
 	w.dify.SetBehaviour(difysim.Behaviour{FirstText: 200 * time.Millisecond, Total: time.Second, Length: 120})
 	binary := build(b)

@@ -31,6 +31,7 @@ const (
 type world struct {
 	name     string
 	seed     uint64
+	mode     difysim.Mode
 	logs     string
 	crowd    *crowd.Crowd
 	dify     *difysim.Server
@@ -59,15 +60,16 @@ type cut struct {
 	replica int
 }
 
-func newWorld(t testing.TB, name string) *world {
+// newWorld makes Dify, with an app of a mode: a chatflow's run outlives the server that asked for it, a chat's does not.
+func newWorld(t testing.TB, name string, seed uint64, mode difysim.Mode) *world {
 	t.Helper()
-	w := &world{name: name, seed: seed(t), acts: map[act]int{}}
+	w := &world{name: name, seed: seed, mode: mode, acts: map[act]int{}}
 	var err error
 	if w.logs, err = os.MkdirTemp("", "chaos-"); err != nil { //nolint:usetesting // it stays if the test fails
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.attach(t) })
-	w.dify = difysim.New(difysim.Options{Key: difyKey})
+	w.dify = difysim.New(difysim.Options{Key: difyKey, Mode: mode})
 	w.dify.Script(new(crowd.Dify).Behave)
 	api := httptest.NewServer(w.dify)
 	w.difyURL = api.URL
