@@ -12,6 +12,8 @@ MAKEFLAGS   += --no-builtin-rules
 PKG          ?= ./...        ## packages that test, vet, lint and bench look at
 RUN          ?= .            ## names of the tests or benchmarks to run (a regular expression)
 MIN_COVERAGE ?= 85           ## least coverage of ./server/... in per cent; measured when PKG and RUN are as given here
+CLUSTER      ?= own          ## own: a cluster on this machine (Linux, root); current: the one of the kubeconfig's context
+IMAGES       ?=              ## image archives for `make cluster-load`
 REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out is a failure
 ARGS         ?=              ## arguments for `make demo`
 
@@ -45,6 +47,36 @@ chaos: controlplane ## kill servers, Redis and the API server while followers ch
 run: controlplane ## show the operator at work on a sample, without a cluster
 	go run ./test/run
 
+.PHONY: cluster-up
+ifeq ($(strip $(CLUSTER)),own)
+cluster-up: bin/cluster/.built ## bring up a real cluster of one node, with ingress and certificates (docs/cluster.md)
+	CGO_ENABLED=0 go build -trimpath -o bin/cluster/cluster ./test/cluster/cmd/cluster
+	@bin/cluster/cluster up
+
+.PHONY: cluster-load
+cluster-load: ## give the cluster's node the images in IMAGES
+	@bin/cluster/cluster load $(IMAGES)
+
+.PHONY: cluster-down
+cluster-down: ## end the cluster, and remove all it had on the machine
+	@if [[ -x bin/cluster/cluster ]]; then bin/cluster/cluster down; fi
+else
+cluster-up: controlplane
+	@test/cluster/current.sh
+
+.PHONY: cluster-load cluster-down
+cluster-load cluster-down:
+	@echo "CLUSTER=$(CLUSTER): this cluster is not ours: nothing done"
+endif
+
+.PHONY: cluster-test
+cluster-test: bin/cluster/.built ## bring up a cluster, see that all of it works, and that nothing is left of it
+	go test -tags cluster -count 1 -timeout 20m -v ./test/cluster
+
+.PHONY: cluster-shell
+cluster-shell: ## a shell in the namespaces of the cluster's node
+	@bin/cluster/cluster exec bash
+
 .PHONY: bench-operator
 bench-operator: controlplane ## measure the operator with 1,000 bots
 	go test ./test/scale -run '^$$' -bench Operator -benchtime=1x -timeout 20m
@@ -63,7 +95,7 @@ fmt: bin/golangci-lint ## format the Go code
 
 .PHONY: vet
 vet: ## run go vet
-	go vet -tags chromium,redis,chaos $(PKG)
+	go vet -tags chromium,redis,chaos,cluster $(PKG)
 
 .PHONY: generate
 generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md
@@ -72,8 +104,16 @@ generate: ## write what is made from the code: deepcopy, apply configurations, C
 .PHONY: controlplane
 controlplane: bin/controlplane/.built ## build etcd, kube-apiserver and kubectl for the tests (7 minutes, once)
 
-bin/controlplane/.built: hack/controlplane.sh hack/controlplane/go.mod hack/controlplane/go.sum
-	hack/controlplane.sh bin/controlplane
+bin/controlplane/.built: hack/cluster/build.sh hack/cluster/go.mod hack/cluster/go.sum
+	hack/cluster/build.sh controlplane bin/controlplane
+	@touch $@
+
+.PHONY: cluster-binaries
+cluster-binaries: bin/cluster/.built ## build what the cluster is made of (half an hour, once)
+
+bin/cluster/.built: bin/controlplane/.built $(wildcard hack/cluster/*/go.* hack/cluster/*/*.go)
+	hack/packages.sh cluster
+	hack/cluster/build.sh cluster bin/cluster
 	@touch $@
 
 .PHONY: tools
@@ -84,5 +124,5 @@ bin/%: hack/tools/%/go.mod hack/tools/%/go.sum
 	@touch $@
 
 .PHONY: clean
-clean: ## remove bin
+clean: cluster-down ## remove bin
 	rm -rf bin

@@ -3,6 +3,6 @@ BEGIN { FS = " *## *" }
 /^##@ / { printf "\n%s\n", substr($0, 5) }
 /^[A-Z_]+ *\?=.*## / {
 	split($1, part, / *\?= */)
-	printf "  %-14s %s%s\n", part[1], $2, part[2] == "" ? "" : " [" part[2] "]"
+	printf "  %-16s %s%s\n", part[1], $2, part[2] == "" ? "" : " [" part[2] "]"
 }
-/^[a-z-]+:.*## / { sub(/:.*/, "", $1); printf "  %-14s %s\n", $1, $2 }
+/^[a-z-]+:.*## / { sub(/:.*/, "", $1); printf "  %-16s %s\n", $1, $2 }

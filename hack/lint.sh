@@ -8,7 +8,7 @@ echo "lint: format"
 bin/golangci-lint fmt --diff
 
 echo "lint: go vet"
-go vet -tags chromium,redis,chaos "${packages[@]}"
+go vet -tags chromium,redis,chaos,cluster "${packages[@]}"
 
 echo "lint: golangci-lint"
 bin/golangci-lint run "${packages[@]}"
