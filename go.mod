@@ -2,6 +2,9 @@ module github.com/wechatbot/wechatbot-operator
 
 go 1.26.0
 
+// Images and what they are made of; among it is a Go toolchain.
+ignore ./bin
+
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
