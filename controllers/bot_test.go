@@ -48,11 +48,13 @@ type world struct {
 // winter.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, namespace: controlPlane.Namespace(t, "bots")}
-	_, err := controlPlane.Kubectl(t.Context(), "", "label", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=restricted")
-	if err != nil {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: "bots-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	if err := admin.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
+	w := &world{t: t, namespace: namespace.Name}
 	w.difyURL = newDify(t, difysim.Options{Key: difyKey, AppName: "Winter"})
 	w.secret("winter", map[string]string{"token": "wintertoken", "dify-key": difyKey})
 	return w

@@ -50,8 +50,9 @@ var minimalChildren = []string{
 }
 
 func TestTheMinimalObjectIsEnough(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	op := startOperator(t, quick())
+	op := sharedOperator(t)
 	w.create()
 	w.serve()
 	if got := w.owned(); !slices.Equal(got, minimalChildren) {

@@ -34,7 +34,8 @@ func says(t *testing.T, message string, parts ...string) {
 
 // Every reason that a user can meet is provoked and cured, on one running operator.
 func TestEveryReasonIsProvokedAndCured(t *testing.T) {
-	op := startOperator(t, quick())
+	t.Parallel()
+	op := sharedOperator(t)
 	for name, test := range map[string]func(*testing.T, *world, *operator){
 		"a Secret is missing, then its key, then malformed": secretReasons,
 		"Dify refuses the key":                              difyReasons,

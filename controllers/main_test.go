@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +39,12 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
 	flag.Parse()
+	// Tests wait for the API server and each other's objects much more than they compute.
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		if err := parallel.Value.Set("8"); err != nil {
+			panic(err) // it is a number
+		}
+	}
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	err := start()
@@ -52,7 +60,14 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code = m.Run()
+	if shared.operator != nil {
+		if err := shared.operator.end(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
 }
 
 func start() (err error) {
@@ -93,12 +108,45 @@ func quick() controllers.Options {
 // operator is a running manager that has the rights of a ServiceAccount of config/ and no others.
 type operator struct {
 	calls *calls
-	stop  func()
+	stop  func()       // and fail the test if it does not end well
+	end   func() error // stops it
 }
 
-// startOperator starts an operator that ends with the test, at the latest.
+// startOperator starts an operator of the whole cluster that ends with the test, at the latest. Its test is not
+// parallel: the bots of others would be reconciled by two.
 func startOperator(t testing.TB, o controllers.Options, change ...func(*rest.Config, *controllers.ManagerOptions)) *operator {
 	t.Helper()
+	op, err := launch(o, change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op.stop = func() {
+		if err := op.end(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(op.stop)
+	return op
+}
+
+// shared is the operator of all tests that are parallel: they start when the others have ended.
+var shared struct {
+	once     sync.Once
+	operator *operator
+	err      error
+}
+
+// sharedOperator gives it. Only its calls below one's own namespaces mean anything.
+func sharedOperator(t testing.TB) *operator {
+	t.Helper()
+	shared.once.Do(func() { shared.operator, shared.err = launch(quick()) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.operator
+}
+
+func launch(o controllers.Options, change ...func(*rest.Config, *controllers.ManagerOptions)) (*operator, error) {
 	access := rest.CopyConfig(controlPlane.Config)
 	access.Impersonate = rest.ImpersonationConfig{UserName: clusterAccount, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	op := &operator{calls: &calls{}}
@@ -111,24 +159,25 @@ func startOperator(t testing.TB, o controllers.Options, change ...func(*rest.Con
 	mgr, err := controllers.NewManager(ctx, access, m, o)
 	if err != nil {
 		cancel()
-		t.Fatalf("making the manager: %v", err)
+		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	op.stop = sync.OnceFunc(func() {
+	op.end = sync.OnceValue(func() error {
 		cancel()
-		if err := <-ended; err != nil && !strings.Contains(err.Error(), "leader election lost") {
-			t.Errorf("the manager ended with: %v", err)
+		if err := <-ended; err != nil {
+			return fmt.Errorf("the manager ended with: %w", err)
 		}
+		return nil
 	})
-	t.Cleanup(op.stop)
-	return op
+	return op, nil
 }
 
 // calls counts the requests of an operator.
 type calls struct {
 	mu    sync.Mutex
 	all   []call
+	tries int // of everything, watches too
 	fault func(*http.Request) error
 }
 
@@ -137,6 +186,7 @@ type call struct{ verb, path string }
 func (c *calls) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		c.mu.Lock()
+		c.tries++
 		fault := c.fault
 		c.mu.Unlock()
 		if fault != nil {
@@ -201,26 +251,32 @@ func (c *calls) matching(verb string, parts ...string) int {
 	return n
 }
 
+// tried counts all that was sent, or tried to be.
+func (c *calls) tried() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tries
+}
+
 func (c *calls) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = nil
 }
 
-// eventually waits until check gives no error.
+// eventually waits until check gives no error. It asks ever less often, as many tests ask at once, and gives up late,
+// as the machine may be busy.
 func eventually(t testing.TB, check func() error) {
 	t.Helper()
-	ticker := time.NewTicker(25 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	deadline := time.Now().Add(2 * time.Minute)
+	for wait := 25 * time.Millisecond; ; wait = min(2*wait, 400*time.Millisecond) {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still after 30 s: %v", err)
+			t.Fatalf("still after two minutes: %v", err)
 		}
-		<-ticker.C
+		<-time.After(wait)
 	}
 }
