@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,7 +30,8 @@ import (
 
 // What a running operator does with a bot that is there, on one operator.
 func TestABotOverItsLife(t *testing.T) {
-	op := startOperator(t, quick())
+	t.Parallel()
+	op := sharedOperator(t)
 	for name, test := range map[string]func(*testing.T, *world, *operator){
 		"a rotated Secret changes no pod":                  rotation,
 		"only what binds at the start rolls the pods":      rolling,
@@ -423,6 +426,32 @@ func TestAnotherReleaseOfTheOperatorChangesTheImageOnly(t *testing.T) {
 	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonPodsNotReady) // not Ready while the old pods run
 	w.roll()
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+}
+
+// An operator that is told not to asks no Dify, and bots become ready without.
+func TestDifyIsNotAsked(t *testing.T) {
+	w := newWorld(t)
+	asked := make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
+	t.Cleanup(server.Close)
+	w.difyURL = server.URL + "/v1"
+	o := quick()
+	o.WithoutDify = true
+	startOperator(t, o)
+	w.create()
+	w.serve()
+	w.get(w.bot)
+	if c := meta.FindStatusCondition(w.bot.Status.Conditions, v1alpha1.ConditionDifyReachable); c != nil {
+		t.Errorf("DifyReachable is %v", c)
+	}
+	if err := admin.Delete(t.Context(), w.bot); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case path := <-asked:
+		t.Errorf("the bot's Dify was asked for %s", path)
+	default:
+	}
 }
 
 func TestARestartWritesNothing(t *testing.T) {

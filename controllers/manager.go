@@ -38,7 +38,8 @@ type ManagerOptions struct {
 	Log logr.Logger
 	// Strict has a read of something that is not watched fail instead of starting a watch: for tests.
 	Strict bool
-	// Leases are the times of the leader election; the zero value means 15 s, 10 s, 2 s.
+	// Lease, Renew and Retry are the times of the leader election: how long the others wait for a silent leader, how
+	// long the leader tries to speak before it gives up, and the time between two tries. 0 means 15 s, 10 s, 2 s.
 	Lease, Renew, Retry time.Duration
 }
 

@@ -41,7 +41,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	err := r.client.Get(ctx, req.NamespacedName, bot)
 	switch {
 	case apierrors.IsNotFound(err):
-		r.observer.Dify.Forget(req.NamespacedName)
+		if r.observer.Dify != nil {
+			r.observer.Dify.Forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the bot: %w", err)

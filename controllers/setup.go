@@ -51,6 +51,9 @@ type Options struct {
 	Waits report.Waits
 	// DifyUp and DifyDown are how long an answer of Dify holds; 0 means 10 min and 1 min.
 	DifyUp, DifyDown time.Duration
+	// WithoutDify: no Dify is asked, so that the operator calls no address that a bot's author writes, and bots have no
+	// condition DifyReachable.
+	WithoutDify bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Name is the controller's; it must be unique in the process. Empty means wechatbot.
@@ -75,23 +78,11 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}
 	}
 	answers := make(chan event.GenericEvent, 1024)
-	prober := observe.NewProber(observe.ProberOptions{
-		Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
-		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
-			now := new(v1alpha1.WechatBot)
-			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
-				return
-			}
-			select {
-			case answers <- event.GenericEvent{Object: named(bot)}:
-			case <-ctx.Done():
-			}
-		},
-	})
-	if err := mgr.Add(prober); err != nil {
-		return fmt.Errorf("adding the prober of Dify: %w", err)
+	prober, err := newProber(mgr, o, answers)
+	if err != nil {
+		return err
 	}
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WechatBot{}, observe.IndexAddress, func(o client.Object) []string {
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WechatBot{}, observe.IndexAddress, func(o client.Object) []string {
 		bot, _ := o.(*v1alpha1.WechatBot)
 		return []string{observe.Address(bot)}
 	})
@@ -115,6 +106,30 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return fmt.Errorf("building the controller: %w", err)
 	}
 	return nil
+}
+
+// newProber has the manager run a Prober whose answers nobody waits for wake the bots; nil if no Dify is to be asked.
+func newProber(mgr manager.Manager, o Options, answers chan<- event.GenericEvent) (*observe.Prober, error) {
+	if o.WithoutDify {
+		return nil, nil //nolint:nilnil // as said
+	}
+	prober := observe.NewProber(observe.ProberOptions{
+		Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
+		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
+			now := new(v1alpha1.WechatBot)
+			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
+				return
+			}
+			select {
+			case answers <- event.GenericEvent{Object: named(bot)}:
+			case <-ctx.Done():
+			}
+		},
+	})
+	if err := mgr.Add(prober); err != nil {
+		return nil, fmt.Errorf("adding the prober of Dify: %w", err)
+	}
+	return prober, nil
 }
 
 func complete(o Options) Options {

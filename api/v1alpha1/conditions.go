@@ -8,7 +8,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionSecretsResolved (positive): every Secret and key that the spec names exists and is well-formed.
 	ConditionSecretsResolved = "SecretsResolved"
-	// ConditionDifyReachable (positive): Dify accepted the API key, and the app is of a mode that can chat.
+	// ConditionDifyReachable (positive): Dify accepted the API key, and the app is of a mode that can chat. Absent where the
+	// operator asks no Dify (--probe-dify=false).
 	ConditionDifyReachable = "DifyReachable"
 	// ConditionSessionStoreReady (positive): the session store answers.
 	ConditionSessionStoreReady = "SessionStoreReady"

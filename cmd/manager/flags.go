@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -19,6 +20,7 @@ type flags struct {
 	ingressClass        string
 	issuer              string
 	concurrency         int
+	probeDify           bool
 	logLevel, logFormat string
 }
 
@@ -30,10 +32,17 @@ func (f *flags) define(s *pflag.FlagSet) {
 	s.StringVar(&f.issuer, "default-issuer", "",
 		"cert-manager issuer where a bot names none: NAME is an Issuer of the bot's namespace, ClusterIssuer/NAME one of the cluster")
 	s.IntVar(&f.concurrency, "concurrency", 8, "how many bots are reconciled at once")
+	s.BoolVar(&f.probeDify, "probe-dify", true,
+		"ask each bot's Dify whether its API key works; false: no connection is made to addresses that bots name, and they have no condition DifyReachable")
 	s.StringSliceVar(&f.manager.Namespaces, "watch-namespaces", nil,
 		"namespaces to work in, separated by commas; empty means all. With it, rights in these namespaces are enough")
 	s.BoolVar(&f.manager.LeaderElection, "leader-elect", false, "let one of several operators work")
 	s.StringVar(&f.manager.LeaderElectionNamespace, "leader-elect-namespace", "", "namespace of the Lease; empty means the pod's own")
+	s.DurationVar(&f.manager.Lease, "leader-elect-lease-duration", 15*time.Second,
+		"how long the others wait for a leader that says nothing before one of them takes over")
+	s.DurationVar(&f.manager.Renew, "leader-elect-renew-deadline", 10*time.Second,
+		"how long the leader tries to say that it is there before it gives up and ends; less than the lease's duration")
+	s.DurationVar(&f.manager.Retry, "leader-elect-retry-period", 2*time.Second, "how long each waits between two tries; less than the renew deadline")
 	s.StringVar(&f.manager.MetricsAddress, "metrics-bind-address", "0", "address of /metrics, such as :8443; 0 means none")
 	s.BoolVar(&f.manager.SecureMetrics, "metrics-secure", true,
 		"serve metrics over TLS to those whom the API server allows to read them (needs rights on tokenreviews and subjectaccessreviews)")
@@ -51,6 +60,11 @@ func (f *flags) options() (controllers.Options, error) {
 	if f.concurrency < 1 || f.concurrency > 256 {
 		return controllers.Options{}, fmt.Errorf("--concurrency: %d is out of range: give 1 to 256", f.concurrency)
 	}
+	if m := &f.manager; m.Retry <= 0 || m.Renew <= m.Retry*6/5 || m.Lease <= m.Renew { // a try may come a fifth later
+		return controllers.Options{}, fmt.Errorf("--leader-elect-lease-duration %v, --leader-elect-renew-deadline %v, "+
+			"--leader-elect-retry-period %v: give each less than the one before it, and 1.2 times the last less than the second",
+			m.Lease, m.Renew, m.Retry)
+	}
 	issuer, err := parseIssuer(f.issuer)
 	if err != nil {
 		return controllers.Options{}, err
@@ -58,6 +72,7 @@ func (f *flags) options() (controllers.Options, error) {
 	return controllers.Options{
 		Operator:    desired.Operator{Image: f.serverImage, IngressClass: f.ingressClass, Issuer: issuer},
 		Concurrency: f.concurrency,
+		WithoutDify: !f.probeDify,
 	}, nil
 }
 

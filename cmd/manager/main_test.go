@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,48 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 	"github.com/wechatbot/wechatbot-operator/test/envtest"
 )
+
+// program has the test's binary be the manager itself, so that processes of it can be killed.
+const program = "WECHATBOT_TEST_MANAGER"
+
+// plane is the API server of every test of the package, and kubeconfig an administrator's access to it.
+var (
+	plane      *envtest.ControlPlane
+	kubeconfig string
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(program) != "" {
+		main()
+		return
+	}
+	os.Exit(tests(m))
+}
+
+func tests(m *testing.M) (code int) {
+	dir, err := os.MkdirTemp("", "manager-")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(dir) }()
+		plane, err = envtest.Start()
+	}
+	if err == nil {
+		defer func() {
+			if err := plane.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}()
+		var view string
+		view, err = plane.Kubectl(context.Background(), "", "config", "view", "--raw", "--flatten")
+		kubeconfig = filepath.Join(dir, "kubeconfig")
+		err = errors.Join(err, os.WriteFile(kubeconfig, []byte(view), 0o600))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
 
 func TestFlags(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -47,7 +90,17 @@ func TestFlags(t *testing.T) {
 		},
 		"an unknown kind of issuer": {[]string{"--server-image=a", "--default-issuer=Certificate/x"}, controllers.Options{}, "neither NAME nor"},
 		"an issuer without name":    {[]string{"--server-image=a", "--default-issuer=ClusterIssuer/"}, controllers.Options{}, "names no issuer"},
-		"no workers":                {[]string{"--server-image=a", "--concurrency=0"}, controllers.Options{}, "out of range"},
+		"a renew deadline that is too long": {
+			[]string{"--server-image=a", "--leader-elect-renew-deadline=15s"}, controllers.Options{}, "--leader-elect-renew-deadline 15s",
+		},
+		"a retry period that is too long": {
+			[]string{"--server-image=a", "--leader-elect-retry-period=9s"}, controllers.Options{}, "--leader-elect-retry-period 9s",
+		},
+		"Dify is not asked": {
+			[]string{"--server-image=a", "--probe-dify=false"},
+			controllers.Options{Concurrency: 8, Operator: desired.Operator{Image: "a"}, WithoutDify: true}, "",
+		},
+		"no workers": {[]string{"--server-image=a", "--concurrency=0"}, controllers.Options{}, "out of range"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f flags
@@ -91,23 +144,6 @@ func TestACommandLineThatIsWrongEndsAtOnce(t *testing.T) {
 
 // The whole command against a real API server: it becomes ready, works, serves metrics, and ends when told to.
 func TestTheManagerRunsAndEnds(t *testing.T) {
-	plane, err := envtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := plane.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	view, err := plane.Kubectl(t.Context(), "", "config", "view", "--raw", "--flatten")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(kubeconfig, []byte(view), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("KUBECONFIG", kubeconfig)
 	health, metrics := freeAddress(t), freeAddress(t)
 	namespace := plane.Namespace(t, "bots")

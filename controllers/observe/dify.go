@@ -22,6 +22,8 @@ import (
 
 // Dify is what is known of a bot's app.
 type Dify struct {
+	// Off: the operator asks no Dify. Then the rest is empty.
+	Off bool
 	// Asked: the app answered, or did not, for this address and key. Otherwise the rest is empty.
 	Asked bool
 	// Changed: it was asked before, with another address or key, so that an older answer is void.

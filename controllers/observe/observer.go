@@ -23,7 +23,7 @@ type Observer struct {
 	Cache client.Reader
 	// Live reads Secrets: the operator may not list or watch them.
 	Live client.Reader
-	// Dify asks the apps.
+	// Dify asks the apps; nil asks none.
 	Dify *Prober
 	// GatewayAPI tells whether the cluster knows HTTPRoutes and they are watched.
 	GatewayAPI func(context.Context) (bool, error)

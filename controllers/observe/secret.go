@@ -74,6 +74,10 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 		}
 		s.Certificate.Leaf = certificate(found)
 	}
+	if o.Dify == nil {
+		s.Dify = Dify{Off: true}
+		return nil
+	}
 	s.Dify = o.Dify.Look(target(bot), apiKey)
 	return nil
 }

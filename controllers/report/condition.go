@@ -3,7 +3,6 @@ package report
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +28,8 @@ func findings(bot *v1alpha1.WechatBot, state *observe.State) map[string]*finding
 		v1alpha1.ConditionExposed:           exposed(bot, state),
 		v1alpha1.ConditionCertificateReady:  certificateReady(bot, state),
 	}
-	if f := difyReachable(bot, state); f != nil {
-		maps.Copy(all, map[string]*finding{v1alpha1.ConditionDifyReachable: f})
+	if f := difyReachable(bot, state); f != nil || state.Dify.Off {
+		all[v1alpha1.ConditionDifyReachable] = f
 	}
 	return all
 }
@@ -53,6 +52,9 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 
 // NeedsDify tells whether nothing is known of Dify: after a start of the operator what was known before still holds.
 func NeedsDify(bot *v1alpha1.WechatBot, state *observe.State) bool {
+	if state.Dify.Off {
+		return false
+	}
 	before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
 	return !state.Dify.Asked && (state.Dify.Changed || before == nil || before.Status == metav1.ConditionUnknown ||
 		before.ObservedGeneration != bot.Generation)

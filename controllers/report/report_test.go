@@ -162,6 +162,22 @@ func TestARestartKeepsWhatWasKnownOfDify(t *testing.T) {
 	}
 }
 
+func TestAnOperatorThatAsksNoDifySaysNothingOfIt(t *testing.T) {
+	bot := winter()
+	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, App: s.Dify.App, Err: errors.New("away")} }), nil)
+	off := healthy(func(s *observe.State) { s.Dify = observe.Dify{Off: true} })
+	status := report.Status(bot, off, nil)
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDifyReachable); c != nil || status.Dify != (v1alpha1.DifyStatus{}) {
+		t.Errorf("it says %v and %v", c, status.Dify)
+	}
+	if got := ready(status); !strings.HasPrefix(got, "True Serving") {
+		t.Errorf("Ready is %s", got)
+	}
+	if report.NeedsDify(bot, off) {
+		t.Error("a reconcile would wait for Dify")
+	}
+}
+
 func TestEventsAreForTransitions(t *testing.T) {
 	bot := winter()
 	down := healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, Err: errors.New("x")} })

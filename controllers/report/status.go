@@ -70,7 +70,9 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 			set(condition, f)
 		}
 		// An app that cannot be used is named by the condition only: see onceUp.
-		if state.Dify.Asked && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
+		if state.Dify.Off {
+			status.Dify = v1alpha1.DifyStatus{}
+		} else if state.Dify.Asked && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
 			status.Dify = state.Dify.App
 		}
 	}
