@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 read -ra packages <<<"${PKG:-./...}"
 
 echo "lint: format"
-bin/golangci-lint fmt --diff
+git ls-files -co --exclude-standard '*.go' | xargs -r bin/golangci-lint fmt --diff
 
 echo "lint: go vet"
 go vet -tags chromium,redis,chaos,cluster "${packages[@]}"
