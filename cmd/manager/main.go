@@ -18,6 +18,9 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers"
 )
 
+// version is what --version prints; the linker sets it in a release and in an image.
+var version = "dev"
+
 func main() {
 	if err := command().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)
@@ -30,6 +33,7 @@ func command() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "manager",
 		Short:         "Runs the bots that WechatBot objects describe",
+		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -42,6 +46,8 @@ func command() *cobra.Command {
 	}
 	c.SetContext(context.Background())
 	f.define(c.Flags())
+	c.AddCommand(checkCommand())
+	c.CompletionOptions.DisableDefaultCmd = true
 	return c
 }
 
@@ -60,6 +66,7 @@ func run(ctx context.Context, f *flags) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 
+	log.Info("starting", "version", version)
 	access, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)

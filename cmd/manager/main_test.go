@@ -147,6 +147,8 @@ func TestTheManagerRunsAndEnds(t *testing.T) {
 	t.Setenv("KUBECONFIG", kubeconfig)
 	health, metrics := freeAddress(t), freeAddress(t)
 	namespace := plane.Namespace(t, "bots")
+	checkFails(t, "no operator looked at", "--namespace="+namespace, "--timeout=5s")
+	checkFails(t, "there is no namespace nowhere", "--namespace=nowhere")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -157,15 +159,22 @@ func TestTheManagerRunsAndEnds(t *testing.T) {
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- c.ExecuteContext(ctx) }()
-	wait(t, func() error { return get("http://"+health+"/readyz", nil) })
-	wait(t, func() error { return get("http://"+health+"/healthz", nil) })
+	eventually(t, func() error { return get("http://"+health+"/readyz", nil) })
+	eventually(t, func() error { return get("http://"+health+"/healthz", nil) })
+
+	if out, err := runCheck(t, "--namespace="+namespace); err != nil || !strings.HasPrefix(out, "the operator looked at a bot in namespace "+namespace) {
+		t.Errorf("check of a working operator: %q, %v", out, err)
+	}
+	if left, err := plane.Kubectl(t.Context(), "", "-n", namespace, "get", "wbot", "-o", "name"); err != nil || left != "" {
+		t.Errorf("the checks left %q, %v", left, err)
+	}
 
 	bot := `{"apiVersion": "wechatbot.dev/v1alpha1", "kind": "WechatBot", "metadata": {"name": "winter"}, "spec": {
 		"domain": "bot.example.com", "tokenSecretRef": {"name": "winter", "key": "token"}, "dify": {"apiKeySecretRef": {"name": "winter", "key": "key"}}}}`
 	if _, err := plane.Kubectl(t.Context(), bot, "-n", namespace, "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, func() error {
+	eventually(t, func() error {
 		out, err := plane.Kubectl(t.Context(), "", "-n", namespace, "get", "wbot", "winter", "-o", "json")
 		if err != nil {
 			return err
@@ -199,6 +208,33 @@ func TestTheManagerRunsAndEnds(t *testing.T) {
 	}
 }
 
+func runCheck(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	c := command()
+	c.SetOut(&out)
+	c.SetArgs(append([]string{"check"}, args...))
+	err := c.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func checkFails(t *testing.T, want string, args ...string) {
+	t.Helper()
+	if out, err := runCheck(t, args...); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("check %v: %q, %v, want an error with %q", args, out, err, want)
+	}
+}
+
+func TestVersionIsPrinted(t *testing.T) {
+	var out strings.Builder
+	c := command()
+	c.SetOut(&out)
+	c.SetArgs([]string{"--version"})
+	if err := c.ExecuteContext(t.Context()); err != nil || out.String() != "manager version "+version+"\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -228,7 +264,7 @@ func get(url string, body *string) error {
 	return nil
 }
 
-func wait(t *testing.T, check func() error) {
+func eventually(t *testing.T, check func() error) {
 	t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

@@ -20,6 +20,9 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server"
 )
 
+// version is what --version prints; the linker sets it in a release and in an image.
+var version = "dev"
+
 func main() {
 	if err := command().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
@@ -32,6 +35,7 @@ func command() *cobra.Command {
 	c := &cobra.Command{
 		Use:           "server --config FILE",
 		Short:         "Answers a WeChat Official Account's followers through a Dify app",
+		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
