@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Writes everything that is made from api/v1alpha1: the deepcopy functions and apply configurations, the CRD in
-# config/crd/bases, docs/api.md, and the operator's rights in config/rbac/role.yaml (from controllers/rbac.go). The generators are pinned in hack/tools.
+# Writes everything that is made from code or from config/: from api/v1alpha1 the deepcopy functions and apply
+# configurations, the CRD in config/crd/bases, and docs/api.md; from controllers/rbac.go the operator's rights in
+# config/rbac/role.yaml; from those what the charts have of them, and the charts' README.md. The generators are pinned in
+# hack/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +11,7 @@ build() { # build TOOL PACKAGE: a no-op of a second when the binary is up to dat
 }
 build controller-gen sigs.k8s.io/controller-tools/cmd/controller-gen
 build crd-ref-docs github.com/elastic/crd-ref-docs
+build helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs
 
 api=./api/v1alpha1
 bin/controller-gen object paths=$api
@@ -17,3 +20,12 @@ bin/controller-gen crd paths=$api output:crd:dir=config/crd/bases
 bin/controller-gen rbac:roleName=manager,headerFile=hack/rbac.header.yaml paths=./controllers output:rbac:dir=config/rbac
 bin/crd-ref-docs --source-path=$api --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs --renderer=markdown \
   --output-path=docs/api.md --log-level=ERROR
+
+# The charts have copies of what config/ says, and the values of a bot are checked as its CRD says.
+operator=charts/wechatbot-operator/files
+mkdir -p $operator
+cp config/crd/bases/wechatbot.dev_wechatbots.yaml $operator/crd.yaml
+cp config/rbac/role.yaml config/rbac/leader_election.yaml config/rbac/metrics/metrics.yaml $operator
+cp config/rbac/users/wechatbot.yaml $operator/users.yaml
+go run ./hack/chartschema config/crd/bases/wechatbot.dev_wechatbots.yaml >charts/wechatbot/values.schema.json
+bin/helm-docs --chart-search-root=charts --log-level=warning
