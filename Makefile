@@ -16,10 +16,15 @@ CLUSTER      ?= own          ## own: a cluster on this machine (Linux, root); cu
 IMAGES       ?=              ## image archives for `make cluster-load`
 REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out is a failure
 ARGS         ?=              ## arguments for `make demo`
+VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev) ## version of binaries, image and release
+IMAGE        ?= ghcr.io/wechatbot/wechatbot-operator ## name of the image
+PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 linux/arm64"; this machine's if empty
+BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
 
 TOOLS := $(notdir $(wildcard hack/tools/*))
 # What ships is static, without paths of the machine that built it; grpcnotrace keeps golang.org/x/net/trace out.
-PRODUCT := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w'
+# The Dockerfile builds with the same flags.
+PRODUCT = CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)'
 
 ##@ Targets
 .PHONY: help
@@ -35,9 +40,34 @@ build: ## build the commands of ./cmd into bin
 	@mkdir -p bin
 	$(PRODUCT) -o bin/ ./cmd/...
 
+.PHONY: image
+image: ## build the image IMAGE:VERSION with buildah or docker
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' PLATFORMS='$(strip $(PLATFORMS))' BASES='$(strip $(BASES))' hack/image.sh
+
+.PHONY: image-test
+image-test: ## build the image twice from local base images, and check both (buildah, root)
+	hack/image-test.sh
+
+.PHONY: release
+release: bin/helm bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' hack/release.sh
+
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
 	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' MIN_COVERAGE=$(MIN_COVERAGE) REQUIRE_ALL=$(REQUIRE_ALL) hack/test.sh
+
+.PHONY: charts-test
+charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their suites, apply every rendering to a real API server
+	hack/charts-test.sh
+
+.PHONY: licences
+licences: build bin/sbom ## check the licences of what the shipped binaries are linked from
+	@cd hack/tools/sbom && go test .
+	bin/sbom bin/manager bin/server
+
+.PHONY: vuln
+vuln: bin/govulncheck ## look for known vulnerabilities in what is linked (asks vuln.go.dev)
+	hack/vuln.sh
 
 .PHONY: chaos
 chaos: controlplane ## kill servers, Redis and the API server while followers chat (6 minutes; CHAOS_SEED=… repeats a run)
@@ -95,10 +125,10 @@ fmt: bin/golangci-lint ## format the Go code
 
 .PHONY: vet
 vet: ## run go vet
-	go vet -tags chromium,redis,chaos,cluster $(PKG)
+	go vet -tags chromium,redis,chaos,cluster,charts $(PKG)
 
 .PHONY: generate
-generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md
+generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md, parts of the charts
 	hack/generate.sh
 
 .PHONY: controlplane
@@ -123,6 +153,8 @@ bin/%: hack/tools/%/go.mod hack/tools/%/go.sum
 	CGO_ENABLED=0 go build -C hack/tools/$* -trimpath -ldflags '-s -w' -o '$(CURDIR)/bin/' tool
 	@touch $@
 
+bin/sbom: $(wildcard hack/tools/sbom/*.go)
+
 .PHONY: clean
-clean: cluster-down ## remove bin
-	rm -rf bin
+clean: cluster-down ## remove bin and dist
+	rm -rf bin dist

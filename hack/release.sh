@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# `make release VERSION=v0.1.0`: writes everything of a release to dist. It publishes nothing (docs/release.md does).
+# The same commit gives the same files. From the environment: VERSION, IMAGE, and what hack/image.sh takes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+  echo "make release: $*" >&2
+  exit 1
+}
+
+version=${VERSION:?} image=${IMAGE:?}
+[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "VERSION=$version is not one like v0.1.0"
+[[ -z $(git status --porcelain) ]] || fail "the working tree has changes that are not committed"
+grep -q "^## \[${version#v}\]" CHANGELOG.md || fail "CHANGELOG.md has no section [${version#v}]"
+# A release happened when its commit was made, however late its files are.
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+
+rm -rf dist
+mkdir -p dist
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+echo "release: charts"
+cp -R charts "$work"
+sed -i "s#^  repository: .*#  repository: $image#" "$work/charts/wechatbot-operator/values.yaml"
+for chart in "$work"/charts/*/; do
+  bin/helm package "$chart" --version "${version#v}" --app-version "$version" --destination dist >/dev/null
+done
+
+echo "release: install.yaml"
+cp -R config "$work"
+(cd "$work/config/default" && "$OLDPWD/bin/kustomize" edit set image "wechatbot-operator=$image:$version")
+bin/kustomize build "$work/config/default" >dist/install.yaml
+
+echo "release: images"
+PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} ARCHIVES=dist hack/image.sh
+
+echo "release: bill of materials"
+for platform in amd64 arm64; do
+  for command in manager server; do
+    CGO_ENABLED=0 GOOS=linux GOARCH=$platform go build -trimpath -buildvcs=false -tags grpcnotrace \
+      -ldflags "-s -w -buildid= -X main.version=$version" -o "$work/$command-$platform" "./cmd/$command"
+  done
+done
+bin/sbom -o dist/sbom.spdx.json -version "$version" -created "$SOURCE_DATE_EPOCH" "$work"/{manager,server}-{amd64,arm64}
+
+(cd dist && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
+cat dist/SHA256SUMS
