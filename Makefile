@@ -24,7 +24,7 @@ BASES        ?=              ## local: make the image's base images on this mach
 TOOLS := $(notdir $(wildcard hack/tools/*))
 # What ships is static, without paths of the machine that built it; grpcnotrace keeps golang.org/x/net/trace out.
 # The Dockerfile builds with the same flags.
-PRODUCT = CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(VERSION)'
+PRODUCT = CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X main.version=$(strip $(VERSION))'
 
 ##@ Targets
 .PHONY: help
