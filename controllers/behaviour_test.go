@@ -26,6 +26,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
 // What a running operator does with a bot that is there, on one operator.
@@ -39,6 +40,7 @@ func TestABotOverItsLife(t *testing.T) {
 		"what others own is left alone":                    foreignFields,
 		"an edited or deleted child is restored":           restoring,
 		"what the spec no longer wants is removed":         pruning,
+		"what another makes in the bot's name is removed":  strangersChild,
 		"everything belongs to the bot":                    belonging,
 		"a Secret of another namespace stays unread":       otherNamespace,
 		"a template that the API server completes settles": settling,
@@ -237,6 +239,21 @@ func pruning(t *testing.T, w *world, _ *operator) {
 	if got := w.owned(); !slices.Equal(got, []string{"ConfigMap/winter-config", "Deployment/winter", "Service/winter", "ServiceAccount/winter"}) {
 		t.Errorf("children are %v", got)
 	}
+}
+
+func strangersChild(t *testing.T, w *world, _ *operator) {
+	w.create()
+	w.caughtUp()
+	policy := named(w, new(networkingv1.NetworkPolicy), "winter")
+	policy.Labels = naming.Labels(w.bot, naming.Server)
+	policy.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(w.bot, v1alpha1.SchemeGroupVersion.WithKind("WechatBot"))}
+	if err := admin.Create(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		err := admin.Get(t.Context(), client.ObjectKeyFromObject(policy), policy)
+		return unless(apierrors.IsNotFound(err), "the NetworkPolicy is still there")
+	})
 }
 
 func belonging(t *testing.T, w *world, _ *operator) {

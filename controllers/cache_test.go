@@ -50,6 +50,21 @@ func TestConversationsNeitherStayNorWake(t *testing.T) {
 	}
 }
 
+func TestOnlyTheChildrenOfOthersAreNews(t *testing.T) {
+	for manager, news := range map[string]bool{naming.FieldOwner: false, "kubectl": true} {
+		child := store(func(c *corev1.ConfigMap) {
+			c.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: manager, Operation: metav1.ManagedFieldsOperationApply}}
+		})
+		kept, err := apply.Slim()(child)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := madeByOthers().Create(event.CreateEvent{Object: kept.(client.Object)}); got != news {
+			t.Errorf("a child that %s made wakes: %v, want %v", manager, got, news)
+		}
+	}
+}
+
 func TestOfAPodOnlyItsTroubleCounts(t *testing.T) {
 	pod := func(reason string) *corev1.Pod {
 		return &corev1.Pod{

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -151,15 +153,13 @@ func complete(o Options) Options {
 // watches says what wakes the Reconciler.
 func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan event.GenericEvent) (controller.Controller, error) {
 	meant := builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
-	// Only the operator makes children of a bot, and at its start the bots themselves are news.
-	notMade := predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
-	child := builder.WithPredicates(notMade)
+	child := builder.WithPredicates(madeByOthers())
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
 		Owns(&corev1.ServiceAccount{}, child).
 		Owns(&rbacv1.Role{}, child).
 		Owns(&rbacv1.RoleBinding{}, child).
-		Owns(&corev1.ConfigMap{}, builder.WithPredicates(notMade, unlessConversation())).
+		Owns(&corev1.ConfigMap{}, builder.WithPredicates(madeByOthers(), unlessConversation())).
 		Owns(&appsv1.Deployment{}, child).
 		Owns(&corev1.Service{}, child).
 		Owns(&networkingv1.Ingress{}, child).
@@ -233,6 +233,16 @@ func podProblemChanged() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool { return problem(e.ObjectOld) != problem(e.ObjectNew) },
 		DeleteFunc: func(e event.DeleteEvent) bool { return problem(e.Object) != "" },
 	}
+}
+
+// madeByOthers passes of new children those that the operator did not apply. It knows of its own, and at its start the
+// bots themselves are news.
+func madeByOthers() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool {
+		return !slices.ContainsFunc(e.Object.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
+			return f.Manager == naming.FieldOwner
+		})
+	}}
 }
 
 // unlessConversation passes what happens to ConfigMaps, except that a server wrote conversations into its store.
