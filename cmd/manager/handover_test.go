@@ -60,7 +60,7 @@ func (h *handover) manager() *exec.Cmd {
 // leader waits until another than before leads, and gives its name.
 func (h *handover) leader(before string) (holder string) {
 	h.t.Helper()
-	wait(h.t, func() error {
+	eventually(h.t, func() error {
 		lease := new(coordinationv1.Lease)
 		if err := h.client.Get(h.t.Context(), client.ObjectKey{Namespace: h.namespace, Name: controllers.LeaderElectionID}, lease); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (h *handover) leader(before string) (holder string) {
 // configured waits until n bots have what the given number of questions makes of their configuration.
 func (h *handover) configured(n, questions int) {
 	h.t.Helper()
-	wait(h.t, func() error {
+	eventually(h.t, func() error {
 		var configs corev1.ConfigMapList
 		if err := h.client.List(h.t.Context(), &configs, client.InNamespace(h.namespace)); err != nil {
 			return err
@@ -98,7 +98,7 @@ func (h *handover) configured(n, questions int) {
 // settled waits until every bot's status is about the bot as it is.
 func (h *handover) settled() {
 	h.t.Helper()
-	wait(h.t, func() error {
+	eventually(h.t, func() error {
 		var bots v1alpha1.WechatBotList
 		if err := h.client.List(h.t.Context(), &bots, client.InNamespace(h.namespace)); err != nil {
 			return err
