@@ -141,8 +141,11 @@ func (e *Engine) hold(ctx context.Context, s *Settings) bool {
 		e.storeFailed("taking a hold", err)
 		return false
 	}
-	if ok {
+	switch {
+	case ok:
 		e.Metrics.holds.Inc()
+	case s.HoldsPerMinute > 0: // who has no budget misses none
+		e.Metrics.noHolds.Inc()
 	}
 	return ok
 }

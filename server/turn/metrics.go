@@ -13,6 +13,7 @@ type Metrics struct {
 	inFlight    prometheus.Gauge
 	turns       *prometheus.CounterVec
 	holds       prometheus.Counter
+	noHolds     prometheus.Counter
 	firstText   prometheus.Histogram
 	difyTotal   prometheus.Histogram
 	difyErrors  *prometheus.CounterVec
@@ -42,6 +43,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Turns that this process has worked on, by how they ended."), []string{"outcome"}),
 		holds: prometheus.NewCounter(counter("held_deliveries_total",
 			"Deliveries that were left to time out, so that the answer could be the reply to the next.")),
+		noHolds: prometheus.NewCounter(counter("holds_refused_total",
+			"Deliveries that were answered before the answer was there because the budget of reply.holdsPerMinute was used up.")),
 		firstText: prometheus.NewHistogram(histogram("dify_first_text_seconds",
 			"Time from the start of a turn to the first text of its answer.")),
 		difyTotal: prometheus.NewHistogram(histogram("dify_answer_seconds",
@@ -55,7 +58,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		storeErrors: prometheus.NewCounter(counter("session_store_errors_total",
 			"Calls of the session store that failed.")),
 	}
-	r.MustRegister(m.inFlight, m.turns, m.holds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price, m.storeErrors)
+	r.MustRegister(m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
+		m.storeErrors)
 	return m
 }
 

@@ -124,6 +124,9 @@ func TestHoldsAreABudgetOfTheBot(t *testing.T) {
 		if n := b.count("held_deliveries_total"); n != 2 {
 			t.Errorf("%v holds were counted", n)
 		}
+		if n := b.count("holds_refused_total"); n != 1 {
+			t.Errorf("%v refused holds were counted", n)
+		}
 	})
 }
 
