@@ -84,6 +84,9 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := mgr.Add(&conditions{bots: mgr.GetClient(), registry: metrics.Registry}); err != nil {
+		return fmt.Errorf("adding the metrics of bots: %w", err)
+	}
 	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WechatBot{}, observe.IndexAddress, func(o client.Object) []string {
 		bot, _ := o.(*v1alpha1.WechatBot)
 		return []string{observe.Address(bot)}
