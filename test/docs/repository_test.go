@@ -1,0 +1,261 @@
+package docs_test
+
+import (
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/test/docs"
+	"github.com/wechatbot/wechatbot-operator/test/envtest"
+)
+
+const repository = "../.."
+
+// controlPlane is the API server that the objects of the pages are applied to.
+var controlPlane *envtest.ControlPlane
+
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) (code int) {
+	flag.Parse()
+	var err error
+	if controlPlane, err = envtest.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() {
+		if err := controlPlane.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
+	return m.Run()
+}
+
+func pages(t *testing.T) []docs.Page {
+	t.Helper()
+	all, err := docs.Pages(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d pages found", len(all))
+	}
+	return all
+}
+
+func TestEveryLinkLeadsSomewhere(t *testing.T) {
+	all := pages(t)
+	anchors := map[string][]string{}
+	for _, p := range all {
+		anchors[p.Path] = p.Anchors
+	}
+	for _, p := range all {
+		for _, l := range p.Links {
+			if problem := broken(p, l.Target, anchors); problem != "" {
+				t.Errorf("%s:%d: %s: %s", p.Path, l.Line, l.Target, problem)
+			}
+		}
+	}
+}
+
+// broken says what is wrong with a link. What is elsewhere is not asked: tests do without the network.
+func broken(p docs.Page, target string, anchors map[string][]string) string {
+	u, err := url.Parse(target)
+	switch {
+	case err != nil:
+		return err.Error()
+	case u.Scheme == "https" && u.Host != "":
+		return ""
+	case u.Scheme != "" || u.Host != "":
+		return "a link elsewhere must be https"
+	}
+	to := p.Path
+	if u.Path != "" {
+		to = path.Join(path.Dir(p.Path), u.Path)
+		if _, err := os.Stat(filepath.Join(repository, filepath.FromSlash(to))); err != nil || strings.HasPrefix(to, "..") {
+			return "there is no such file"
+		}
+	}
+	if u.Fragment != "" && !slices.Contains(anchors[to], u.Fragment) {
+		return "the page has no such anchor"
+	}
+	return ""
+}
+
+// Every page below docs can be found from its index, and the index from the README.
+func TestEveryPageIsInTheIndex(t *testing.T) {
+	linked := map[string][]string{}
+	var all []string
+	for _, p := range pages(t) {
+		all = append(all, p.Path)
+		for _, l := range p.Links {
+			target, _, _ := strings.Cut(l.Target, "#")
+			linked[p.Path] = append(linked[p.Path], path.Join(path.Dir(p.Path), target))
+		}
+	}
+	for _, page := range all {
+		if path.Dir(page) == "docs" && page != "docs/README.md" && !slices.Contains(linked["docs/README.md"], page) {
+			t.Errorf("docs/README.md does not link to %s", page)
+		}
+	}
+	if !slices.Contains(linked["README.md"], "docs") && !slices.Contains(linked["README.md"], "docs/README.md") {
+		t.Error("README.md does not link to docs/README.md")
+	}
+}
+
+func TestEveryConsoleBlockSaysWhetherItIsRun(t *testing.T) {
+	for _, p := range pages(t) {
+		for _, b := range p.Blocks {
+			at := fmt.Sprintf("%s:%d", p.Path, b.Line)
+			switch {
+			case slices.Contains([]string{"sh", "bash", "shell"}, b.Language):
+				t.Errorf("%s: commands are in console blocks, behind \"$ \"", at)
+			case b.Language == "console" && len(b.Commands()) == 0:
+				t.Errorf("%s: there is no command behind \"$ \"", at)
+			case b.Language == "console" && b.Run == docs.Unmarked:
+				t.Errorf("%s: say whether it is run: <!-- run: e2e -->, <!-- run: local --> or <!-- run: no, WHY -->", at)
+			case b.Language != "console" && b.Run != docs.Unmarked:
+				t.Errorf("%s: there is nothing to run", at)
+			}
+		}
+	}
+}
+
+// Objects are as a user would apply them: known fields only, accepted by the API server.
+func TestEveryObjectIsAccepted(t *testing.T) {
+	namespace := controlPlane.Namespace(t, "docs")
+	bots := 0
+	for _, p := range pages(t) {
+		for _, b := range p.Blocks {
+			if b.Language != "yaml" {
+				continue
+			}
+			for i, document := range regexp.MustCompile(`(?m)^---$`).Split(b.Text, -1) {
+				at := fmt.Sprintf("%s:%d: document %d", p.Path, b.Line, i+1)
+				var object unstructured.Unstructured
+				if err := yaml.UnmarshalStrict([]byte(document), &object.Object); err != nil {
+					t.Errorf("%s: %v", at, err)
+					continue
+				}
+				if known(&object) {
+					accept(t, at, namespace, &object)
+				}
+				if object.GetKind() == "WechatBot" {
+					bots++
+				}
+			}
+		}
+	}
+	if bots < 3 {
+		t.Errorf("only %d bots found", bots)
+	}
+}
+
+// known tells whether the control plane of the tests serves the kind. The others need a controller's CRDs.
+func known(object *unstructured.Unstructured) bool {
+	group := object.GroupVersionKind().Group
+	return object.GetKind() != "" && (!strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io") && group != "gateway.networking.k8s.io" ||
+		group == v1alpha1.SchemeGroupVersion.Group)
+}
+
+func accept(t *testing.T, at, namespace string, object *unstructured.Unstructured) {
+	t.Helper()
+	if object.GetKind() == "WechatBot" {
+		content, err := yaml.Marshal(object.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.UnmarshalStrict(content, new(v1alpha1.WechatBot)); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	object.SetNamespace(namespace)
+	content, err := yaml.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controlPlane.Kubectl(t.Context(), string(content), "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"); err != nil {
+		t.Errorf("%s: %v", at, err)
+	}
+}
+
+// Variables are set by the page itself, or are those that every run gives.
+func TestEveryVariableIsSet(t *testing.T) {
+	used, set := regexp.MustCompile(`\$\{?([A-Z][A-Z0-9_]*)`), regexp.MustCompile(`\b([A-Z][A-Z0-9_]*)=`)
+	names := docs.Given()
+	for _, example := range docs.Examples() {
+		names = append(names, example.Variable)
+	}
+	for _, p := range pages(t) {
+		known := slices.Clone(names)
+		for _, b := range p.Blocks {
+			for _, c := range b.Commands() {
+				for _, m := range set.FindAllStringSubmatch(c.Text, -1) {
+					known = append(known, m[1])
+				}
+				for _, m := range used.FindAllStringSubmatch(c.Text, -1) {
+					if !slices.Contains(known, m[1]) {
+						t.Errorf("%s:%d: $%s is not set", p.Path, c.Line, m[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// The index tells readers what stands for their own values: the same as Examples.
+func TestTheIndexListsTheExamples(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(repository, "docs", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, e := range docs.Examples() {
+		want = append(want, fmt.Sprintf("| `%s` | %s | `%s` |", e.Text, e.Meaning, e.Variable))
+	}
+	for line := range strings.Lines(string(content)) {
+		if regexp.MustCompile("\\| `[A-Z_]+` \\|$").MatchString(strings.TrimSpace(line)) {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/README.md has another table of examples (-want +got):\n%s", diff)
+	}
+}
+
+// What is marked local is run here: it needs the repository, its tools, and no cluster.
+func TestLocalCommandsWork(t *testing.T) {
+	dir, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, p := range pages(t) {
+		if !slices.ContainsFunc(p.Blocks, func(b docs.Block) bool { return b.Run == docs.Local }) {
+			continue
+		}
+		ran++
+		var out strings.Builder
+		env := append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+filepath.Join(dir, "bin", "controlplane")+":"+os.Getenv("PATH"))
+		err := docs.Run{Marks: []docs.Mark{docs.Local}, Dir: dir, Env: env, Out: &out}.Page(t.Context(), p)
+		if err != nil {
+			t.Errorf("%v\n%s", err, &out)
+		}
+	}
+	if ran == 0 {
+		t.Error("nothing is marked local")
+	}
+}
