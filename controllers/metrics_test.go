@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/test/docs"
+)
+
+// cached is a cache that holds some bots.
+type cached struct {
+	client.Reader
+
+	bots []v1alpha1.WechatBot
+	err  error
+}
+
+func (c *cached) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	list.(*v1alpha1.WechatBotList).Items = c.bots
+	return c.err
+}
+
+func bot(namespace string, conditions ...metav1.Condition) v1alpha1.WechatBot {
+	return v1alpha1.WechatBot{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace}, Status: v1alpha1.WechatBotStatus{Conditions: conditions},
+	}
+}
+
+// gather gives the series of a registry as Prometheus writes them.
+func gather(t *testing.T, g prometheus.Gatherer, name string) ([]string, error) {
+	t.Helper()
+	families, err := g.Gather()
+	var all []string
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			all = append(all, fmt.Sprintf("%s %v", labelsOf(m), m.GetGauge().GetValue()))
+		}
+	}
+	return all, err
+}
+
+func labelsOf(m *dto.Metric) string {
+	var all []string
+	for _, l := range m.GetLabel() {
+		all = append(all, l.GetName()+"="+l.GetValue())
+	}
+	return strings.Join(all, ",")
+}
+
+func TestBotsAreCountedByTheirConditions(t *testing.T) {
+	ready := metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Serving"}
+	lacking := metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "SecretNotFound"}
+	stalled := metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "InvalidSpec"}
+	cache := &cached{bots: []v1alpha1.WechatBot{bot("a", ready), bot("a", ready), bot("a", lacking), bot("b", ready, stalled), bot("c")}}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(&conditions{bots: cache})
+	got, err := gather(t, registry, "wechatbot_condition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"namespace=a,reason=SecretNotFound,status=False,type=Ready 1", "namespace=a,reason=Serving,status=True,type=Ready 2",
+		"namespace=b,reason=InvalidSpec,status=True,type=Stalled 1", "namespace=b,reason=Serving,status=True,type=Ready 1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	cache.err = errors.New("no cache")
+	if _, err := gather(t, registry, "wechatbot_condition"); err == nil {
+		t.Error("a count that could not be made is not an error")
+	}
+}
+
+// Nobody counts bots who does not work on them.
+func TestConditionsAreMetricsWhileTheOperatorWorks(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	one := &cached{bots: []v1alpha1.WechatBot{bot("a", metav1.Condition{Type: "Ready"})}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&conditions{bots: one, registry: registry}).Start(ctx) }()
+	has := func() bool {
+		series, err := gather(t, registry, "wechatbot_condition")
+		return err == nil && len(series) == 1
+	}
+	for again := time.NewTicker(time.Millisecond); !has(); <-again.C {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended: %v", err)
+		default:
+		}
+	}
+	// A second manager of the process leaves it at that.
+	if err := (&conditions{bots: one, registry: registry}).Start(ctx); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil || has() {
+		t.Errorf("ended with %v, counting on: %t", err, has())
+	}
+}
+
+// docs/monitoring.md lists what the operator exports of its own.
+func TestTheOperatorsMetricsAreDocumented(t *testing.T) {
+	listed, err := docs.Metrics("../docs/monitoring.md", "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(docs.Described(writes, &conditions{}), listed); diff != "" {
+		t.Errorf("docs/monitoring.md lists others (-exported +listed):\n%s", diff)
+	}
+}
