@@ -133,7 +133,8 @@ func TestTheDashboardShowsWhatIsExported(t *testing.T) {
 	if err := json.Unmarshal(content, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	known, shown := exported(t), ""
+	known := exported(t)
+	var shown strings.Builder
 	ids := map[int]bool{}
 	for _, p := range dashboard.Panels {
 		if ids[p.ID] {
@@ -145,7 +146,7 @@ func TestTheDashboardShowsWhatIsExported(t *testing.T) {
 		}
 		for _, target := range p.Targets {
 			expect(t, known, fmt.Sprintf("panel %q", p.Title), target.Expr)
-			shown += target.Expr + "\n"
+			shown.WriteString(target.Expr + "\n")
 		}
 	}
 	for _, v := range dashboard.Templating.List {
@@ -158,7 +159,7 @@ func TestTheDashboardShowsWhatIsExported(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name := range listed {
-			if !strings.Contains(shown, name) {
+			if !strings.Contains(shown.String(), name) {
 				t.Errorf("no panel shows %s", name)
 			}
 		}

@@ -43,15 +43,16 @@ func TestEveryMakeTargetExists(t *testing.T) {
 		return names
 	}
 	targets, variables := find(`(?m)^([a-z][a-z-]*):`), find(`\b([A-Z][A-Z_]+)\b`)
+	quoted := regexp.MustCompile(`"[^"]*"`)
 	used := regexp.MustCompile(`^(?:[A-Z_]+=\S+ )*make((?: +[^ #&;|]+)*)`)
 	for _, p := range pages(t) {
 		for at, texts := range code(p) {
 			for _, text := range texts {
-				m := used.FindStringSubmatch(text)
+				m := used.FindStringSubmatch(quoted.ReplaceAllString(text, ""))
 				if m == nil {
 					continue
 				}
-				for _, word := range strings.Fields(m[1]) {
+				for word := range strings.FieldsSeq(m[1]) {
 					variable, _, sets := strings.Cut(word, "=")
 					switch {
 					case sets && !slices.Contains(variables, variable) && !strings.HasPrefix(variable, "DIFY_"):
@@ -160,7 +161,7 @@ var nested = []string{"auth", "certificate", "config", "create", "rollout", "set
 func subcommand(call string) string {
 	var words []string
 	skip := false
-	for _, word := range strings.Fields(call) {
+	for word := range strings.FieldsSeq(call) {
 		switch {
 		case skip:
 			skip = false

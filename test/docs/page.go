@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -107,24 +106,21 @@ var notOurs = []string{".git", "bin", "dist", "testdata", "node_modules"}
 // Pages reads every Markdown file below root, the repository's folder, in the order of their paths.
 func Pages(root string) ([]Page, error) {
 	var all []Page
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	files := os.DirFS(root)
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && slices.Contains(notOurs, entry.Name()):
-			return filepath.SkipDir
-		case entry.IsDir() || filepath.Ext(path) != ".md":
+			return fs.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(path, ".md"):
 			return nil
 		}
-		content, err := os.ReadFile(path)
+		content, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		page, err := Parse(filepath.ToSlash(relative), string(content))
+		page, err := Parse(path, string(content))
 		all = append(all, page)
 		return err
 	})

@@ -224,7 +224,7 @@ func TestTheIndexListsTheExamples(t *testing.T) {
 	}
 	var want, got []string
 	for _, e := range docs.Examples() {
-		want = append(want, fmt.Sprintf("| `%s` | %s | `%s` |", e.Text, e.Meaning, e.Variable))
+		want = append(want, "| `"+e.Text+"` | "+e.Meaning+" | `"+e.Variable+"` |")
 	}
 	for line := range strings.Lines(string(content)) {
 		if regexp.MustCompile("\\| `[A-Z_]+` \\|$").MatchString(strings.TrimSpace(line)) {

@@ -35,7 +35,7 @@ func Examples() []Example {
 // Given are the environment variables that commands of pages may use without setting them: readers set them once, as
 // docs/tutorial.md shows, and whoever runs the pages gives them.
 func Given() []string {
-	return []string{"DIFY_KEY", "HOME", "PATH", "VERSION", "WECHAT_TOKEN"}
+	return []string{"DIFY_KEY", "HOME", "PATH", "PWD", "VERSION", "WECHAT_TOKEN"}
 }
 
 // Run does what a page says.
@@ -59,6 +59,7 @@ const (
 // Page runs the blocks of a page in order, in one bash, and stops at the first command that fails: the error names its
 // line. What commands leave running in the background is killed in the end.
 func (r Run) Page(ctx context.Context, p Page) (err error) {
+	var files []string
 	for _, block := range p.Blocks {
 		if block.File == "" {
 			continue
@@ -67,8 +68,13 @@ func (r Run) Page(ctx context.Context, p Page) (err error) {
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s: %s is there already", p.Path, path)
 		}
-		defer func() { _ = os.Remove(path) }() // it is not there if the script ended before
+		files = append(files, path)
 	}
+	defer func() {
+		for _, path := range files {
+			_ = os.Remove(path) // it is not there if the script ended before
+		}
+	}()
 	cmd := exec.CommandContext(ctx, "bash", "-c", r.script(p)) //nolint:gosec // running what pages say is the purpose
 	cmd.Dir, cmd.Env, cmd.WaitDelay = r.Dir, r.Env, stopTimeout
 	out := &tail{to: r.Out}
