@@ -35,7 +35,7 @@ func Examples() []Example {
 // Given are the environment variables that commands of pages may use without setting them: readers set them once, as
 // docs/tutorial.md shows, and whoever runs the pages gives them.
 func Given() []string {
-	return []string{"DIFY_KEY", "HOME", "PATH", "PWD", "VERSION", "WECHAT_TOKEN"}
+	return []string{"CHART", "DIFY_KEY", "HOME", "PATH", "PWD", "VERSION", "WECHAT_TOKEN"}
 }
 
 // Run does what a page says.
