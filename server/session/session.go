@@ -188,8 +188,13 @@ const Dedupe = time.Minute
 // is shared. An error means the store could not be asked, never that something is not there.
 type Store interface {
 	// Begin records a question as an accepted turn, once, and counts its deliveries. If nothing is ahead of it, it
-	// is claimed for owner in the same step and Begun has the lease; owner "" never claims.
+	// is claimed for owner in the same step and Begun has the lease; owner "" never claims. After an error nobody knows
+	// whether it is recorded: Begin again, which gives what the reply would have been, or Retract it.
 	Begin(ctx context.Context, q Question, owner string, l Limits) (Begun, error)
+
+	// Retract cancels a question whose last Begin through this handle has failed, if that has recorded it all the
+	// same: its follower has been told that it was not taken. Otherwise it does nothing.
+	Retract(ctx context.Context, k Key) error
 
 	// Next waits until a turn may be worked on and claims it for owner: a waiting one whose turn it is, or one whose
 	// owner's lease ran out. The only other way out is an error, the context's when it ends.

@@ -16,6 +16,7 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 		e.storeFailed("recording a question", err)
 		return Reply{Kind: Held}
 	case err != nil:
+		e.retract(m.key())
 		r := e.storeDown(s, "recording a question", err)
 		if m.Delivery > 1 { // an earlier delivery may have recorded it
 			r.Text = join(r.Text, s.more)
@@ -59,6 +60,17 @@ func (e *Engine) begin(ctx context.Context, s *Settings, m Message, question str
 		}
 		e.storeFailed("recording a question", err)
 	}
+}
+
+// retract sees that a question that was refused, as the store failed, is not answered all the same: the store may have
+// recorded it. It tries as long as the store needs to come back.
+func (e *Engine) retract(k session.Key) {
+	e.jobs.run(func() {
+		ctx, cancel := context.WithTimeout(e.life, tidyFor)
+		defer cancel()
+		for e.Store.Retract(ctx, k) != nil && pause(ctx, beginRetry) {
+		}
+	})
 }
 
 // unsend takes back what an earlier delivery of a message has shown: as it is delivered again, that reply was lost, and

@@ -142,6 +142,13 @@ func (s *shaky) Begin(ctx context.Context, q session.Question, owner string, l s
 	return s.Store.Begin(ctx, q, owner, l)
 }
 
+func (s *shaky) Retract(ctx context.Context, k session.Key) error {
+	if err := s.fault("Retract"); err != nil {
+		return err
+	}
+	return s.Store.Retract(ctx, k)
+}
+
 func (s *shaky) Next(ctx context.Context, owner string, l session.Limits) (*session.Lease, error) {
 	if err := s.fault("Next"); err != nil {
 		return nil, err

@@ -249,3 +249,20 @@ func TestAQuestionThatNobodyKnowsOfIsNotAccepted(t *testing.T) {
 		}
 	})
 }
+
+// A question that was refused because nobody knows whether it is recorded is taken back, as soon as that is possible.
+func TestARefusedQuestionIsRetracted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var retracted atomic.Int64
+		s := sound(newStore())
+		s.fails = func(_ int64, method string) bool {
+			return method == "Begin" || method == "Retract" && retracted.Add(1) < 5
+		}
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
+		b.follower("alice").Send(ask).want(t, turn.Refused, busyLine)
+		<-time.After(time.Minute)
+		if n := retracted.Load(); n != 5 {
+			t.Errorf("tried %d times, want until the fifth succeeds", n)
+		}
+	})
+}

@@ -73,6 +73,9 @@ func (sh *shard) settle(k session.Key, u *unsettled, durable bool) {
 	}
 }
 
+// Retract has nothing to do: a Begin that fails takes back what it has done. See session.Store.
+func (s *Store) Retract(context.Context, session.Key) error { return nil }
+
 // Next waits for a turn to work on. See session.Store.
 func (s *Store) Next(ctx context.Context, owner string, l session.Limits) (*session.Lease, error) {
 	if err := s.enter(ctx, true); err != nil {

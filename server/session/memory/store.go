@@ -144,6 +144,9 @@ func (s *Store) Begin(_ context.Context, q session.Question, owner string, l ses
 	return begun, nil
 }
 
+// Retract has nothing to do: Begin does not fail. See session.Store.
+func (s *Store) Retract(context.Context, session.Key) error { return nil }
+
 // again counts another delivery of a question.
 func (s *Store) again(f *follower, m *message, now time.Time) session.Begun {
 	s.touch(f, now)

@@ -176,7 +176,9 @@ func (s *Store) watch() {
 			return
 		}
 		s.lookAtAwaited()
-		s.leases.sweep(time.Now().Add(-abandoned * s.leaseTTL))
+		since := time.Now().Add(-abandoned * s.leaseTTL)
+		s.leases.sweep(since)
+		s.doubts.sweep(since)
 	}
 }
 

@@ -18,6 +18,8 @@ var (
 	commonLua string
 	//go:embed lua/begin.lua
 	beginLua string
+	//go:embed lua/retract.lua
+	retractLua string
 	//go:embed lua/next.lua
 	nextLua string
 	//go:embed lua/progress.lua
@@ -54,6 +56,7 @@ func newScript(doing, lua string) script {
 
 var (
 	beginScript     = newScript("recording a question", beginLua)
+	retractScript   = newScript("taking a question back", retractLua)
 	nextScript      = newScript("claiming a turn", nextLua)
 	progressScript  = newScript("writing progress", progressLua)
 	finishScript    = newScript("ending a turn", finishLua)

@@ -93,6 +93,7 @@ type Store struct {
 	common  []any // the first arguments of every script, but the first
 
 	leases  leases
+	doubts  doubts
 	waiters waiters
 
 	claiming   chan struct{} // holds a token while somebody waits for work: one is enough
@@ -163,8 +164,8 @@ func connect(r *Server, timeout time.Duration) (redis.UniversalClient, error) {
 		PoolTimeout:                timeout,
 		PoolSize:                   poolSize,
 		MaxActiveConns:             2 * poolSize,
-		// A call may be done twice when a connection breaks: a turn that was claimed by the one whose reply was lost is
-		// taken over when its lease has run out.
+		// A call may be done twice when a connection breaks. To begin a question twice is the same as once; a turn
+		// that was claimed by Next, and the reply lost, is taken over when its lease has run out.
 		MaxRetries:               1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}

@@ -11,9 +11,12 @@ import (
 
 // Begin records a question. See session.Store.
 func (s *Store) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+	id := idOf(q.Key)
+	call := s.doubts.take(id)
 	r, err := s.runList(ctx, beginScript, q.Key,
-		q.Text, flagText(owner != ""), l.Questions, l.Window.Microseconds(), l.Concurrency, l.Queue, l.Open)
+		q.Text, flagText(owner != ""), l.Questions, l.Window.Microseconds(), l.Concurrency, l.Queue, l.Open, call)
 	if err != nil {
+		s.doubts.keep(id, call)
 		return session.Begun{}, err
 	}
 	begun := session.Begun{Verdict: session.Verdict(r.int(0)), Delivery: r.int(1)} //nolint:gosec // one of six
@@ -31,6 +34,20 @@ func (s *Store) Begin(ctx context.Context, q session.Question, owner string, l s
 		begun.Lease = s.lease(begun.Turn, r.text(5), owner, fence)
 	}
 	return begun, nil
+}
+
+// Retract cancels a turn that a failed Begin has recorded. See session.Store.
+func (s *Store) Retract(ctx context.Context, k session.Key) error {
+	id := idOf(k)
+	call, ok := s.doubts.known(id)
+	if !ok {
+		return nil
+	}
+	if _, err := s.run(ctx, retractScript, follower(k.Follower), k.ID, call); err != nil {
+		return err
+	}
+	s.doubts.take(id)
+	return nil
 }
 
 // lease notes that this process holds a turn.

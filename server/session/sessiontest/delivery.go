@@ -14,6 +14,7 @@ func deliveryCases() []Case {
 		{"a later delivery sees the turn as it is", laterDelivery},
 		{"a message that asks nothing is counted", openCounts},
 		{"looking records nothing", lookRecordsNothing},
+		{"a question whose beginning has not failed is not retracted", notRetracted},
 		{"a message that was only opened can still become a question", openedThenBegun},
 	}
 }
@@ -127,6 +128,19 @@ func lookRecordsNothing(t *testing.T, h Harness) {
 	}
 	if o := a.open("alice", "2"); o.Delivery != 1 {
 		t.Errorf("first delivery counted as %d", o.Delivery)
+	}
+}
+
+func notRetracted(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	l := a.start("alice", "1")
+	for _, by := range []*handle{a, b} {
+		by.check("Retract", by.store.Retract(t.Context(), l.Turn.Key))
+		by.check("Retract", by.store.Retract(t.Context(), key("bob", "unknown")))
+	}
+	a.finish(l, "answer", "")
+	if got := b.await(l.Turn.Key); got.State != session.Answered {
+		t.Errorf("turn %+v", got)
 	}
 }
 

@@ -1,12 +1,20 @@
 -- Records a question, or counts its delivery. → verdict, delivery, turn, receipt, fence, conversation
+-- The same call made twice, as its reply was lost, is one delivery and gives the same.
 local id, openid, question, claims = ARGV[9], ARGV[10], ARGV[11], ARGV[12] == '1'
 local questions, window = tonumber(ARGV[13]), tonumber(ARGV[14])
 local concurrency, queue, most = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local this = ARGV[18]
 local STARTED, JOINED, GONE, BUSY, IMPATIENT, LIMITED = 1, 2, 3, 4, 5, 6
 
 local have = call('HMGET', follower, 'U', 'G', 'C')
 local row, full, conversation = have[1], have[2], have[3]
 local m = message(id)
+local begun = row and call('HGET', follower, 'b' .. id)
+local fence = begun and match(begun, '^' .. this .. ' (%d+)$')
+if fence then
+  local held = call('HGET', follower, 'L') == fence .. ' ' .. id
+  return {STARTED, m.deliveries, copy(row, id), false, held and fence or false, conversation}
+end
 if m and not (m.kind == 'o' and row) then
   m.deliveries = m.deliveries + 1
   saveMessage(id, m)
@@ -47,7 +55,8 @@ elseif s.open == 0 then
   if running < concurrency then tell('w', '') end
 end
 row = (row or '') .. record(code, id)
-call('HSET', follower, 'O', openid, 'S', text(now), 'U', row, 'q' .. id, question, 't' .. id, written(t))
+call('HSET', follower, 'O', openid, 'S', text(now), 'U', row, 'q' .. id, question, 't' .. id, written(t),
+  'b' .. id, this .. ' ' .. (lease or '0'))
 if full then call('HSET', follower, 'G', text(full)) end
 if m then
   m.kind, m.deliveries = 'q', m.deliveries + 1

@@ -6,7 +6,7 @@
 -- leases   sorted set of followers whose first open turn is held, by the end of the lease
 -- untold   sorted set of turns that ended lately and are not told, by their end
 -- follower hash: O openid, C conversation, S last active, G allowance, U its turns, L the lease; of each turn
---          t its numbers, q question, p partial, a answer, n its owners' note while it is open; r receipt of each message
+--          t its numbers, q question, p partial, a answer, and while it is open n its owners' note, b the call that began it; r receipt of each message
 -- messages hash: message → kind, deliveries, second of the first, turn that it stopped
 --
 -- U is a row of records, oldest turn first: a code, two bytes of length, the turn's ID. Times are microseconds.
@@ -248,7 +248,7 @@ end
 local function ended(row, at, id, m, code)
   m.finished = text(now)
   call('HSET', follower, 't' .. id, written(m))
-  call('HDEL', follower, 'n' .. id)
+  call('HDEL', follower, 'n' .. id, 'b' .. id)
   row = mark(row, at, code)
   if due then call('ZREMRANGEBYSCORE', untold, '-inf', text(now - untoldFor)) end
   if code == OVER then put(untold, text(now), fh .. id) end
