@@ -185,11 +185,12 @@ func (w *world) timeline(calls []difysim.Call) string {
 // doomed tells whether a takeover that took so long was the second one: the first was by a process that was killed before
 // it had asked Dify, so that it took another lease's time.
 func (w *world) doomed(killed, asked time.Time) bool {
-	claimed := asked.Add(-leaseTTL)
+	latest := asked.Add(-leaseTTL)
+	earliest := latest.Add(-shared(w.outages, killed, asked)) // a lease that ran out in an outage is claimed after it
 	for _, r := range w.replicas {
 		for _, l := range r.all() {
 			at := l.killedAt()
-			if at.After(killed) && at.After(claimed.Add(-settle/2)) && at.Before(claimed.Add(settle)) {
+			if at.After(killed) && at.After(earliest.Add(-settle/2)) && at.Before(latest.Add(settle)) {
 				return true
 			}
 		}
