@@ -26,7 +26,7 @@ import (
 // apiServer is a control plane whose API server is killed and started again, while etcd goes on.
 type apiServer struct{ *envtest.ControlPlane }
 
-func startAPIServer(t *testing.T) *apiServer {
+func startAPIServer(t testing.TB) *apiServer {
 	t.Helper()
 	log.SetLogger(logr.Discard())
 	plane, err := envtest.Start()
@@ -48,7 +48,7 @@ func (a *apiServer) start() error { return a.StartAPIServer(context.Background()
 // pod gives what a pod of the bot has of its cluster: the command that a server is started by, and its environment.
 // The server runs in a mount namespace of its own, in which its ServiceAccount's files are where a pod has them; its
 // rights are those that the operator gives, and its ConfigMaps are there.
-func (a *apiServer) pod(t *testing.T, namespace string) (wrap, env []string) {
+func (a *apiServer) pod(t testing.TB, namespace string) (wrap, env []string) {
 	t.Helper()
 	const name = "chaos"
 	objects := (&serverconfig.ConfigMap{Namespace: namespace, Name: name + "-sessions"}).Objects()

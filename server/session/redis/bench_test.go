@@ -3,9 +3,11 @@
 package redis
 
 import (
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,68 +132,112 @@ func memoryOf(b *testing.B, c *goredis.Client) int64 {
 	return 0
 }
 
-// A hundred thousand followers with twenty turns each: their memory, and that to clear or forget one of them takes no
-// longer than among a few. One is made by the store and the others are copies of it.
+// A hundred thousand followers with twenty turns each, every one through the store: their memory, and that to clear or
+// forget one of them takes no longer, and no more commands, than among a thousand. Idle sessions are let go by Redis
+// itself: each has a time to live. Run it with -benchtime=1x -timeout=1h.
 func BenchmarkManyFollowers(b *testing.B) {
 	const few, many, turns = 1000, 100_000, 20
 	s := startServer(b)
 	store := openStore(b, newBot(), s.standalone(), benchOptions())
 	c := s.client()
-	name := func(i int) string { return "o6_bmjrPTlm6_2sgVt7h" + strconv.Itoa(i) }
-	for i := range turns {
-		turnOf(b, store, session.Key{Follower: name(0), ID: "m" + strconv.Itoa(2523168538108010+i)})
-	}
-	original := follower(name(0))
+	name := func(i int) string { return "o6_bmjrPTlm6_2sgVt7h" + strconv.Itoa(10_000_000+i) }
 	fill := func(from, to int) {
-		for ; from < to; from += 1000 {
-			if _, err := c.Pipelined(b.Context(), func(p goredis.Pipeliner) error {
-				for i := from; i < min(from+1000, to); i++ {
-					p.Copy(b.Context(), store.followerKey(original), store.followerKey(follower(name(i))), 0, true)
-					p.Copy(b.Context(), store.prefix+"m:"+original, store.prefix+"m:"+follower(name(i)), 0, true)
+		var next atomic.Int64
+		next.Store(int64(from))
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				for i := int(next.Add(1) - 1); i < to && !b.Failed(); i = int(next.Add(1) - 1) {
+					for j := range turns {
+						turnOf(b, store, session.Key{Follower: name(i), ID: "m" + strconv.Itoa(2523168538108010+j)})
+					}
 				}
-				return nil
-			}); err != nil {
+			})
+		}
+		all.Wait()
+	}
+	measure := func(what, among string, first int, call func(follower string) error) {
+		const times = 400
+		commands := commandsOf(b, c)
+		took := make([]time.Duration, times)
+		for i := range took {
+			began := time.Now()
+			if err := call(name(first + i)); err != nil {
 				b.Fatal(err)
 			}
+			took[i] = time.Since(began)
 		}
+		slices.Sort(took)
+		b.ReportMetric(float64(took[times/2])/1e3, what+"-among-"+among+"-p50-µs")
+		b.ReportMetric(float64(commandsOf(b, c)-commands)/times, what+"-among-"+among+"-commands")
 	}
-	next := 0
-	took := map[string][]time.Duration{}
-	measure := func(what string, call func(follower string) error) {
-		next++
-		began := time.Now()
-		if err := call(name(next)); err != nil {
-			b.Fatal(err)
-		}
-		took[what] = append(took[what], time.Since(began))
-	}
-	both := func(among string) {
-		measure("clear-among-"+among, func(f string) error {
+	both := func(among string, first int) {
+		measure("clear", among, first, func(f string) error {
 			_, err := store.Clear(b.Context(), session.Key{Follower: f, ID: "clear"})
 			return err
 		})
-		measure("forget-among-"+among, func(f string) error {
+		measure("forget", among, first+500, func(f string) error {
 			_, err := store.Forget(b.Context(), f)
 			return err
 		})
 	}
-	fill(1, few)
-	for range few/2 - 1 {
-		both("few")
-	}
-	before := memoryOf(b, c)
-	fill(few, many)
-	grown := memoryOf(b, c) - before
 	for b.Loop() {
-		if next+2 < many {
-			both("many")
+		fill(0, few)
+		both("few", 0)
+		before := memoryOf(b, c)
+		fill(few, many)
+		b.ReportMetric(float64(memoryOf(b, c)-before)/(many-few), "bytes/follower")
+		both("many", few)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// commandsOf is how many commands Redis has done, those of scripts included.
+func commandsOf(b *testing.B, c *goredis.Client) int64 {
+	b.Helper()
+	sum := int64(0)
+	for line := range strings.SplitSeq(c.Info(b.Context(), "commandstats").Val(), "\r\n") {
+		if _, rest, ok := strings.Cut(line, ":calls="); ok {
+			calls, _, _ := strings.Cut(rest, ",")
+			sum += number(calls)
 		}
 	}
-	b.ReportMetric(float64(grown)/(many-few), "bytes/follower")
-	for what, t := range took {
-		slices.Sort(t)
-		b.ReportMetric(float64(t[len(t)/2])/1e3, what+"-p50-µs")
+	return sum
+}
+
+// Turns a second beside what redis-benchmark gets out of the same Redis for the same number of round trips, with as many
+// connections and as large a value.
+func BenchmarkTurnsBesideRedisBenchmark(b *testing.B) {
+	s := startServer(b)
+	store := openStore(b, newBot(), s.standalone(), benchOptions())
+	count := &trips{}
+	store.client.AddHook(count)
+	var n atomic.Int64
+	b.SetParallelism(25)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			i := n.Add(1)
+			turnOf(b, store, session.Key{Follower: "o6_bmjrPTlm6_2sgVt7h" + strconv.FormatInt(i%2000, 10), ID: "m" + strconv.FormatInt(25231685381080100+i, 10)})
+		}
+	})
+	turns := float64(b.N) / b.Elapsed().Seconds()
+	trips := float64(count.n.Load()) / float64(b.N)
+	b.StopTimer()
+	out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(s.port), "-t", "set", "-c", "50", //nolint:gosec // numbers
+		"-d", strconv.Itoa(len(answerText)), "-n", strconv.FormatInt(max(count.n.Load(), 1000), 10), "-r", "2000", "--csv").Output()
+	if err != nil {
+		b.Fatal(err)
 	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	fields := strings.Split(lines[len(lines)-1], ",")
+	rate, err := strconv.ParseFloat(strings.Trim(fields[min(1, len(fields)-1)], `"`), 64)
+	if err != nil {
+		b.Fatalf("redis-benchmark says %q: %v", out, err)
+	}
+	b.ReportMetric(turns, "turns/s")
+	b.ReportMetric(trips, "trips/turn")
+	b.ReportMetric(rate, "redis-benchmark-sets/s")
+	b.ReportMetric(turns*trips/rate, "of-redis-benchmark")
 }
 
 // The session of a follower with no turn yet, and with one.
