@@ -68,7 +68,12 @@ func (e *Engine) retract(k session.Key) {
 	e.jobs.run(func() {
 		ctx, cancel := context.WithTimeout(e.life, tidyFor)
 		defer cancel()
-		for e.Store.Retract(ctx, k) != nil && pause(ctx, beginRetry) {
+		for {
+			err := e.Store.Retract(ctx, k)
+			if err == nil || !pause(ctx, beginRetry) {
+				return
+			}
+			e.storeFailed("taking a question back", err)
 		}
 	})
 }

@@ -223,7 +223,7 @@ func BenchmarkTurnsBesideRedisBenchmark(b *testing.B) {
 	turns := float64(b.N) / b.Elapsed().Seconds()
 	trips := float64(count.n.Load()) / float64(b.N)
 	b.StopTimer()
-	out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(s.port), "-t", "set", "-c", "50", //nolint:gosec // numbers
+	out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(s.port), "-t", "set", "-c", "50",
 		"-d", strconv.Itoa(len(answerText)), "-n", strconv.FormatInt(max(count.n.Load(), 1000), 10), "-r", "2000", "--csv").Output()
 	if err != nil {
 		b.Fatal(err)
