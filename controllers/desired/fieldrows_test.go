@@ -1,0 +1,133 @@
+package desired_test
+
+// fieldRow is a field of the spec, a sample it is changed in, and the places among the bot's children that differ then.
+// "+" and "-" are objects that come and go; "config" is the server's configuration, of which the hash in the pods'
+// template says that they have to start anew.
+type fieldRow struct {
+	field, sample, value string
+	// holds is what one of the places holds then, where it is the value itself.
+	holds   string
+	reaches string
+}
+
+func fieldRows() []fieldRow {
+	return []fieldRow{
+		{"domain", "minimal", `other.example.com`, "other.example.com", `Ingress winter spec rules 0 host
+Ingress winter spec tls 0 hosts 0`},
+		{"path", "minimal", `/other`, "/other", `Deployment winter spec template metadata annotations wechatbot.dev/config
+Ingress winter spec rules 0 http paths 0 path
+config path`},
+		{"tokenSecretRef.name", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 0 secret name`},
+		{"tokenSecretRef.key", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 0 secret items 0 key`},
+		{"wechat.appID", "minimal", `wx0`, "wx0", `config wechat appID`},
+		{"wechat.encodingAESKeySecretRef.name", "secure-mode", `other`, "other", `Deployment secure spec template spec volumes 1 projected sources 2 secret name`},
+		{"wechat.encodingAESKeySecretRef.key", "secure-mode", `other`, "other", `Deployment secure spec template spec volumes 1 projected sources 2 secret items 0 key`},
+		{"wechat.allowPlain", "secure-mode", `true`, "true", `config wechat allowPlain`},
+		{"wechat.originalID", "minimal", `gh_0`, "gh_0", `config wechat originalID`},
+		{"wechat.verificationFiles", "minimal", `{MP_verify_AbCdEfGhIjKlMnOp.txt: content}`, "", `Ingress winter spec rules 0 http paths 1 backend service name
+Ingress winter spec rules 0 http paths 1 backend service port number
+Ingress winter spec rules 0 http paths 1 path
+Ingress winter spec rules 0 http paths 1 pathType
+config wechat verificationFiles MP_verify_AbCdEfGhIjKlMnOp.txt`},
+		{"dify.apiKeySecretRef.name", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 1 secret name`},
+		{"dify.apiKeySecretRef.key", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 1 secret items 0 key`},
+		{"dify.baseURL", "minimal", `https://dify.example.com/v1`, "https://dify.example.com/v1", `config dify baseURL`},
+		{"dify.inputs", "minimal", `{city: Beijing}`, "", `config dify inputs city`},
+		{"dify.timeout", "minimal", `7m`, "", `Deployment winter spec template spec terminationGracePeriodSeconds
+config dify timeout`},
+		{"dify.idleTimeout", "minimal", `7s`, "7s", `config dify idleTimeout`},
+		{"reply.deadline", "minimal", `2s`, "2s", `config reply deadline`},
+		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
+		{"reply.language", "minimal", `en`, "en", `config reply language`},
+		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
+		{"limits.questions", "minimal", `7`, "7", `config limits questions`},
+		{"limits.window", "minimal", `7m`, "", `config limits window`},
+		{"limits.concurrency", "minimal", `7`, "7", `config limits concurrency`},
+		{"session.type", "external-redis", `ConfigMap`, "", `+ ConfigMap redis-sessions-0
++ ConfigMap redis-sessions-1
++ ConfigMap redis-sessions-2
++ ConfigMap redis-sessions-3
++ ConfigMap redis-sessions-4
++ ConfigMap redis-sessions-5
++ ConfigMap redis-sessions-6
++ ConfigMap redis-sessions-7
++ Role redis-sessions
++ RoleBinding redis-sessions
+Deployment redis spec strategy rollingUpdate maxSurge
+Deployment redis spec strategy rollingUpdate maxUnavailable
+Deployment redis spec strategy type
+Deployment redis spec template metadata annotations wechatbot.dev/config
+Deployment redis spec template spec automountServiceAccountToken
+Deployment redis spec template spec topologySpreadConstraints 0 labelSelector matchLabels app.kubernetes.io/component
+Deployment redis spec template spec topologySpreadConstraints 0 labelSelector matchLabels app.kubernetes.io/instance
+Deployment redis spec template spec topologySpreadConstraints 0 labelSelector matchLabels app.kubernetes.io/name
+Deployment redis spec template spec topologySpreadConstraints 0 maxSkew
+Deployment redis spec template spec topologySpreadConstraints 0 topologyKey
+Deployment redis spec template spec topologySpreadConstraints 0 whenUnsatisfiable
+Deployment redis spec template spec volumes 1 projected sources 2 secret items 0 key
+Deployment redis spec template spec volumes 1 projected sources 2 secret items 0 path
+Deployment redis spec template spec volumes 1 projected sources 2 secret name
+Deployment redis spec template spec volumes 1 projected sources 3 secret items 0 key
+Deployment redis spec template spec volumes 1 projected sources 3 secret items 0 path
+Deployment redis spec template spec volumes 1 projected sources 3 secret name
+Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 key
+Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 path
+Deployment redis spec template spec volumes 1 projected sources 4 secret name
+config session configMap name
+config session configMap namespace
+config session redis addresses 0
+config session redis addresses 1
+config session redis addresses 2
+config session redis database
+config session redis masterName
+config session redis mode
+config session redis tls enabled
+config session redis tls insecureSkipVerify
+config session type`},
+		{"session.idleTimeout", "minimal", `7h`, "", `Deployment winter spec template metadata annotations wechatbot.dev/config
+config session idleTimeout`},
+		{"session.history", "minimal", `7`, "7", `Deployment winter spec template metadata annotations wechatbot.dev/config
+config session history`},
+		{"session.redis.external.addresses.0", "external-redis", `"other:26379"`, "", `Deployment redis spec template metadata annotations wechatbot.dev/config
+config session redis addresses 0`},
+		{"session.redis.external.mode", "full", `Cluster`, "Cluster", `Deployment full spec template metadata annotations wechatbot.dev/config
+config session redis mode`},
+		{"session.redis.external.masterName", "external-redis", `other`, "other", `Deployment redis spec template metadata annotations wechatbot.dev/config
+config session redis masterName`},
+		{"session.redis.external.database", "external-redis", `7`, "7", `Deployment redis spec template metadata annotations wechatbot.dev/config
+config session redis database`},
+		{"session.redis.external.usernameSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 2 secret name`},
+		{"session.redis.external.usernameSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 2 secret items 0 key`},
+		{"session.redis.external.passwordSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 3 secret name`},
+		{"session.redis.external.passwordSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 3 secret items 0 key`},
+		{"session.redis.external.tls.enabled", "full", `true`, "true", `Deployment full spec template metadata annotations wechatbot.dev/config
+config session redis tls enabled`},
+		{"session.redis.external.tls.caSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret name`},
+		{"session.redis.external.tls.caSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 key`},
+		{"session.redis.external.tls.insecureSkipVerify", "external-redis", `true`, "true", `Deployment redis spec template metadata annotations wechatbot.dev/config
+config session redis tls insecureSkipVerify`},
+		{"replicas", "external-redis", `7`, "7", `Deployment redis spec replicas`},
+		{"replicas", "external-redis", `1`, "1", `- PodDisruptionBudget redis
+Deployment redis spec replicas`},
+		{"ingress.enabled", "minimal", `false`, "", `- Ingress winter`},
+		{"ingress.className", "minimal", `other`, "other", `Ingress winter spec ingressClassName`},
+		{"ingress.annotations", "minimal", `{example.com/a: b}`, "b", `Ingress winter metadata annotations example.com/a`},
+		{"ingress.tls.secretName", "minimal", `other`, "other", `Ingress winter spec tls 0 secretName`},
+		{"ingress.tls.issuerRef.name", "full", `other`, "other", `Ingress full metadata annotations cert-manager.io/cluster-issuer`},
+		{"ingress.tls.issuerRef.kind", "full", `Issuer`, "", `Ingress full metadata annotations cert-manager.io/cluster-issuer
+Ingress full metadata annotations cert-manager.io/issuer`},
+		{"gateway.parentRefs.0.name", "gateway", `other`, "other", `HTTPRoute gateway spec parentRefs 0 name`},
+		{"gateway.parentRefs.0.namespace", "gateway", `other`, "other", `HTTPRoute gateway spec parentRefs 0 namespace`},
+		{"gateway.parentRefs.0.sectionName", "gateway", `other`, "other", `HTTPRoute gateway spec parentRefs 0 sectionName`},
+		{"gateway.parentRefs.0.port", "gateway", `7`, "7", `HTTPRoute gateway spec parentRefs 0 port`},
+		{"gateway.parentRefs.0.kind", "gateway", `ListenerSet`, "ListenerSet", `HTTPRoute gateway spec parentRefs 0 kind`},
+		{"image", "minimal", `example.com/other:1`, "example.com/other:1", `Deployment winter spec template spec containers 0 image`},
+		{"imagePullSecrets", "minimal", `[{name: other}]`, "", `Deployment winter spec template spec imagePullSecrets 0 name`},
+		{"resources", "minimal", `{limits: {memory: 7Mi}}`, "", `Deployment winter spec template spec containers 0 resources limits memory
+Deployment winter spec template spec containers 0 resources requests cpu
+Deployment winter spec template spec containers 0 resources requests memory`},
+		{"podTemplate", "minimal", `{spec: {nodeSelector: {disk: ssd}}}`, "", `Deployment winter spec template spec nodeSelector disk`},
+		{"networkPolicy.enabled", "minimal", `true`, "", `+ NetworkPolicy winter`},
+		{"suspend", "minimal", `true`, "", ``},
+	}
+}
