@@ -27,6 +27,11 @@ func TestMain(m *testing.M) {
 			panic(err) // it is a number
 		}
 	}
+	// Cases wait for the API server and the clock most of the time. More of them at once keep an API server on two busy
+	// processors from answering within the store's patience.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err) // it is a number
+	}
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -82,11 +82,13 @@ func TestSuiteOnAPIServer(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = checks.Value.Set(before) }) // it was good before
 	namespace := plane.Namespace(t, "suite")
-	sessiontest.Run(t, sessiontest.Harness{
+	sessiontest.RunBrief(t, sessiontest.Harness{
 		Open: func(t testing.TB, o session.Options) session.Store {
 			name := strings.ToLower(rand.Text())
 			create(t, namespace, name)
-			return open(t, Options{API: administrator(), Namespace: namespace, Name: name, Interval: hurried}, o)
+			s := open(t, Options{API: administrator(), Namespace: namespace, Name: name, Interval: hurried}, o)
+			eventually(t, "the store is ready", func() bool { return s.Ping(t.Context()) == nil })
+			return s
 		},
 		Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
 	})

@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"flag"
 	"testing"
 	"testing/synctest"
 
@@ -11,7 +12,14 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Cases wait for the real clock most of the time: many at once need no more of a processor than two.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err) // it is a number
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // plenty is more bytes than any test uses that is not about them.
 const plenty = 1 << 30
@@ -21,7 +29,7 @@ var harness = sessiontest.Harness{
 	Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
 }
 
-func TestSuite(t *testing.T) { sessiontest.Run(t, harness) }
+func TestSuite(t *testing.T) { sessiontest.RunBrief(t, harness) }
 
 // In a bubble time stands still while anything can run: what the cases wait for happens at its very instant, and a
 // waiter that nobody wakes is a deadlock that is reported.

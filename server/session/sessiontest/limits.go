@@ -94,8 +94,8 @@ func rateLimited(t *testing.T, h Harness) {
 
 func refillsEvenly(t *testing.T, h Harness) {
 	a, _ := open(t, h, options())
-	// A place comes back every 200 ms. A window that is counted as a whole would give none before a minute is over.
-	const questions, window = 300, time.Minute
+	// A place comes back every 600 ms. A window that is counted as a whole would give none before a minute is over.
+	const questions, window = 100, time.Minute
 	a.limits.Questions, a.limits.Window = questions, window
 	begun, id := 0, 0
 	since := time.Now()

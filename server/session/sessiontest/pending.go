@@ -9,7 +9,6 @@ import (
 func pendingCases() []Case {
 	return []Case{
 		{"what a stopping process leaves behind is counted", pendingCounts},
-		{"an answer nobody fetches is not waited for longer than its deliveries last", untoldExpires},
 		{"a store that answers says so", pings},
 	}
 }

@@ -35,16 +35,32 @@ type Case struct {
 }
 
 // Cases returns all cases.
-func Cases() []Case {
+func Cases() []Case { return append(briefCases(), longCases()...) }
+
+// briefCases need seconds at the most.
+func briefCases() []Case {
 	return slices.Concat(
 		deliveryCases(), orderCases(), limitCases(), leaseCases(), awaitCases(), receiptCases(),
 		commandCases(), forgettingCases(), pendingCases(), modelCases(),
 	)
 }
 
+// longCases wait for session.UntoldFor, 15 s, where the clock is real.
+func longCases() []Case {
+	return []Case{
+		{"an answer nobody fetches is not waited for longer than its deliveries last", untoldExpires},
+	}
+}
+
 // Run runs all cases side by side, in real time.
-func Run(t *testing.T, h Harness) {
-	for _, c := range Cases() {
+func Run(t *testing.T, h Harness) { run(t, h, Cases()) }
+
+// RunBrief runs side by side, in real time, the cases that need seconds at the most. It is for a package that runs all
+// of them in a bubble.
+func RunBrief(t *testing.T, h Harness) { run(t, h, briefCases()) }
+
+func run(t *testing.T, h Harness, cases []Case) {
+	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			c.Run(t, h)
