@@ -65,10 +65,20 @@ func fixture(tb testing.TB, name string) []byte {
 	return content
 }
 
+// parseManifest parses the manifest once: with all its files it is long. Nobody changes it.
+var parseManifest = sync.OnceValues(func() (*manifest, error) {
+	content, err := testdata.WeChat.ReadFile("wechat/manifest.json")
+	if err != nil {
+		return nil, err
+	}
+	m := new(manifest)
+	return m, json.Unmarshal(content, m)
+})
+
 func loadManifest(tb testing.TB) *manifest {
 	tb.Helper()
-	m := new(manifest)
-	if err := json.Unmarshal(fixture(tb, "manifest.json"), m); err != nil {
+	m, err := parseManifest()
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return m
