@@ -232,6 +232,7 @@ func TestTurnIsTold(t *testing.T) {
 }
 
 func TestReplyKinds(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name      string
 		behaviour difyBehaviour
@@ -251,6 +252,7 @@ func TestReplyKinds(t *testing.T) {
 	d := start(t, Options{Timeout: 1200 * time.Millisecond, Deadline: time.Second})
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // they wait: each on a page of its own
 			p := newPage(t, d, strings.Repeat("x", 16)+strings.ReplaceAll(strings.ToLower(test.name), " ", "-"))
 			p.order("follow", nil)
 			p.ended(1)
@@ -264,6 +266,7 @@ func TestReplyKinds(t *testing.T) {
 }
 
 func TestCutLineIsAFaultForTheFollower(t *testing.T) {
+	t.Parallel()
 	p := newPage(t, start(t, Options{Timeout: 1200 * time.Millisecond, Deadline: time.Second}), pageID)
 	p.order("follow", nil)
 	p.ended(1)
@@ -281,6 +284,7 @@ func TestCutLineIsAFaultForTheFollower(t *testing.T) {
 }
 
 func TestCutLineBreaksWhatIsOnIt(t *testing.T) {
+	t.Parallel()
 	p := newPage(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: 1400 * time.Millisecond}), pageID)
 	p.order("follow", nil)
 	p.ended(1)
