@@ -141,7 +141,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		return nil, fmt.Errorf("naming this process: %w", err)
 	}
 	return turn.New(turn.Options{
-		Store: s.store, Dify: s.dify, Renderer: renderer{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
+		Store: s.store, Dify: s.dify, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
 		Owner: host + "/" + rand.Text(),
 		Link:  func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias: alias(f.secrets.Token),
@@ -172,15 +172,6 @@ func alias(key serverconfig.Secret) func(string) string {
 		mac.Write([]byte(follower))
 		return hex.EncodeToString(mac.Sum(nil)[:5])
 	}
-}
-
-// renderer is the package render as the engine wants it.
-type renderer struct{}
-
-func (renderer) Text(markdown string) string    { return render.Text(markdown) }
-func (renderer) Partial(markdown string) string { return render.Partial(markdown) }
-func (renderer) Page(text string, from, size int) (end, next int) {
-	return render.Page(text, from, size)
 }
 
 // Addr is where the webhook listens.

@@ -60,3 +60,15 @@ func settled(s string) bool {
 	s = strings.TrimPrefix(s, "**")
 	return s != "" && (s[0] >= 0x80 || isAlnum(s[0]) || s[0] == '"' || s[0] == '\'' || s[0] == '(')
 }
+
+// Markdown is [Text], [Partial] and [Page] as methods, for what is given its renderer.
+type Markdown struct{}
+
+// Text is [Text].
+func (Markdown) Text(markdown string) string { return Text(markdown) }
+
+// Partial is [Partial].
+func (Markdown) Partial(markdown string) string { return Partial(markdown) }
+
+// Page is [Page].
+func (Markdown) Page(text string, from, limit int) (end, next int) { return Page(text, from, limit) }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -149,7 +150,7 @@ func check(t *testing.T, w *world, got wechatsim.Outcome, text string, want outc
 	case answer:
 		wantCalls = 1
 		if calls := w.dify.Calls(); len(calls) == 1 {
-			shows[answer] = renderer{}.Text(difysim.Echo(calls[0].Query, 0))
+			shows[answer] = render.Text(difysim.Echo(calls[0].Query, 0))
 			shows[answer] = shows[answer][:min(60, len(shows[answer]))]
 		}
 	case success:

@@ -134,15 +134,6 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// renderer is what the server gives the engine.
-type renderer struct{}
-
-func (renderer) Text(markdown string) string    { return render.Text(markdown) }
-func (renderer) Partial(markdown string) string { return render.Partial(markdown) }
-func (renderer) Page(text string, from, size int) (end, next int) {
-	return render.Page(text, from, size)
-}
-
 // newWorld makes a bot whose turns run until the test is over.
 func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 	tb.Helper()
@@ -159,7 +150,7 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 	w.store = &flaky{Store: memory.New(session.Options{IdleTimeout: time.Hour, History: 20, LeaseTTL: 10 * time.Second}, 64<<20)}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	engine, err := turn.New(turn.Options{
-		Store: w.store, Dify: client, Renderer: renderer{}, Metrics: turn.NewMetrics(w.registry), Log: logger, Owner: "test",
+		Store: w.store, Dify: client, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(w.registry), Log: logger, Owner: "test",
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
 		PageBytes: PageBytes, Deliveries: Deliveries, HoldFor: HoldFor, LeaseTTL: 10 * time.Second,

@@ -104,7 +104,7 @@ func (w *world) assemble(t *testing.T, c serverconfig.Config, o wechatsim.Option
 		Store: memory.New(session.Options{
 			IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
 		}, 1<<28),
-		Dify: client, Renderer: renderer{}, Metrics: turn.NewMetrics(registry), Log: quiet, Owner: "scenario",
+		Dify: client, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(registry), Log: quiet, Owner: "scenario",
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,
@@ -131,13 +131,4 @@ func (w *world) assemble(t *testing.T, c serverconfig.Config, o wechatsim.Option
 	})
 	o.Transport = transport
 	w.connect(t, "http://bot.test"+c.Path, o)
-}
-
-// renderer is package render as the engine wants it.
-type renderer struct{}
-
-func (renderer) Text(markdown string) string    { return render.Text(markdown) }
-func (renderer) Partial(markdown string) string { return render.Partial(markdown) }
-func (renderer) Page(text string, from, size int) (end, next int) {
-	return render.Page(text, from, size)
 }
