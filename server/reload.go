@@ -61,6 +61,9 @@ func (s *Server) look(now time.Time, refused string) string {
 	}
 	if err == nil {
 		s.metrics.configValid.Set(1)
+		if refused != "" {
+			s.options.Log.Info("The configuration is valid again and in force")
+		}
 		return ""
 	}
 	s.metrics.configValid.Set(0)

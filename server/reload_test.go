@@ -144,6 +144,27 @@ func TestRefusedChangeIsToldOnceAndTheOldOneStays(t *testing.T) {
 	}
 }
 
+func TestRefusedChangeThatIsTakenBackIsToldOnce(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	const valid = "The configuration is valid again and in force"
+	refused := s.look(time.Now(), "")
+	p.write(t, "bot.yaml", "reply: 1\n")
+	if refused = s.look(time.Now(), refused); refused == "" || p.lines(valid) != 0 {
+		t.Errorf("refused %q, and the log says %s", refused, p.log)
+	}
+	p.write(t, "bot.yaml", minimal)
+	for range 3 {
+		refused = s.look(time.Now(), refused)
+	}
+	if refused != "" || p.lines(valid) != 1 || p.lines("Applied") != 0 {
+		t.Errorf("refused %q, and the log says %s, want once that all is well", refused, p.log)
+	}
+	if testutil.ToFloat64(s.metrics.configValid) != 1 {
+		t.Error("the metrics show a refused change still")
+	}
+}
+
 func TestChangesThatNeedARestartAreTold(t *testing.T) {
 	p := newPlace(t, minimal)
 	s := p.server(t)
