@@ -31,7 +31,7 @@ func TestBrokenFilesAreNamed(t *testing.T) {
 		"a host of another":     {strings.Replace(minimal, "listen: 127.0.0.1:0", "listen: 192.0.2.1:0", 1), nil, "listen: listen tcp 192.0.2.1:0"},
 		"another's admin host":  {strings.Replace(minimal, "adminListen: 127.0.0.1:0", "adminListen: 192.0.2.1:0", 1), nil, "adminListen: listen tcp 192.0.2.1:0"},
 		"an address of Dify's":  {minimal + "dify: {baseURL: ftp://dify}\n", nil, "dify.baseURL: must be an http or https address"},
-		"an endpoint of Dify's": {minimal + "dify: {baseURL: http://dify/v1/chat-messages}\n", nil, "dify.baseURL: dify: the base URL must end at /v1"},
+		"an endpoint of Dify's": {minimal + "dify: {baseURL: http://dify/v1/chat-messages}\n", nil, "dify.baseURL: the base URL must end at /v1, without /chat-messages"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, c.config)

@@ -56,7 +56,7 @@ type Client struct {
 }
 
 // New returns a client of the app that key belongs to. key is called for each request, so that a rotated key works at
-// once.
+// once. An error says what is wrong with Options.BaseURL: the caller names the field it came from.
 func New(key func() string, o Options) (*Client, error) {
 	base, err := parseBaseURL(o.BaseURL)
 	if err != nil {
@@ -104,20 +104,20 @@ func parseBaseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
 	case err != nil:
-		return nil, errors.New("dify: the base URL is not a URL")
+		return nil, errors.New("the base URL is not a URL")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("dify: the base URL must begin with http:// or https://")
+		return nil, errors.New("the base URL must begin with http:// or https://")
 	case u.Hostname() == "":
-		return nil, errors.New("dify: the base URL has no host")
+		return nil, errors.New("the base URL has no host")
 	case u.User != nil:
-		return nil, errors.New("dify: the base URL must not contain a user or password")
+		return nil, errors.New("the base URL must not contain a user or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("dify: the base URL must not have a query or fragment")
+		return nil, errors.New("the base URL must not have a query or fragment")
 	}
 	path := strings.TrimRight(u.Path, "/")
 	for _, endpoint := range []string{"/chat-messages", "/completion-messages", "/workflows/run", "/parameters", "/info"} {
 		if strings.HasSuffix(path, "/v1"+endpoint) {
-			return nil, errors.New("dify: the base URL must end at /v1, without " + endpoint)
+			return nil, errors.New("the base URL must end at /v1, without " + endpoint)
 		}
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(path, "/v1") + "/v1"}, nil
