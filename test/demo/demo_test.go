@@ -182,6 +182,9 @@ func (e endedEvent) text() string {
 
 const pageID = "0123456789abcdef"
 
+// atOnce is how many tests run side by side: those in parallel wait, and need no processor each.
+const atOnce = "16"
+
 // quick is short for an answer to the first delivery.
 func quick(fault difyFault) map[string]any {
 	return map[string]any{"behaviour": difyBehaviour{FirstText: 10, Total: 50, Length: 60, Fault: fault}}
@@ -231,6 +234,9 @@ func TestTurnIsTold(t *testing.T) {
 	}
 }
 
+// shortDeliveries are long enough for a busy machine to reply between a delivery's deadline and its timeout.
+var shortDeliveries = Options{Timeout: 2 * time.Second, Deadline: time.Second}
+
 func TestReplyKinds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -249,7 +255,7 @@ func TestReplyKinds(t *testing.T) {
 		{"status 500 for long", difyBehaviour{10, 50, 60, serverError}, "waiting", words["waiting"]},
 		{"no event at all", difyBehaviour{10, 50, 60, hanging}, "waiting", words["waiting"]},
 	}
-	d := start(t, Options{Timeout: 1200 * time.Millisecond, Deadline: time.Second})
+	d := start(t, shortDeliveries)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // they wait: each on a page of its own
@@ -267,7 +273,7 @@ func TestReplyKinds(t *testing.T) {
 
 func TestCutLineIsAFaultForTheFollower(t *testing.T) {
 	t.Parallel()
-	p := newPage(t, start(t, Options{Timeout: 1200 * time.Millisecond, Deadline: time.Second}), pageID)
+	p := newPage(t, start(t, shortDeliveries), pageID)
 	p.order("follow", nil)
 	p.ended(1)
 	p.order("line", map[string]any{"cut": true})
@@ -285,7 +291,7 @@ func TestCutLineIsAFaultForTheFollower(t *testing.T) {
 
 func TestCutLineBreaksWhatIsOnIt(t *testing.T) {
 	t.Parallel()
-	p := newPage(t, start(t, Options{Timeout: 1500 * time.Millisecond, Deadline: 1400 * time.Millisecond}), pageID)
+	p := newPage(t, start(t, Options{Timeout: 2500 * time.Millisecond, Deadline: 1500 * time.Millisecond}), pageID)
 	p.order("follow", nil)
 	p.ended(1)
 	p.order("behaviour", map[string]any{"behaviour": difyBehaviour{800, 1000, 60, noFault}})

@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -33,6 +34,10 @@ var chromium struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err) // it is a number
+	}
 	code := m.Run()
 	if chromium.close != nil {
 		chromium.close()
