@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
+	"github.com/wechatbot/wechatbot-operator/test/botsim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
@@ -28,53 +29,21 @@ const (
 	appID = "wx0123456789abcdef"
 )
 
-// bot echoes texts, and does what some of them say.
-type bot struct {
-	t       *testing.T
-	account *wechat.Account
-}
-
 var quiet = log.New(io.Discard, "", 0)
 
-func newBot(t *testing.T, sealed bool) *bot {
+// newBot returns a bot that echoes texts, and does what some of them say.
+func newBot(t *testing.T, sealed bool) *botsim.Bot {
 	t.Helper()
 	o := wechat.Options{Tokens: []string{token}}
 	if sealed {
 		o.AppID, o.EncodingAESKeys = appID, []string{key}
 	}
-	a, err := wechat.NewAccount(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bot{t: t, account: a}
+	var b *botsim.Bot
+	b = botsim.New(t, o, func(w http.ResponseWriter, r *http.Request, push *wechat.Push) { answer(b, w, r, push) })
+	return b
 }
 
-func (b *bot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q, err := wechat.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		b.t.Errorf("parsing the query: %v", err)
-	}
-	if r.Method == http.MethodGet {
-		echo, err := b.account.VerifyURL(q, time.Now())
-		if err != nil {
-			w.WriteHeader(http.StatusForbidden)
-		}
-		_, _ = io.WriteString(w, echo)
-		return
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		b.t.Errorf("reading the push: %v", err)
-	}
-	push, err := b.account.Open(q, body, time.Now())
-	if err != nil {
-		b.t.Errorf("opening the push: %v", err)
-		return
-	}
-	b.answer(w, r, push)
-}
-
-func (b *bot) answer(w http.ResponseWriter, r *http.Request, push *wechat.Push) {
+func answer(b *botsim.Bot, w http.ResponseWriter, r *http.Request, push *wechat.Push) {
 	var reply wechat.Reply = wechat.Text{Content: push.MsgType + push.Event + push.EventKey + ": " + push.Content + push.MenuID}
 	switch push.Content {
 	case "hold":
@@ -104,11 +73,7 @@ func (b *bot) answer(w http.ResponseWriter, r *http.Request, push *wechat.Push) 
 		_, _ = io.WriteString(w, wechat.Success)
 		return
 	}
-	sealed, err := b.account.Reply(push, reply, time.Now())
-	if err != nil {
-		b.t.Errorf("replying: %v", err)
-	}
-	_, _ = w.Write(sealed)
+	b.Reply(w, push, reply)
 }
 
 // result is all that a run shows.

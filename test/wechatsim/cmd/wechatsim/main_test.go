@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
+	"github.com/wechatbot/wechatbot-operator/test/botsim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
@@ -28,8 +29,8 @@ const (
 
 // bot answers a question with its second page behind a tap-link: what a follower sees of a long answer.
 type bot struct {
-	t       *testing.T
-	account *wechat.Account
+	*botsim.Bot
+
 	think   time.Duration
 	endless bool
 
@@ -44,36 +45,9 @@ func newBot(t *testing.T, sealed bool) *bot {
 	if sealed {
 		o.AppID, o.EncodingAESKeys = appID, []string{key}
 	}
-	a, err := wechat.NewAccount(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bot{t: t, account: a}
-}
-
-func (b *bot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q, err := wechat.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		b.t.Errorf("parsing the query: %v", err)
-	}
-	if r.Method == http.MethodGet {
-		echo, err := b.account.VerifyURL(q, time.Now())
-		if err != nil {
-			w.WriteHeader(http.StatusForbidden)
-		}
-		_, _ = io.WriteString(w, echo)
-		return
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		b.t.Errorf("reading the push: %v", err)
-	}
-	push, err := b.account.Open(q, body, time.Now())
-	if err != nil {
-		b.t.Errorf("opening the push: %v", err)
-		return
-	}
-	b.answer(w, r, push)
+	b := new(bot)
+	b.Bot = botsim.New(t, o, b.answer)
+	return b
 }
 
 func (b *bot) answer(w http.ResponseWriter, r *http.Request, push *wechat.Push) {
@@ -94,11 +68,7 @@ func (b *bot) answer(w http.ResponseWriter, r *http.Request, push *wechat.Push) 
 	if push.Content != "1" || b.endless {
 		text = "page one " + wechat.TapLink("继续", "1", "p2")
 	}
-	reply, err := b.account.Reply(push, wechat.Text{Content: text}, time.Now())
-	if err != nil {
-		b.t.Errorf("replying: %v", err)
-	}
-	_, _ = w.Write(reply)
+	b.Reply(w, push, wechat.Text{Content: text})
 }
 
 // runCommand runs the command on a bot's in-process transport and gives its table, with runs of blanks made one.
