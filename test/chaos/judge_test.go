@@ -138,7 +138,7 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 			continue
 		}
 		next := calls[i+1]
-		if next.Started.Before(at) && c.Outcome == difysim.Answered {
+		if next.Started.Before(at) {
 			continue // it is no consequence
 		}
 		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settle && !within(w.windows(mend), c.Started, at) {

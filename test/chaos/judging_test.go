@@ -63,6 +63,7 @@ func TestJudgeCountsCalls(t *testing.T) {
 		"killed before it was noted":      {crashed: 1, mode: difysim.Chatflow, killed: map[int]float64{0: 0.2}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 10, 15, difysim.Answered)}},
 		"killed while it was not noted":   {crashed: 1, mode: difysim.Chatflow, outages: []float64{-1, 4}, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 14, 19, difysim.Answered)}},
 		"a second heir, after an outage":  {crashed: 1, doomed: 1, killed: map[int]float64{0: 3, 1: 12.2}, outages: []float64{20, 24}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("0", 24.1, 28, difysim.Answered)}},
+		"asked again before the kill":     {turns: 2, killed: map[int]float64{0: 5}, calls: []difysim.Call{call("0", 0, 4.9, difysim.Cut), call("1", 4.95, 9, difysim.Answered)}},
 		"cut off":                         {cutOff: 1, cut: []float64{2, 22}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"cut off for a moment":            {extra: 1, cut: []float64{2, 4}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"an outage":                       {extra: 1, outages: []float64{2, 12}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
