@@ -5,16 +5,16 @@ type daemon struct {
 	name string
 	args []string
 	env  []string
-	// after is what has to be there before it is started: see node.waitFor.
+	// after is what has to be there before it is started: paths of the API server, or containerd's socket.
 	after []string
 }
 
 // What a daemon may wait for.
 const (
 	apiReady       = "/readyz" // of the API server: also says that the bootstrap roles are there
-	gatewayAPI     = "/apis/gateway.networking.k8s.io/v1"
-	certManagerAPI = "/apis/cert-manager.io/v1"
-	acmeAPI        = "/apis/acme.cert-manager.io/v1"
+	gatewayAPI     = "/apis/gateway.networking.k8s.io/v1/httproutes"
+	certManagerAPI = "/apis/cert-manager.io/v1/certificates"
+	acmeAPI        = "/apis/acme.cert-manager.io/v1/challenges"
 	containerd     = "/run/containerd/containerd.sock"
 )
 

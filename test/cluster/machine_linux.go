@@ -77,7 +77,7 @@ func (m *Machine) Up(ctx context.Context) error {
 	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	err = m.start(ctx, lock, fail)
+	err = m.start(lock, fail)
 	err = errors.Join(err, lock.Close()) // the node has it now
 	if err == nil {
 		err = m.setUp(ctx)
@@ -90,7 +90,7 @@ func (m *Machine) Up(ctx context.Context) error {
 }
 
 // start makes the keys, the control group and the ports, and starts the node. It calls fail when the node ends.
-func (m *Machine) start(ctx context.Context, lock *os.File, fail func(error)) error {
+func (m *Machine) start(lock *os.File, fail func(error)) error {
 	addresses, handles, err := listen()
 	defer func() {
 		for _, handle := range handles {

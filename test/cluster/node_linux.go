@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +25,7 @@ const NodeCommand = "node"
 const firstInherited = 3
 
 // RunNode is the first process of the cluster's namespaces, which [Machine.Up] starts: it mounts, makes the network,
-// starts the daemons, and starts again what ends. It returns only if it cannot begin.
+// starts the daemons, and starts again what ends. It returns only if something cannot be started at all.
 func RunNode(ctx context.Context, bin, state string) error {
 	syscall.CloseOnExec(firstInherited) // the lock is this process' alone
 	if err := mountAll(bin, state); err != nil {
@@ -48,12 +47,11 @@ func RunNode(ctx context.Context, bin, state string) error {
 	}
 	n := &node{reaper: newReaper()}
 	go n.reaper.run()
-	var running sync.WaitGroup
+	broken := make(chan error)
 	for _, d := range daemons() {
-		running.Go(func() { n.keep(ctx, d) })
+		go func() { broken <- fmt.Errorf("%s: %w", d.name, n.keep(ctx, d)) }()
 	}
-	running.Wait()
-	return nil
+	return <-broken // the end of this process is the end of all
 }
 
 // mountAll gives the node folders of its own where its daemons write: /run, /tmp, /var/lib and /var/log are below the
@@ -131,37 +129,31 @@ route add default dev node0
 
 type node struct{ reaper *reaper }
 
-// keep runs a daemon for as long as the node lives.
-func (n *node) keep(ctx context.Context, d daemon) {
+// keep runs a daemon for as long as the node lives. It returns only if it cannot start it.
+func (n *node) keep(ctx context.Context, d daemon) error {
 	log := slog.With("daemon", d.name)
 	for _, what := range d.after {
 		if err := poll(ctx, 200*time.Millisecond, func() error { return n.there(ctx, what) }); err != nil {
-			log.Error("Not started", "waiting", what, "err", err)
-			return
+			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
 	}
 	output, err := os.OpenFile(filepath.Join(logDir, d.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		log.Error("Not started", "err", err)
-		return
+		return fmt.Errorf("making its log: %w", err)
 	}
 	defer output.Close() //nolint:errcheck // it is the daemon that writes
-	for ctx.Err() == nil {
+	for {
 		cmd := exec.CommandContext(ctx, d.name, d.args...) //nolint:gosec // one of our own list
 		cmd.Env = append(os.Environ(), d.env...)
 		cmd.Stdout, cmd.Stderr = output, output
 		ended, err := n.reaper.start(cmd)
 		if err != nil {
-			log.Error("Not started", "err", err)
-			return
+			return err
 		}
 		log.Info("Started", "pid", cmd.Process.Pid)
 		status := <-ended
 		log.Error("Ended, and is started again", "exit", status.ExitStatus(), "signal", status.Signal())
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
+		time.Sleep(time.Second) // what ends at once would be started for ever
 	}
 }
 

@@ -40,7 +40,11 @@ func TestReaperTakesOrphans(t *testing.T) {
 	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0); errno != 0 {
 		t.Fatal(errno)
 	}
-	t.Cleanup(func() { syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 0, 0) })
+	t.Cleanup(func() {
+		if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, setChildSubreaper, 0, 0); errno != 0 {
+			t.Error(errno)
+		}
+	})
 	var out strings.Builder
 	parent := exec.CommandContext(t.Context(), "sh", "-c", "sleep 0.05 >/dev/null & echo $!")
 	parent.Stdout = &out

@@ -106,17 +106,20 @@ func (m *Machine) apply(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the cluster's certificate: %w", err)
 	}
-	return fs.WalkDir(manifests, "addons", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		manifest, err := manifests.ReadFile(path)
+	all, err := fs.Glob(manifests, "addons/*.yaml")
+	if err != nil {
+		return fmt.Errorf("listing the addons: %w", err)
+	}
+	var objects bytes.Buffer
+	for _, file := range all {
+		manifest, err := manifests.ReadFile(file)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading an addon: %w", err)
 		}
-		manifest = bytes.Replace(manifest, []byte("CA_BUNDLE"), []byte(base64.StdEncoding.EncodeToString(ca)), 1)
-		return m.kubectl(ctx, bytes.NewReader(manifest), io.Discard, "apply", "--server-side", "--filename", "-")
-	})
+		objects.WriteString("---\n")
+		objects.Write(bytes.Replace(manifest, []byte("CA_BUNDLE"), []byte(base64.StdEncoding.EncodeToString(ca)), 1))
+	}
+	return m.kubectl(ctx, &objects, io.Discard, "apply", "--server-side", "--filename", "-")
 }
 
 // wait waits for objects by kubectl, which says what it waited for in vain.

@@ -44,7 +44,7 @@ func main() {
 type folders struct{ root string }
 
 func (f folders) Provision(_ context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
-	if options.SelectedNode == nil {
+	if options.SelectedNodeName == "" {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("the StorageClass %s has to wait for the first consumer", options.StorageClass.Name)
 	}
 	path := filepath.Join(f.root, options.PVName)
@@ -64,7 +64,7 @@ func (f folders) Provision(_ context.Context, options controller.ProvisionOption
 			PersistentVolumeSource:        corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &kind}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
 				MatchFields: []corev1.NodeSelectorRequirement{{
-					Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{options.SelectedNode.Name},
+					Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{options.SelectedNodeName},
 				}},
 			}}}},
 		},
