@@ -36,7 +36,8 @@ storage() {
 }
 
 build_with_buildah() { # build_with_buildah PLATFORM
-  storage bud --platform "$1" --build-arg "TARGETOS=${1%%/*}" --build-arg "TARGETARCH=${1##*/}" \
+  # Not every buildah knows BUILDPLATFORM by itself.
+  storage bud --platform "$1" --build-arg "BUILDPLATFORM=linux/$(go env GOHOSTARCH)" --build-arg "TARGETOS=${1%%/*}" --build-arg "TARGETARCH=${1##*/}" \
     --timestamp "$SOURCE_DATE_EPOCH" --layers=false "${arguments[@]}" --tag "$(name "$1")" .
   [[ -z ${ARCHIVES:-} ]] || storage push "$(name "$1")" "oci-archive:$(archive "$1"):$(name "$1")"
 }
