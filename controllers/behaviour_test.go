@@ -5,8 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
@@ -345,81 +342,6 @@ func samples(t *testing.T, w *world, _ *operator) {
 			t.Errorf("%s runs %s", name, got)
 		}
 	}
-}
-
-// The Gateway API is installed while the operator runs; a bot goes from an Ingress to a Gateway and back.
-func TestTheGatewayAPIIsFoundWhenItAppears(t *testing.T) {
-	w := newWorld(t)
-	startOperator(t, quick())
-	w.create()
-	w.serve()
-	w.edit(func(s *v1alpha1.WechatBotSpec) {
-		s.Gateway = &v1alpha1.Gateway{ParentRefs: []v1alpha1.ParentRef{{Name: "public", Namespace: "infra", SectionName: "https"}}}
-	})
-	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonGatewayAPIMissing), "install it")
-	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonGatewayAPIMissing)
-	installGatewayAPI(t)
-
-	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonRouteNotAccepted), "Gateway infra/public")
-	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(w.bot), new(networkingv1.Ingress)); !apierrors.IsNotFound(err) {
-		t.Errorf("the Ingress is still there: %v", err)
-	}
-	route := named(w, new(gatewayv1.HTTPRoute), "winter")
-	w.get(route)
-	if !metav1.IsControlledBy(route, w.bot) || string(route.Spec.Hostnames[0]) != w.bot.Spec.Domain ||
-		*route.Spec.Rules[0].Matches[0].Path.Value != "/wechat" || string(*route.Spec.ParentRefs[0].SectionName) != "https" {
-		t.Errorf("the HTTPRoute is %+v", route.Spec)
-	}
-	answer := func(accepted metav1.ConditionStatus, reason, message string) {
-		w.get(route)
-		condition := func(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
-			return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now()}
-		}
-		route.Status.Parents = []gatewayv1.RouteParentStatus{{
-			ParentRef: route.Spec.ParentRefs[0], ControllerName: "example.com/gateway",
-			Conditions: []metav1.Condition{condition("Accepted", accepted, reason), condition("ResolvedRefs", isTrue, "ResolvedRefs")},
-		}}
-		if err := admin.Status().Update(t.Context(), route); err != nil {
-			t.Fatal(err)
-		}
-	}
-	answer(isFalse, "NotAllowedByListeners", "the listener allows routes of its own namespace only")
-	eventually(t, func() error {
-		message := w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonRouteNotAccepted)
-		return unless(strings.Contains(message, "NotAllowedByListeners: the listener allows"), message)
-	})
-	answer(isTrue, "Accepted", "")
-	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonRouteAccepted)
-	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
-
-	if err := admin.Delete(t.Context(), route); err != nil {
-		t.Fatal(err)
-	}
-	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonRouteNotAccepted)
-	w.get(route)
-	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Gateway = nil })
-	w.serve()
-	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(route), route); !apierrors.IsNotFound(err) {
-		t.Errorf("the HTTPRoute is still there: %v", err)
-	}
-}
-
-// installGatewayAPI installs the CRD of HTTPRoutes from the module that the operator is built with.
-func installGatewayAPI(t *testing.T) {
-	t.Helper()
-	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	crd := filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_httproutes.yaml")
-	if _, err := controlPlane.Kubectl(t.Context(), "", "apply", "--server-side", "-f", crd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := controlPlane.Kubectl(context.Background(), "", "delete", "-f", crd); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestAnotherReleaseOfTheOperatorChangesTheImageOnly(t *testing.T) {
