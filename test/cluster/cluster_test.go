@@ -67,6 +67,48 @@ func TestClusterServesAndLeavesNothing(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) {
 		kubectl(t, m, "--namespace=web", "wait", "--for=condition=ScalingActive", "--timeout=3m", "hpa/web")
 	})
+	t.Run("Redis", func(t *testing.T) {
+		kubectl(t, m, "--namespace=web", "wait", "--for=condition=Ready", "--timeout=3m", "pod/redis")
+		if got := kubectl(t, m, "--namespace=web", "exec", "redis", "--", "/bin/sh", "-c", "redis-cli set key value && redis-cli get key"); got != "OK\nvalue\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("images from archives", func(t *testing.T) {
+		archive := filepath.Join(t.TempDir(), "image.tar")
+		file, err := os.Create(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := image{name: "localhost/loaded:test", text: map[string]string{"/file": "text"}}
+		if err := errors.Join(i.write(file), file.Close(), m.Load(t.Context(), archive)); err != nil {
+			t.Fatal(err)
+		}
+		var images strings.Builder
+		if err := m.Exec(t.Context(), nil, &images, "ctr", "--namespace=k8s.io", "images", "list", "-q"); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(images.String(), i.name) {
+			t.Errorf("images of the node: %s", images.String())
+		}
+	})
+	t.Run("a daemon that ends is started again", func(t *testing.T) {
+		pidOf := func() string {
+			var pid strings.Builder
+			_ = m.Exec(t.Context(), nil, &pid, "/bin/busybox", "pidof", "traefik") // fails while there is none
+			return pid.String()
+		}
+		first := pidOf()
+		if err := m.Exec(t.Context(), nil, t.Output(), "/bin/busybox", "killall", "-KILL", "traefik"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			if now := pidOf(); now == "" || now == first {
+				return fmt.Errorf("it was process %q, and is %q", first, now)
+			}
+			return nil
+		})
+		serves(t, m, "web.example.test")
+	})
 	t.Run("volumes go with their claims", func(t *testing.T) {
 		volumes := filepath.Join(m.State, volumeDir)
 		if entries, err := os.ReadDir(volumes); err != nil || len(entries) != 1 {

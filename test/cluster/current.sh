@@ -2,36 +2,33 @@
 # `make cluster-up CLUSTER=current`: says whether the cluster of the kubeconfig's context has what `make e2e` needs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-kubectl=$(command -v kubectl || echo bin/controlplane/kubectl)
+kubectl=bin/controlplane/kubectl
 
 context=$("$kubectl" config current-context)
-echo "context $context: Kubernetes $("$kubectl" get --raw /version | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p')"
+version=$("$kubectl" version --output json | sed -n '/serverVersion/,$ s/.*"gitVersion": "\(.*\)".*/\1/p')
+echo "context $context: Kubernetes $version"
 
 status=0
-# check WHAT HOW-TO-GET-IT COMMAND...: there is something if the command prints anything.
+# check WHAT HOW-TO-GET-IT KIND JSONPATH: it is there if the path of any object is "true".
 check() {
-  local what=$1 how=$2
-  shift 2
-  if [[ -n $("$@" 2>/dev/null) ]]; then
-    echo "  has      $what"
+  if "$kubectl" get "$3" --all-namespaces --output "jsonpath={.items$4}" 2>/dev/null | grep -iqw true; then
+    echo "  has      $1"
   else
-    echo "  MISSING  $what: $how"
+    echo "  MISSING  $1: $2"
     status=1
   fi
 }
-has_default() { # has_default KIND ANNOTATION
-  "$kubectl" get "$1" -o jsonpath="{.items[?(@.metadata.annotations.${2//./\\.}==\"true\")].metadata.name}"
-}
-check "nodes that are ready" "look at kubectl get nodes" \
-  "$kubectl" get nodes -o jsonpath='{.items[?(@.status.conditions[-1].status=="True")].metadata.name}'
+condition() { echo ".status.conditions[?(@.type==\"$1\")].status"; }
+
+check "a node that is ready" "look at kubectl get nodes" nodes "[*]$(condition Ready)"
 check "a default IngressClass" "install an ingress controller, such as Traefik" \
-  has_default ingressclasses ingressclass.kubernetes.io/is-default-class
+  ingressclasses '[*].metadata.annotations.ingressclass\.kubernetes\.io/is-default-class'
 check "a Gateway that is programmed" "install an implementation of Gateway API, and make a Gateway" \
-  "$kubectl" get gateways --all-namespaces -o jsonpath='{.items[*].status.conditions[?(@.type=="Programmed")].status}'
-check "a ClusterIssuer" "install cert-manager, and make a ClusterIssuer" \
-  "$kubectl" get clusterissuers -o name
+  gateways "[*]$(condition Programmed)"
+check "a ClusterIssuer that is ready" "install cert-manager, and make a ClusterIssuer" \
+  clusterissuers "[*]$(condition Ready)"
 check "a default StorageClass" "install a provisioner of volumes" \
-  has_default storageclasses storageclass.kubernetes.io/is-default-class
-check "metrics of pods" "install metrics-server" \
-  "$kubectl" get --raw /apis/metrics.k8s.io/v1beta1
+  storageclasses '[*].metadata.annotations.storageclass\.kubernetes\.io/is-default-class'
+check "metrics of pods" "install metrics-server" apiservices \
+  '[?(@.metadata.name=="v1beta1.metrics.k8s.io")]'"$(condition Available)"
 exit "$status"

@@ -129,7 +129,7 @@ func (m *Machine) wait(ctx context.Context, args ...string) error {
 
 func (m *Machine) kubectl(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(m.Bin, "controlplane", "kubectl"), args...) //nolint:gosec // ours
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+m.Kubeconfig())
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+m.Kubeconfig(), "KUBECACHEDIR="+filepath.Join(m.State, "kubectl"))
 	var problem strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &problem
 	if err := cmd.Run(); err != nil {
