@@ -77,9 +77,15 @@ chaos: controlplane ## kill servers, Redis and the API server while followers ch
 run: controlplane ## show the operator at work on a sample, without a cluster
 	go run ./test/run
 
+# Before half an hour of building, not after it.
+.PHONY: linux-root
+linux-root:
+	@[[ $$(uname -s) == Linux && $$(id -u) == 0 ]] || { \
+	  echo "a cluster on this machine needs Linux and root; CLUSTER=current uses the kubeconfig's cluster instead" >&2; exit 1; }
+
 .PHONY: cluster-up
 ifeq ($(strip $(CLUSTER)),own)
-cluster-up: bin/cluster/.built ## bring up a real cluster of one node, with ingress and certificates (docs/cluster.md)
+cluster-up: linux-root bin/cluster/.built ## bring up a real cluster of one node, with ingress and certificates (docs/cluster.md)
 	CGO_ENABLED=0 go build -trimpath -o bin/cluster/cluster ./test/cluster/cmd/cluster
 	@bin/cluster/cluster up
 
@@ -100,7 +106,7 @@ cluster-load cluster-down:
 endif
 
 .PHONY: cluster-test
-cluster-test: bin/cluster/.built ## bring up a cluster, see that all of it works, and that nothing is left of it
+cluster-test: linux-root bin/cluster/.built ## bring up a cluster, see that all of it works, and that nothing is left of it
 	go test -tags cluster -count 1 -timeout 20m -v ./test/cluster
 
 .PHONY: cluster-shell

@@ -6,6 +6,11 @@
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
+if [[ $(uname -s) != Linux ]]; then
+  echo "$*: needs Linux" >&2
+  exit 1
+fi
+
 install=
 if [[ ${1:-} == --install ]]; then
   install=1
@@ -45,6 +50,7 @@ for group in "$@"; do
     need containernetworking-plugins /usr/lib/cni/bridge
     need gcc gcc
     need iproute2 ip
+    need libc6-dev /usr/lib/*/libc.a # static, for the pause image
     need nftables nft
     need redis-server redis-server
     need runc runc
