@@ -78,6 +78,7 @@ func (s stores) redis(c serverconfig.Config, o session.Options) (session.Store, 
 	if err != nil {
 		return nil, nil, err
 	}
+	atStart := s.secrets()
 	store, err := redis.New(context.Background(), redis.Options{
 		Bot: c.Bot,
 		Redis: redis.Server{
@@ -87,6 +88,7 @@ func (s stores) redis(c serverconfig.Config, o session.Options) (session.Store, 
 				now := s.secrets()
 				return now.RedisUsername.Reveal(), now.RedisPassword.Reveal(), nil
 			},
+			SentinelUser: atStart.RedisSentinelUsername.Reveal(), SentinelPassword: atStart.RedisSentinelPassword.Reveal(),
 		},
 	}, o, s.log)
 	if err != nil {

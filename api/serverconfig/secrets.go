@@ -20,6 +20,9 @@ const (
 	fileRedisUsername  = "redis-username"
 	fileRedisPassword  = "redis-password"
 	fileRedisCA        = "redis-ca.crt"
+
+	fileRedisSentinelUsername = "redis-sentinel-username"
+	fileRedisSentinelPassword = "redis-sentinel-password"
 )
 
 // MaxSecretBytes bounds a secret file.
@@ -34,6 +37,9 @@ type Secrets struct {
 	RedisUsername  Secret // file redis-username
 	RedisPassword  Secret // file redis-password
 	RedisCA        []byte // file redis-ca.crt: PEM certificates Redis is checked against
+
+	RedisSentinelUsername Secret // file redis-sentinel-username: the sentinels' own
+	RedisSentinelPassword Secret // file redis-sentinel-password: the sentinels' own; read at the start only
 }
 
 // LoadSecrets reads the secret files of dir. One trailing newline of a file is not part of its secret. A file that is
@@ -57,6 +63,8 @@ func LoadSecrets(dir string) (Secrets, error) {
 		{fileAppSecret, &s.AppSecret, false},
 		{fileRedisUsername, &s.RedisUsername, false},
 		{fileRedisPassword, &s.RedisPassword, false},
+		{fileRedisSentinelUsername, &s.RedisSentinelUsername, false},
+		{fileRedisSentinelPassword, &s.RedisSentinelPassword, false},
 	} {
 		content, err := readSecret(dir, file.name, file.required)
 		if err != nil {

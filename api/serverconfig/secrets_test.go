@@ -39,6 +39,7 @@ func TestLoadSecretsReadsEveryFile(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"token": token + "\n", "dify-api-key": apiKey + "\r\n", "encoding-aes-key": aesKey, "app-secret": "s1",
 		"redis-username": "u", "redis-password": " p w \n\n", "redis-ca.crt": "pem\n",
+		"redis-sentinel-username": "su", "redis-sentinel-password": "sp\n",
 	})
 	got, err := LoadSecrets(dir)
 	if err != nil {
@@ -47,6 +48,7 @@ func TestLoadSecretsReadsEveryFile(t *testing.T) {
 	want := Secrets{
 		Token: token, DifyAPIKey: apiKey, EncodingAESKey: aesKey, AppSecret: "s1",
 		RedisUsername: "u", RedisPassword: " p w \n", RedisCA: []byte("pem"),
+		RedisSentinelUsername: "su", RedisSentinelPassword: "sp",
 	}
 	if d := cmp.Diff(want, got, cmp.Transformer("Reveal", Secret.Reveal)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

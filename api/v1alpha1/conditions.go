@@ -78,7 +78,12 @@ const (
 const (
 	// ReasonStorePending: the store is not there yet, or no webhook server has said that it answers.
 	ReasonStorePending = "StorePending"
-	// ReasonRedisUnreachable: the webhook servers say that the external Redis does not answer.
+	// ReasonRedisProvisioning: the managed Redis is not ready; the message has the volume's or the pod's own reason.
+	ReasonRedisProvisioning = "RedisProvisioning"
+	// ReasonStoreSwitching: the spec wants another session store than the webhook servers that serve. Conversations are not
+	// carried over.
+	ReasonStoreSwitching = "StoreSwitching"
+	// ReasonRedisUnreachable: the webhook servers run, but say that the Redis does not answer.
 	ReasonRedisUnreachable = "RedisUnreachable"
 )
 

@@ -16,6 +16,8 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 	external := func(fields string) string {
 		return "spec: {session: {type: Redis, redis: {external: {" + fields + "}}}}"
 	}
+	redis := func(fields string) string { return "spec: {session: {type: Redis, redis: {" + fields + "}}}" }
+	managed := func(fields string) string { return redis("managed: {" + fields + "}") }
 	for _, c := range []struct {
 		name   string
 		change string // to the minimal object
@@ -97,9 +99,16 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"another session store", `spec: {session: {type: Memory}}`, `[spec.session.type: Unsupported value: "Memory": supported values: "ConfigMap", "Redis"` + unchecked},
 		{"history over the bound", `spec: {session: {history: 201}}`, `spec.session.history: Invalid value: 201: spec.session.history in body should be less than or equal to 200`},
 		{"sessions that end too soon", `spec: {session: {idleTimeout: 59s}}`, `spec.session.idleTimeout: Invalid value: "59s": idleTimeout must be a duration from 1m to 8760h, like 24h`},
-		{"Redis that is not described", `spec: {session: {type: Redis}}`, `spec.session.redis: Required value: session.type Redis needs to know your Redis: set session.redis.external.addresses`},
+		{"Redis that is not described", `spec: {session: {type: Redis}}`, `spec.session.redis: Required value: session.type Redis needs a Redis: set session.redis.managed to {} to have one made, or session.redis.external.addresses to yours`},
 		{"Redis described but not used", `spec: {session: {redis: {external: {addresses: ["redis:6379"]}}}}`, `spec.session.redis: Forbidden: session.redis is used with session.type Redis only: set session.type to Redis, or remove session.redis`},
-		{"managed Redis of a later release", `spec: {session: {type: Redis, redis: {managed: {}}}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.session.redis.managed"`},
+		{"Redis that is neither", redis(``), `spec.session.redis: Invalid value: set exactly one of managed (the operator makes a Redis; managed: {} will do) and external (a Redis that you run)`},
+		{"Redis that is both", redis(`managed: {}, external: {addresses: ["a:6379"]}`), `spec.session.redis: Invalid value: set exactly one of managed (the operator makes a Redis; managed: {} will do) and external (a Redis that you run)`},
+		{"managed Redis without a session type", `spec: {session: {redis: {managed: {}}}}`, `spec.session.redis: Forbidden: session.redis is used with session.type Redis only: set session.type to Redis, or remove session.redis`},
+		{"managed Redis on next to no storage", managed(`storage: 100Mi`), `spec.session.redis.managed.storage: Invalid value: "100Mi": storage must be at least 128Mi, like 1Gi`},
+		{"managed Redis of a class with a space", managed(`storageClassName: "fast ssd"`), `spec.session.redis.managed.storageClassName: Invalid value: "fast ssd": storageClassName must be the name of a StorageClass: a-z, 0-9, - and .`},
+		{"managed Redis of an image with a scheme", managed(`image: "redis 7"`), `spec.session.redis.managed.image: Invalid value: "redis 7": image must be an image reference like docker.io/library/redis:7.4-alpine, without a scheme or spaces`},
+		{"managed Redis of a bot with a long name", `metadata: {name: ` + strings.Repeat("n", 47) + `}
+spec: {session: {type: Redis, redis: {managed: {}}}}`, `<nil>: Invalid value: with session.redis.managed, metadata.name must have at most 46 characters, as Kubernetes labels the Redis' pods with more than the name: use a shorter name, or session.redis.external`},
 		{"Redis without addresses", external(`addresses: []`), `spec.session.redis.external.addresses: Invalid value: 0: spec.session.redis.external.addresses in body should have at least 1 items`},
 		{"Redis address that is a URL", external(`addresses: ["redis://redis:6379"]`), `spec.session.redis.external.addresses[0]: Invalid value: "redis://redis:6379": an address must be host:port like redis.example.com:6379, without redis:// and without a user or password`},
 		{"Redis address without port", external(`addresses: [redis]`), `spec.session.redis.external.addresses[0]: Invalid value: "redis": an address must be host:port like redis.example.com:6379, without redis:// and without a user or password`},
@@ -110,6 +119,8 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"Cluster with a database", external(`mode: Cluster, addresses: ["a:6379"], database: 1`), `spec.session.redis.external.database: Invalid value: a Redis Cluster has database 0 only: remove database`},
 		{"Redis user without password", external(`addresses: ["a:6379"], usernameSecretRef: {name: r, key: user}`), `spec.session.redis.external.passwordSecretRef: Required value: a Redis user needs a password: set passwordSecretRef beside usernameSecretRef`},
 		{"Redis CA without TLS", external(`addresses: ["a:6379"], tls: {caSecretRef: {name: r, key: ca}}`), `spec.session.redis.external.tls.enabled: Invalid value: tls is not enabled: set tls.enabled to true, or remove caSecretRef and insecureSkipVerify`},
+		{"Sentinel user without password", external(`mode: Sentinel, masterName: m, addresses: ["a:26379"], sentinelUsernameSecretRef: {name: r, key: user}`), `spec.session.redis.external.sentinelPasswordSecretRef: Required value: a Sentinel's user needs a password: set sentinelPasswordSecretRef beside sentinelUsernameSecretRef`},
+		{"Sentinel password without Sentinel", external(`addresses: ["a:6379"], sentinelPasswordSecretRef: {name: r, key: p}`), `spec.session.redis.external.sentinelPasswordSecretRef: Forbidden: sentinelPasswordSecretRef is used with mode Sentinel only: set mode to Sentinel, or remove it (the Redis' own password is passwordSecretRef)`},
 		{"another Redis mode", external(`mode: Ring, addresses: ["a:6379"]`), `[spec.session.redis.external.mode: Unsupported value: "Ring": supported values: "Standalone", "Sentinel", "Cluster"` + unchecked},
 
 		{"no replicas", `spec: {replicas: 0}`, `spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1`},

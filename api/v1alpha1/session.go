@@ -17,7 +17,7 @@ const (
 
 // Session says where conversations are remembered, and for how long.
 //
-// +kubebuilder:validation:XValidation:rule=`!has(self.type) || self.type != 'Redis' || has(self.redis)`,message="session.type Redis needs to know your Redis: set session.redis.external.addresses",fieldPath=`.redis`,reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule=`!has(self.type) || self.type != 'Redis' || has(self.redis)`,message="session.type Redis needs a Redis: set session.redis.managed to {} to have one made, or session.redis.external.addresses to yours",fieldPath=`.redis`,reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule=`!has(self.redis) || (has(self.type) && self.type == 'Redis')`,message="session.redis is used with session.type Redis only: set session.type to Redis, or remove session.redis",fieldPath=`.redis`,reason=FieldValueForbidden
 type Session struct {
 	// type is where conversations are remembered: ConfigMap (nothing to install,
@@ -49,10 +49,21 @@ type Session struct {
 	Redis *Redis `json:"redis,omitempty"`
 }
 
-// Redis describes the Redis that keeps conversations.
+// Redis is the Redis that keeps conversations: one that the operator makes, or
+// one of yours.
+//
+// +kubebuilder:validation:XValidation:rule=`has(self.managed) != has(self.external)`,message="set exactly one of managed (the operator makes a Redis; managed: {} will do) and external (a Redis that you run)"
 type Redis struct {
-	// external is a Redis that you run. Required.
-	// +required
+	// managed has the operator make a single Redis of the bot's own, which keeps
+	// its data on a volume: for many replicas and followers without a Redis to look
+	// after. While its pod moves or restarts, followers are told to try again.
+	// {} will do. Exactly one of managed and external.
+	// +optional
+	Managed *ManagedRedis `json:"managed,omitempty"`
+
+	// external is a Redis that you run, version 6.2 or newer. Exactly one of
+	// managed and external.
+	// +optional
 	External *ExternalRedis `json:"external,omitempty"`
 }
 
@@ -77,6 +88,8 @@ const (
 // +kubebuilder:validation:XValidation:rule=`!has(self.masterName) || (has(self.mode) && self.mode == 'Sentinel')`,message="masterName is used with mode Sentinel only: set mode to Sentinel, or remove masterName",fieldPath=`.masterName`,reason=FieldValueForbidden
 // +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'Cluster' || !has(self.database) || self.database == 0`,message="a Redis Cluster has database 0 only: remove database",fieldPath=`.database`
 // +kubebuilder:validation:XValidation:rule=`!has(self.usernameSecretRef) || has(self.passwordSecretRef)`,message="a Redis user needs a password: set passwordSecretRef beside usernameSecretRef",fieldPath=`.passwordSecretRef`,reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule=`!has(self.sentinelUsernameSecretRef) || has(self.sentinelPasswordSecretRef)`,message="a Sentinel's user needs a password: set sentinelPasswordSecretRef beside sentinelUsernameSecretRef",fieldPath=`.sentinelPasswordSecretRef`,reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule=`!has(self.sentinelPasswordSecretRef) || (has(self.mode) && self.mode == 'Sentinel')`,message="sentinelPasswordSecretRef is used with mode Sentinel only: set mode to Sentinel, or remove it (the Redis' own password is passwordSecretRef)",fieldPath=`.sentinelPasswordSecretRef`,reason=FieldValueForbidden
 type ExternalRedis struct {
 	// addresses are host:port of the Redis (Standalone: one), of the Sentinels, or
 	// of some nodes of the Cluster, for example [redis.example.com:6379]; 1 to 16,
@@ -116,7 +129,17 @@ type ExternalRedis struct {
 	// +optional
 	PasswordSecretRef *SecretKeyRef `json:"passwordSecretRef,omitempty"`
 
-	// tls encrypts the connections to the Redis.
+	// sentinelUsernameSecretRef names the Secret key that holds the Sentinels' own
+	// user name. Default: the user named default.
+	// +optional
+	SentinelUsernameSecretRef *SecretKeyRef `json:"sentinelUsernameSecretRef,omitempty"`
+
+	// sentinelPasswordSecretRef names the Secret key that holds the Sentinels' own
+	// password, which the webhook servers read when they start. Default: none.
+	// +optional
+	SentinelPasswordSecretRef *SecretKeyRef `json:"sentinelPasswordSecretRef,omitempty"`
+
+	// tls encrypts the connections to the Redis, and to the Sentinels.
 	// +optional
 	TLS RedisTLS `json:"tls,omitzero"`
 }

@@ -27,6 +27,11 @@ type WechatBotStatus struct {
 	// +optional
 	Selector string `json:"selector,omitempty"`
 
+	// sessionStore is where the webhook servers that serve keep conversations:
+	// ConfigMap, ManagedRedis or ExternalRedis.
+	// +optional
+	SessionStore SessionStore `json:"sessionStore,omitempty"`
+
 	// dify is what Dify says of the app.
 	// +optional
 	Dify DifyStatus `json:"dify,omitzero"`
@@ -36,6 +41,29 @@ type WechatBotStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// SessionStore is where webhook servers keep conversations.
+type SessionStore string
+
+const (
+	// StoreConfigMap is ConfigMaps of the bot's namespace.
+	StoreConfigMap SessionStore = "ConfigMap"
+	// StoreManagedRedis is the Redis that the operator made.
+	StoreManagedRedis SessionStore = "ManagedRedis"
+	// StoreExternalRedis is a Redis of the user's.
+	StoreExternalRedis SessionStore = "ExternalRedis"
+)
+
+// Store is the session store that the spec wants.
+func (s *Session) Store() SessionStore {
+	switch {
+	case s.Type != SessionRedis:
+		return StoreConfigMap
+	case s.Redis != nil && s.Redis.Managed != nil:
+		return StoreManagedRedis
+	}
+	return StoreExternalRedis
 }
 
 // DifyStatus is what Dify says of the app.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
@@ -87,6 +88,8 @@ func TestDeepCopySharesNothing(t *testing.T) {
 	other.Spec.Reply.Texts["help"] = "changed"
 	other.Spec.Session.Redis.External.Addresses[0] = "changed:1"
 	other.Spec.Session.Redis.External.TLS.CASecretRef.Key = "changed"
+	other.Spec.Session.Redis.Managed.Storage.Sub(resource.MustParse("1Gi"))
+	clear(other.Spec.Session.Redis.Managed.Resources.Limits)
 	*other.Spec.Ingress.Enabled = false
 	other.Spec.Ingress.Annotations["a"] = "changed"
 	other.Spec.Ingress.TLS.IssuerRef.Name = "changed"

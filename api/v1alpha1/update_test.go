@@ -13,6 +13,11 @@ import (
 
 const overRedis = `session: {type: Redis, redis: {external: {addresses: ["redis:6379"]}}}`
 
+const (
+	overManaged = `session: {type: Redis, redis: {managed: {storage: 2Gi, storageClassName: fast}}}`
+	classStays  = `storageClassName cannot be changed, as the volume is there: set it back; to move, set session.redis.external or make another bot`
+)
+
 func TestUpdates(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -30,6 +35,19 @@ func TestUpdates(t *testing.T) {
 			`spec.replicas: Invalid value: more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1`,
 		},
 		{"from Redis to ConfigMaps", `spec: {replicas: 2, ` + overRedis + `}`, `spec: {replicas: 1, session: null}`, ``},
+		{"from ConfigMaps to a managed Redis", `{}`, `spec: {replicas: 3, session: {type: Redis, redis: {managed: {}}}}`, ``},
+		{"from a managed Redis to another", `spec: {` + overManaged + `}`, `spec: {session: {redis: {managed: null, external: {addresses: ["a:6379"]}}}}`, ``},
+		{"from a managed Redis to ConfigMaps", `spec: {` + overManaged + `}`, `spec: {session: null}`, ``},
+		{"more storage", `spec: {` + overManaged + `}`, `spec: {session: {redis: {managed: {storage: 3Gi}}}}`, ``},
+		{"the same storage in other words", `spec: {` + overManaged + `}`, `spec: {session: {redis: {managed: {storage: 2048Mi}}}}`, ``},
+		{
+			"another StorageClass", `spec: {` + overManaged + `}`, `spec: {session: {redis: {managed: {storageClassName: slow}}}}`,
+			`spec.session.redis.managed.storageClassName: Forbidden: ` + classStays,
+		},
+		{
+			"no StorageClass any more", `spec: {` + overManaged + `}`, `spec: {session: {redis: {managed: {storageClassName: null}}}}`,
+			`spec.session.redis.managed.storageClassName: Forbidden: ` + classStays,
+		},
 		{"from Ingress to gateway", `spec: {ingress: {}}`, `spec: {ingress: null, gateway: {parentRefs: [{name: public}]}}`, ``},
 		{
 			"gateway beside the Ingress", `spec: {ingress: {}}`, `spec: {gateway: {parentRefs: [{name: public}]}}`,

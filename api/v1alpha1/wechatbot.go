@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.spec.session.type`
 // +kubebuilder:printcolumn:name="Dify",type=string,priority=1,JSONPath=`.status.dify.appName`
 // +kubebuilder:validation:XValidation:rule=`size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')`,message="metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it"
+// +kubebuilder:validation:XValidation:rule=`size(self.metadata.name) <= 46 || !has(self.spec.session) || !has(self.spec.session.redis) || !has(self.spec.session.redis.managed)`,message="with session.redis.managed, metadata.name must have at most 46 characters, as Kubernetes labels the Redis' pods with more than the name: use a shorter name, or session.redis.external"
 type WechatBot struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -147,7 +148,7 @@ type WechatBotSpec struct {
 	// example {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}.
 	// Default: requests that suit a small account, and a memory limit.
 	// +optional
-	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources *Resources `json:"resources,omitempty"`
 
 	// podTemplate is merged (strategic merge patch) over the pod template that the
 	// operator makes: for what has no field here, such as nodeSelector,
@@ -175,6 +176,17 @@ type NetworkPolicy struct {
 	// pods. Default false.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+}
+
+// Resources are the requests and limits of a container.
+type Resources struct {
+	// requests are what a node must have left, for example {cpu: 20m, memory: 64Mi}.
+	// +optional
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// limits are the most that it may use, for example {memory: 256Mi}.
+	// +optional
+	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
 // SecretKeyRef names one key of a Secret in the bot's namespace.

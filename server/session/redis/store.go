@@ -67,8 +67,10 @@ type Server struct {
 
 	// Credentials are asked for whenever a connection is made, so that a password can be replaced while connections
 	// made with the old one go on. An empty password is none; an empty user is Redis' default one. nil is no password.
-	// Sentinels are asked without.
 	Credentials func(context.Context) (user, password string, err error)
+
+	// SentinelUser and SentinelPassword are for the sentinels themselves; empty for none.
+	SentinelUser, SentinelPassword string
 }
 
 // Options of a store that are Redis' own.
@@ -155,6 +157,7 @@ func connect(r *Server, timeout time.Duration) (redis.UniversalClient, error) {
 	}
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(r.Addresses), MasterName: r.MasterName, DB: r.Database, TLSConfig: r.TLS,
+		SentinelUsername: r.SentinelUser, SentinelPassword: r.SentinelPassword,
 		CredentialsProviderContext: r.Credentials,
 		ContextTimeoutEnabled:      true,
 		DialTimeout:                timeout,

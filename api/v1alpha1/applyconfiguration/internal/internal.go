@@ -80,6 +80,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: passwordSecretRef
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
+    - name: sentinelPasswordSecretRef
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
+    - name: sentinelUsernameSecretRef
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
     - name: tls
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.RedisTLS
@@ -153,6 +159,25 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 10m
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ManagedRedis
+  map:
+    fields:
+    - name: deletePVC
+      type:
+        scalar: boolean
+    - name: image
+      type:
+        scalar: string
+    - name: resources
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Resources
+    - name: storage
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+      default: 1Gi
+    - name: storageClassName
+      type:
+        scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy
   map:
     fields:
@@ -186,6 +211,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: external
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ExternalRedis
+    - name: managed
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ManagedRedis
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.RedisAddress
   scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.RedisMode
@@ -224,6 +252,15 @@ var schemaYAML = typed.YAMLObject(`types:
             namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ReplyText
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ReplyText
   scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Resources
+  map:
+    fields:
+    - name: limits
+      type:
+        namedType: io.k8s.api.core.v1.ResourceList
+    - name: requests
+      type:
+        namedType: io.k8s.api.core.v1.ResourceList
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
   map:
     fields:
@@ -251,6 +288,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionType
       default: ConfigMap
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionStore
+  scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionType
   scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.VerificationFile
@@ -343,7 +382,7 @@ var schemaYAML = typed.YAMLObject(`types:
       default: {}
     - name: resources
       type:
-        namedType: io.k8s.api.core.v1.ResourceRequirements
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Resources
     - name: session
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Session
@@ -383,6 +422,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: selector
       type:
         scalar: string
+    - name: sessionStore
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionStore
     - name: url
       type:
         scalar: string
@@ -394,36 +436,10 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
       default: ""
     elementRelationship: atomic
-- name: io.k8s.api.core.v1.ResourceClaim
-  map:
-    fields:
-    - name: name
-      type:
-        scalar: string
-    - name: request
-      type:
-        scalar: string
 - name: io.k8s.api.core.v1.ResourceList
   map:
     elementType:
       namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
-- name: io.k8s.api.core.v1.ResourceRequirements
-  map:
-    fields:
-    - name: claims
-      type:
-        list:
-          elementType:
-            namedType: io.k8s.api.core.v1.ResourceClaim
-          elementRelationship: associative
-          keys:
-          - name
-    - name: limits
-      type:
-        namedType: io.k8s.api.core.v1.ResourceList
-    - name: requests
-      type:
-        namedType: io.k8s.api.core.v1.ResourceList
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity
   scalar: untyped
   list:

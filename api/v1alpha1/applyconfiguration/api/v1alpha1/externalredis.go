@@ -29,7 +29,13 @@ type ExternalRedisApplyConfiguration struct {
 	// passwordSecretRef names the Secret key that holds the password. Default:
 	// none.
 	PasswordSecretRef *SecretKeyRefApplyConfiguration `json:"passwordSecretRef,omitempty"`
-	// tls encrypts the connections to the Redis.
+	// sentinelUsernameSecretRef names the Secret key that holds the Sentinels' own
+	// user name. Default: the user named default.
+	SentinelUsernameSecretRef *SecretKeyRefApplyConfiguration `json:"sentinelUsernameSecretRef,omitempty"`
+	// sentinelPasswordSecretRef names the Secret key that holds the Sentinels' own
+	// password, which the webhook servers read when they start. Default: none.
+	SentinelPasswordSecretRef *SecretKeyRefApplyConfiguration `json:"sentinelPasswordSecretRef,omitempty"`
+	// tls encrypts the connections to the Redis, and to the Sentinels.
 	TLS *RedisTLSApplyConfiguration `json:"tls,omitempty"`
 }
 
@@ -86,6 +92,22 @@ func (b *ExternalRedisApplyConfiguration) WithUsernameSecretRef(value *SecretKey
 // If called multiple times, the PasswordSecretRef field is set to the value of the last call.
 func (b *ExternalRedisApplyConfiguration) WithPasswordSecretRef(value *SecretKeyRefApplyConfiguration) *ExternalRedisApplyConfiguration {
 	b.PasswordSecretRef = value
+	return b
+}
+
+// WithSentinelUsernameSecretRef sets the SentinelUsernameSecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SentinelUsernameSecretRef field is set to the value of the last call.
+func (b *ExternalRedisApplyConfiguration) WithSentinelUsernameSecretRef(value *SecretKeyRefApplyConfiguration) *ExternalRedisApplyConfiguration {
+	b.SentinelUsernameSecretRef = value
+	return b
+}
+
+// WithSentinelPasswordSecretRef sets the SentinelPasswordSecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SentinelPasswordSecretRef field is set to the value of the last call.
+func (b *ExternalRedisApplyConfiguration) WithSentinelPasswordSecretRef(value *SecretKeyRefApplyConfiguration) *ExternalRedisApplyConfiguration {
+	b.SentinelPasswordSecretRef = value
 	return b
 }
 

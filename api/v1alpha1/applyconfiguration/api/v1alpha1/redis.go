@@ -5,9 +5,16 @@ package v1alpha1
 // RedisApplyConfiguration represents a declarative configuration of the Redis type for use
 // with apply.
 //
-// Redis describes the Redis that keeps conversations.
+// Redis is the Redis that keeps conversations: one that the operator makes, or
+// one of yours.
 type RedisApplyConfiguration struct {
-	// external is a Redis that you run. Required.
+	// managed has the operator make a single Redis of the bot's own, which keeps
+	// its data on a volume: for many replicas and followers without a Redis to look
+	// after. While its pod moves or restarts, followers are told to try again.
+	// {} will do. Exactly one of managed and external.
+	Managed *ManagedRedisApplyConfiguration `json:"managed,omitempty"`
+	// external is a Redis that you run, version 6.2 or newer. Exactly one of
+	// managed and external.
 	External *ExternalRedisApplyConfiguration `json:"external,omitempty"`
 }
 
@@ -15,6 +22,14 @@ type RedisApplyConfiguration struct {
 // apply.
 func Redis() *RedisApplyConfiguration {
 	return &RedisApplyConfiguration{}
+}
+
+// WithManaged sets the Managed field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Managed field is set to the value of the last call.
+func (b *RedisApplyConfiguration) WithManaged(value *ManagedRedisApplyConfiguration) *RedisApplyConfiguration {
+	b.Managed = value
+	return b
 }
 
 // WithExternal sets the External field in the declarative configuration to the given value

@@ -58,7 +58,7 @@ type WechatBotSpecApplyConfiguration struct {
 	// resources are the requests and limits of the webhook server's container, for
 	// example {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 128Mi}}.
 	// Default: requests that suit a small account, and a memory limit.
-	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// podTemplate is merged (strategic merge patch) over the pod template that the
 	// operator makes: for what has no field here, such as nodeSelector,
 	// tolerations, affinity, annotations or sidecars; the server's container is
@@ -187,8 +187,8 @@ func (b *WechatBotSpecApplyConfiguration) WithImagePullSecrets(values ...v1.Loca
 // WithResources sets the Resources field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Resources field is set to the value of the last call.
-func (b *WechatBotSpecApplyConfiguration) WithResources(value v1.ResourceRequirements) *WechatBotSpecApplyConfiguration {
-	b.Resources = &value
+func (b *WechatBotSpecApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *WechatBotSpecApplyConfiguration {
+	b.Resources = value
 	return b
 }
 

@@ -3,6 +3,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -24,6 +25,9 @@ type WechatBotStatusApplyConfiguration struct {
 	// selector selects the webhook servers' pods: for `kubectl get pods -l` and
 	// the HorizontalPodAutoscaler.
 	Selector *string `json:"selector,omitempty"`
+	// sessionStore is where the webhook servers that serve keep conversations:
+	// ConfigMap, ManagedRedis or ExternalRedis.
+	SessionStore *apiv1alpha1.SessionStore `json:"sessionStore,omitempty"`
 	// dify is what Dify says of the app.
 	Dify *DifyStatusApplyConfiguration `json:"dify,omitempty"`
 	// conditions say what works and what is missing; Ready sums them up.
@@ -73,6 +77,14 @@ func (b *WechatBotStatusApplyConfiguration) WithReadyReplicas(value int32) *Wech
 // If called multiple times, the Selector field is set to the value of the last call.
 func (b *WechatBotStatusApplyConfiguration) WithSelector(value string) *WechatBotStatusApplyConfiguration {
 	b.Selector = &value
+	return b
+}
+
+// WithSessionStore sets the SessionStore field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SessionStore field is set to the value of the last call.
+func (b *WechatBotStatusApplyConfiguration) WithSessionStore(value apiv1alpha1.SessionStore) *WechatBotStatusApplyConfiguration {
+	b.SessionStore = &value
 	return b
 }
 
