@@ -27,7 +27,7 @@ func (w *world) owned() []string {
 		"ServiceAccount": &corev1.ServiceAccountList{}, "Role": &rbacv1.RoleList{}, "RoleBinding": &rbacv1.RoleBindingList{},
 		"ConfigMap": &corev1.ConfigMapList{}, "Deployment": &appsv1.DeploymentList{}, "Service": &corev1.ServiceList{},
 		"Ingress": &networkingv1.IngressList{}, "NetworkPolicy": &networkingv1.NetworkPolicyList{},
-		"PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{},
+		"PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{}, "StatefulSet": &appsv1.StatefulSetList{}, "Secret": &corev1.SecretList{},
 	} {
 		if err := admin.List(w.t.Context(), list, client.InNamespace(w.namespace)); err != nil {
 			w.t.Fatal(err)

@@ -11,9 +11,13 @@ package controllers
 // Secret is cached, and what no bot names is never read.
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 //
+// The password of a managed Redis is made once. It is a role of its own, manager-redis, to be left out where no bot may
+// have a managed Redis; without it such a bot says what is missing.
+// +kubebuilder:rbac:roleName=manager-redis,groups="",resources=secrets,verbs=create
+//
 // The bots' objects: caches list and watch those with the operator's label; apply creates and patches, pruning deletes.
 // +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
@@ -25,6 +29,10 @@ package controllers
 // A server gets a Role for its own session store. Without "escalate" and "bind" the operator can grant nothing beyond
 // what is listed here.
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
+//
+// The volume of a managed Redis: to say why it is not there, and to let it grow. The StatefulSet's controller makes and
+// deletes it.
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch
 //
 // Pods, to say why one does not start.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch

@@ -72,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: report.Recheck(r.waits, &status, state)}, nil
+	return ctrl.Result{RequeueAfter: report.Recheck(r.waits, bot, &status, state)}, nil
 }
 
 func (r *Reconciler) carryOut(ctx context.Context, bot *v1alpha1.WechatBot, state *observe.State) error {

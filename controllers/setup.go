@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -94,6 +95,10 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("indexing bots by address: %w", err)
 	}
+	secrets, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return fmt.Errorf("making the client for Secrets: %w", err)
+	}
 	gateway := &gatewayAPI{mgr: mgr, now: o.Now, recheck: o.Waits.Cluster}
 	r := &Reconciler{
 		client: mgr.GetClient(),
@@ -101,7 +106,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
 			Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
 		},
-		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Writes: writes},
+		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes},
 		operator: o.Operator,
 		events:   mgr.GetEventRecorder("wechatbot-controller"),
 		waits:    o.Waits,
@@ -164,12 +169,14 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 		Owns(&rbacv1.RoleBinding{}, child).
 		Owns(&corev1.ConfigMap{}, builder.WithPredicates(madeByOthers(), unlessConversation())).
 		Owns(&appsv1.Deployment{}, child).
+		Owns(&appsv1.StatefulSet{}, child).
 		Owns(&corev1.Service{}, child).
 		Owns(&networkingv1.Ingress{}, child).
 		Owns(&networkingv1.NetworkPolicy{}, child).
 		Owns(&policyv1.PodDisruptionBudget{}, child).
 		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOfPod), builder.WithPredicates(podProblemChanged())).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(claimChanged())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
 	if o.ClusterScoped {
 		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
@@ -217,24 +224,43 @@ func requests(bots *v1alpha1.WechatBotList, which func(*v1alpha1.WechatBot) bool
 	return all
 }
 
-func botOfPod(_ context.Context, pod client.Object) []reconcile.Request {
-	name := pod.GetLabels()[naming.LabelInstance]
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+// botOf finds the bot of what other controllers make for its children.
+func botOf(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[naming.LabelInstance]
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 
 // podProblemChanged leaves the counting of pods to the Deployment's status.
 func podProblemChanged() predicate.Predicate {
+	const none = "false" // neither a problem nor unready
 	problem := func(o client.Object) string {
 		pod, ok := o.(*corev1.Pod)
 		if !ok {
-			return ""
+			return none
 		}
-		return observe.PodProblem(pod)
+		if problem := observe.PodProblem(pod); problem != "" {
+			return problem
+		}
+		return strconv.FormatBool(!observe.Unready(pod).IsZero())
 	}
 	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return problem(e.Object) != "" },
+		CreateFunc: func(e event.CreateEvent) bool { return problem(e.Object) != none },
 		UpdateFunc: func(e event.UpdateEvent) bool { return problem(e.ObjectOld) != problem(e.ObjectNew) },
-		DeleteFunc: func(e event.DeleteEvent) bool { return problem(e.Object) != "" },
+		DeleteFunc: func(e event.DeleteEvent) bool { return problem(e.Object) != none },
+	}
+}
+
+// claimChanged passes what a bot's condition says of a volume.
+func claimChanged() predicate.Predicate {
+	said := func(o client.Object) [2]string {
+		claim, ok := o.(*corev1.PersistentVolumeClaim)
+		if !ok {
+			return [2]string{}
+		}
+		return [2]string{string(claim.Status.Phase), claim.Spec.Resources.Requests.Storage().String()}
+	}
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return said(e.ObjectOld) != said(e.ObjectNew) },
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 type flags struct {
 	manager             controllers.ManagerOptions
 	serverImage         string
+	redisImage          string
 	ingressClass        string
 	issuer              string
 	concurrency         int
@@ -27,6 +28,8 @@ type flags struct {
 func (f *flags) define(s *pflag.FlagSet) {
 	s.StringVar(&f.serverImage, "server-image", "",
 		"image of the webhook servers where a bot names none; the operator's own image is meant (required)")
+	s.StringVar(&f.redisImage, "redis-image", desired.DefaultRedisImage,
+		"image of the Redis that a bot with session.redis.managed gets where it names none: one of a mirror, say")
 	s.StringVar(&f.ingressClass, "default-ingress-class", "",
 		"IngressClass where a bot names none; empty leaves it to the cluster's default class")
 	s.StringVar(&f.issuer, "default-issuer", "",
@@ -65,12 +68,15 @@ func (f *flags) options() (controllers.Options, error) {
 			"--leader-elect-retry-period %v: give each less than the one before it, and 1.2 times the last less than the second",
 			m.Lease, m.Renew, m.Retry)
 	}
+	if f.redisImage == "" {
+		return controllers.Options{}, errors.New("--redis-image is empty: leave it out to get " + desired.DefaultRedisImage)
+	}
 	issuer, err := parseIssuer(f.issuer)
 	if err != nil {
 		return controllers.Options{}, err
 	}
 	return controllers.Options{
-		Operator:    desired.Operator{Image: f.serverImage, IngressClass: f.ingressClass, Issuer: issuer},
+		Operator:    desired.Operator{Image: f.serverImage, RedisImage: f.redisImage, IngressClass: f.ingressClass, Issuer: issuer},
 		Concurrency: f.concurrency,
 		WithoutDify: !f.probeDify,
 	}, nil

@@ -37,6 +37,8 @@ type Writer struct {
 	Client client.Client
 	// Live reads a child that the caches do not have although it is there.
 	Live client.Reader
+	// Secrets writes without a cache: one that reads its own writes would list and watch every Secret.
+	Secrets client.Writer
 	// Writes counts what was sent, by kind and result; nil does not.
 	Writes *prometheus.CounterVec
 
@@ -80,14 +82,15 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
 // be written does not keep the others from it; the error joins all *NotOursError and *FailedError.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
-	var sessions error
-	for i := range want.Sessions {
-		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], extractSessions))
+	var store error
+	if !want.Leave.ConfigMaps {
+		store = w.sessions(ctx, bot, want, have)
 	}
-	return errors.Join(sessions,
+	if !want.Leave.Redis {
+		store = errors.Join(store, w.redis(ctx, bot, want, have))
+	}
+	return errors.Join(store,
 		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
-		ensure(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
-		ensure(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
 		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
 		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
@@ -95,6 +98,18 @@ func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired
 		ensure(ctx, w, bot, want.Route, &have.Route, gatewayv1.ExtractHTTPRoute),
 		ensure(ctx, w, bot, want.Budget, &have.Budget, policyv1.ExtractPodDisruptionBudget),
 		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
+	)
+}
+
+// sessions makes the ConfigMaps that keep conversations, and lets the servers write them.
+func (w *Writer) sessions(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
+	var sessions error
+	for i := range want.Sessions {
+		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], extractSessions))
+	}
+	return errors.Join(sessions,
+		ensure(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
+		ensure(ctx, w, bot, want.RoleBinding, &have.RoleBinding, rbacv1.ExtractRoleBinding),
 	)
 }
 

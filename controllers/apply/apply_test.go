@@ -69,7 +69,7 @@ func setup(t testing.TB) fixture {
 	if err := c.Create(t.Context(), bot); err != nil {
 		t.Fatal(err)
 	}
-	return fixture{c, &apply.Writer{Client: c, Live: c}, bot}
+	return fixture{c, &apply.Writer{Client: c, Live: c, Secrets: c}, bot}
 }
 
 func (f fixture) children(t *testing.T) *desired.Children {

@@ -6,6 +6,8 @@
 package desired
 
 import (
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	appsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -24,6 +26,8 @@ type Operator struct {
 	Image string
 	// IngressClass is used where a bot names none; empty leaves it to the cluster's default class.
 	IngressClass string
+	// RedisImage is the image of a managed Redis where a bot names none; empty means DefaultRedisImage.
+	RedisImage string
 	// Issuer gets the certificate where a bot names no issuer; nil for none.
 	Issuer *v1alpha1.IssuerRef
 }
@@ -34,6 +38,24 @@ type Surroundings struct {
 	Contested bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
+	// Rollout is how far the servers' Deployment is.
+	Rollout Rollout
+	// ConfigMaps: there are ConfigMaps of a session store. Redis: there is a managed Redis.
+	ConfigMaps, Redis bool
+	// Claim is the claim that the StatefulSet of a managed Redis makes volumes by, nil without one: it never changes.
+	Claim *core.PersistentVolumeClaimSpec
+	// Volume is what the volume of a managed Redis was asked to hold; zero without one.
+	Volume resource.Quantity
+}
+
+// Rollout is how far the servers' Deployment is with what it was last told.
+type Rollout struct {
+	// Config is the AnnotationConfig of its pod template; empty without a Deployment.
+	Config string
+	// Complete: all its pods are of that template and ready, and no other server is still stopping.
+	Complete bool
+	// Rolling: it replaces pods one by one.
+	Rolling bool
 }
 
 // Children are the objects of one bot; nil is one that should not be there.
@@ -49,6 +71,24 @@ type Children struct {
 	Route          *gatewayv1.HTTPRouteApplyConfiguration
 	Budget         *policyv1.PodDisruptionBudgetApplyConfiguration
 	NetworkPolicy  *networkingv1.NetworkPolicyApplyConfiguration
+
+	// Password is the Secret of a managed Redis, without its content. It is made once and never written again.
+	Password     *corev1.SecretApplyConfiguration
+	RedisConfig  *corev1.ConfigMapApplyConfiguration
+	RedisService *corev1.ServiceApplyConfiguration
+	RedisPolicy  *networkingv1.NetworkPolicyApplyConfiguration
+	Redis        *appsv1.StatefulSetApplyConfiguration
+	// RedisVolume is what the volume of a managed Redis should hold at least.
+	RedisVolume *resource.Quantity
+
+	// Leave are stores of before, which servers may still use: neither changed nor removed.
+	Leave Stores
+}
+
+// Stores says of which session stores something is meant.
+type Stores struct {
+	// ConfigMaps are those of the session store, with the Role and RoleBinding. Redis is all of a managed Redis.
+	ConfigMaps, Redis bool
 }
 
 // InvalidError is a spec that cannot be carried out until someone changes it.
@@ -68,7 +108,8 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 	if err := config.Check(); err != nil {
 		return nil, &InvalidError{v1alpha1.ReasonInvalidSpec, "the webhook server would refuse spec." + err.Error()}
 	}
-	deployment, err := Deployment(bot, operator, config.StartHash())
+	hash := config.StartHash()
+	deployment, err := Deployment(bot, operator, around, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +119,8 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 		Deployment:     deployment,
 		Service:        Service(bot),
 	}
-	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
-		c.Sessions, c.Role, c.RoleBinding = Sessions(bot), Role(bot), RoleBinding(bot)
+	if err := c.store(bot, operator, around, hash); err != nil {
+		return nil, err
 	}
 	switch {
 	case around.Contested:
@@ -97,6 +138,24 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 		c.NetworkPolicy = NetworkPolicy(bot)
 	}
 	return c, nil
+}
+
+// store adds the session store. One of before stays until no server uses it.
+func (c *Children) store(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, hash string) error {
+	store := bot.Spec.Session.Store()
+	switching := around.Rollout.Config != "" && (around.Rollout.Config != hash || !around.Rollout.Complete)
+	c.Leave = Stores{
+		ConfigMaps: switching && around.ConfigMaps && store != v1alpha1.StoreConfigMap,
+		Redis:      switching && around.Redis && store != v1alpha1.StoreManagedRedis,
+	}
+	switch store {
+	case v1alpha1.StoreConfigMap:
+		c.Sessions, c.Role, c.RoleBinding = Sessions(bot), Role(bot), RoleBinding(bot)
+	case v1alpha1.StoreManagedRedis:
+		return c.managedRedis(bot, operator, around)
+	case v1alpha1.StoreExternalRedis:
+	}
+	return nil
 }
 
 // owner makes the bot the controller of a child. It does not block the bot's deletion: that would need the right to

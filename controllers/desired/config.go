@@ -54,27 +54,38 @@ func session(bot *v1alpha1.WechatBot, s serverconfig.Session) serverconfig.Sessi
 	spec := &bot.Spec.Session
 	set(&s.IdleTimeout, duration(spec.IdleTimeout.Duration))
 	set(&s.History, int(spec.History))
-	if spec.Type != v1alpha1.SessionRedis {
+	switch spec.Store() {
+	case v1alpha1.StoreConfigMap:
 		s.Type = serverconfig.SessionConfigMap
 		s.ConfigMap = *sessionStore(bot)
-		return s
-	}
-	s.Type = serverconfig.SessionRedis
-	s.Redis.Mode = serverconfig.RedisStandalone
-	if spec.Redis == nil || spec.Redis.External == nil {
-		return s
-	}
-	external := spec.Redis.External
-	set(&s.Redis.Mode, serverconfig.RedisMode(external.Mode))
-	for _, address := range external.Addresses {
-		s.Redis.Addresses = append(s.Redis.Addresses, string(address))
-	}
-	s.Redis.MasterName = external.MasterName
-	s.Redis.Database = int(external.Database)
-	s.Redis.TLS = serverconfig.RedisTLS{
-		Enabled: external.TLS.Enabled, InsecureSkipVerify: external.TLS.InsecureSkipVerify,
+	case v1alpha1.StoreManagedRedis:
+		s.Type = serverconfig.SessionRedis
+		s.Redis = serverconfig.Redis{Mode: serverconfig.RedisStandalone, Addresses: []string{redisAddress(bot)}}
+	case v1alpha1.StoreExternalRedis:
+		s.Type = serverconfig.SessionRedis
+		s.Redis = externalRedis(external(bot))
 	}
 	return s
+}
+
+// external is the Redis of the user's that the spec describes; empty if it bypassed the CRD's rules and does not.
+func external(bot *v1alpha1.WechatBot) *v1alpha1.ExternalRedis {
+	if r := bot.Spec.Session.Redis; r != nil && r.External != nil {
+		return r.External
+	}
+	return &v1alpha1.ExternalRedis{}
+}
+
+func externalRedis(spec *v1alpha1.ExternalRedis) serverconfig.Redis {
+	r := serverconfig.Redis{
+		Mode: serverconfig.RedisStandalone, MasterName: spec.MasterName, Database: int(spec.Database),
+		TLS: serverconfig.RedisTLS{Enabled: spec.TLS.Enabled, InsecureSkipVerify: spec.TLS.InsecureSkipVerify},
+	}
+	set(&r.Mode, serverconfig.RedisMode(spec.Mode))
+	for _, address := range spec.Addresses {
+		r.Addresses = append(r.Addresses, string(address))
+	}
+	return r
 }
 
 // set leaves the default where the spec says nothing: only an object that bypassed the CRD's defaults does.

@@ -29,7 +29,7 @@ const (
 )
 
 // Deployment runs the webhook servers. startHash is that of the server's configuration.
-func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*appsv1.DeploymentApplyConfiguration, error) {
+func Deployment(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, startHash string) (*appsv1.DeploymentApplyConfiguration, error) {
 	template, err := mergePodTemplate(podTemplate(bot, operator, startHash), bot.Spec.PodTemplate)
 	if err != nil {
 		return nil, err
@@ -41,19 +41,27 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*
 			WithReplicas(max(bot.Spec.Replicas, 1)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.Selector(bot))).
-			WithStrategy(strategy(bot)).
+			WithStrategy(strategy(bot, around, startHash)).
 			WithTemplate(template)), nil
 }
 
 // strategy never runs two writers of a ConfigMap, and never takes a replica away from a shared store. Both numbers are
 // ours: a default that stayed behind would make a later change to Recreate invalid.
-func strategy(bot *v1alpha1.WechatBot) *appsv1.DeploymentStrategyApplyConfiguration {
-	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
+func strategy(bot *v1alpha1.WechatBot, around Surroundings, startHash string) *appsv1.DeploymentStrategyApplyConfiguration {
+	if bot.Spec.Session.Store() == v1alpha1.StoreConfigMap && !leavesSharedStore(around, startHash) {
 		return appsv1.DeploymentStrategy().WithType(apps.RecreateDeploymentStrategyType)
 	}
 	return appsv1.DeploymentStrategy().WithType(apps.RollingUpdateDeploymentStrategyType).
 		WithRollingUpdate(appsv1.RollingUpdateDeployment().
 			WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))
+}
+
+// leavesSharedStore tells whether the first writer of the ConfigMaps takes over from servers that do not write them, so
+// that these need not stop before it serves. While there are no ConfigMaps, nobody writes them; once there are, it must
+// be the one rollout that began then.
+func leavesSharedStore(around Surroundings, startHash string) bool {
+	r := around.Rollout
+	return r.Rolling && (r.Complete && !around.ConfigMaps || !r.Complete && r.Config == startHash)
 }
 
 // podTemplate is the operator's own, before the user's is merged over it. Whatever changes in it between releases,
@@ -105,15 +113,21 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 		WithStartupProbe(probe("/healthz", 1, 30)).
 		WithReadinessProbe(probe("/readyz", 5, 2)).
 		WithLivenessProbe(probe("/healthz", 10, 6)).
-		WithResources(resources(bot.Spec.Resources)).
-		WithSecurityContext(corev1.SecurityContext().
-			WithAllowPrivilegeEscalation(false).
-			WithReadOnlyRootFilesystem(true).
-			WithRunAsNonRoot(true).
-			WithCapabilities(corev1.Capabilities().WithDrop("ALL"))).
+		WithResources(resources(bot.Spec.Resources, defaultResources())).
+		WithSecurityContext(restricted()).
 		WithVolumeMounts(
 			corev1.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
 			corev1.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+}
+
+// restricted is what the Pod Security Standard of that name asks of a container, and a root filesystem that stays as it
+// is.
+func restricted() *corev1.SecurityContextApplyConfiguration {
+	return corev1.SecurityContext().
+		WithAllowPrivilegeEscalation(false).
+		WithReadOnlyRootFilesystem(true).
+		WithRunAsNonRoot(true).
+		WithCapabilities(corev1.Capabilities().WithDrop("ALL"))
 }
 
 func probe(path string, period, failures int32) *corev1.ProbeApplyConfiguration {
@@ -122,14 +136,18 @@ func probe(path string, period, failures int32) *corev1.ProbeApplyConfiguration 
 		WithPeriodSeconds(period).WithFailureThreshold(failures).WithTimeoutSeconds(3)
 }
 
-func resources(wanted *core.ResourceRequirements) *corev1.ResourceRequirementsApplyConfiguration {
+func defaultResources() v1alpha1.Resources {
+	return v1alpha1.Resources{
+		Requests: core.ResourceList{
+			core.ResourceCPU: resource.MustParse("20m"), core.ResourceMemory: resource.MustParse("32Mi"),
+		},
+		Limits: core.ResourceList{core.ResourceMemory: resource.MustParse("128Mi")},
+	}
+}
+
+func resources(wanted *v1alpha1.Resources, otherwise v1alpha1.Resources) *corev1.ResourceRequirementsApplyConfiguration {
 	if wanted == nil {
-		wanted = &core.ResourceRequirements{
-			Requests: core.ResourceList{
-				core.ResourceCPU: resource.MustParse("20m"), core.ResourceMemory: resource.MustParse("32Mi"),
-			},
-			Limits: core.ResourceList{core.ResourceMemory: resource.MustParse("128Mi")},
-		}
+		wanted = &otherwise
 	}
 	r := corev1.ResourceRequirements()
 	if len(wanted.Requests) > 0 {
@@ -137,13 +155,6 @@ func resources(wanted *core.ResourceRequirements) *corev1.ResourceRequirementsAp
 	}
 	if len(wanted.Limits) > 0 {
 		r.WithLimits(wanted.Limits)
-	}
-	for _, claim := range wanted.Claims {
-		c := corev1.ResourceClaim().WithName(claim.Name)
-		if claim.Request != "" {
-			c.WithRequest(claim.Request)
-		}
-		r.WithClaims(c)
 	}
 	return r
 }

@@ -55,19 +55,21 @@ func manifest(t *testing.T, c *desired.Children) string {
 		all.Write(content)
 	}
 	for _, field := range reflect.ValueOf(c).Elem().Fields() {
-		if field.Kind() != reflect.Array {
+		switch field.Kind() {
+		case reflect.Pointer:
 			add(field)
-			continue
-		}
-		for i := range field.Len() {
-			add(field.Index(i))
+		case reflect.Array:
+			for i := range field.Len() {
+				add(field.Index(i))
+			}
+		default: // what is to be left alone
 		}
 	}
 	return all.String()
 }
 
 func TestTheChildrenOfEverySample(t *testing.T) {
-	for _, name := range []string{"minimal", "full", "gateway", "secure-mode", "external-redis"} {
+	for _, name := range []string{"minimal", "full", "gateway", "secure-mode", "external-redis", "managed-redis", "autoscaled"} {
 		t.Run(name, func(t *testing.T) {
 			bot := sample(t, name)
 			children, err := desired.All(bot, operator, desired.Surroundings{GatewayAPI: true})
@@ -179,7 +181,7 @@ func TestTheGracePeriodOutlastsATurn(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 90*time.Second + 500*time.Millisecond, time.Hour} {
 		bot := sample(t, "minimal")
 		bot.Spec.Dify.Timeout.Duration = timeout
-		d, err := desired.Deployment(bot, operator, "")
+		d, err := desired.Deployment(bot, operator, desired.Surroundings{}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +197,7 @@ func TestSecretRefs(t *testing.T) {
 	for _, ref := range desired.SecretRefs(sample(t, "external-redis")) {
 		files = append(files, ref.File)
 	}
-	want := []string{desired.FileToken, desired.FileDifyAPIKey, desired.FileRedisUsername, desired.FileRedisPassword, desired.FileRedisCA}
+	want := []string{desired.FileToken, desired.FileDifyAPIKey, desired.FileRedisUsername, desired.FileRedisPassword, desired.FileRedisSentinelPassword, desired.FileRedisCA}
 	if !slices.Equal(files, want) {
 		t.Errorf("got %v", files)
 	}

@@ -14,6 +14,8 @@ type SecretRef struct {
 	Field string
 	// File is the name that the server reads it by.
 	File string
+	// Generated: the operator makes the Secret.
+	Generated bool
 }
 
 // The server's names of the secret files (docs/server.md).
@@ -24,24 +26,34 @@ const (
 	FileRedisUsername  = "redis-username"
 	FileRedisPassword  = "redis-password"
 	FileRedisCA        = "redis-ca.crt"
+
+	FileRedisSentinelUsername = "redis-sentinel-username"
+	FileRedisSentinelPassword = "redis-sentinel-password"
 )
 
 // SecretRefs are the Secret keys that a bot refers to, in the spec's order.
 func SecretRefs(bot *v1alpha1.WechatBot) []SecretRef {
 	refs := []SecretRef{
-		{bot.Spec.TokenSecretRef, "tokenSecretRef", FileToken},
-		{bot.Spec.Dify.APIKeySecretRef, "dify.apiKeySecretRef", FileDifyAPIKey},
+		{bot.Spec.TokenSecretRef, "tokenSecretRef", FileToken, false},
+		{bot.Spec.Dify.APIKeySecretRef, "dify.apiKeySecretRef", FileDifyAPIKey, false},
 	}
 	optional := func(ref *v1alpha1.SecretKeyRef, field, file string) {
 		if ref != nil {
-			refs = append(refs, SecretRef{*ref, field, file})
+			refs = append(refs, SecretRef{*ref, field, file, false})
 		}
 	}
 	optional(bot.Spec.WeChat.EncodingAESKeySecretRef, "wechat.encodingAESKeySecretRef", FileEncodingAESKey)
-	if redis := bot.Spec.Session.Redis; bot.Spec.Session.Type == v1alpha1.SessionRedis && redis != nil && redis.External != nil {
-		optional(redis.External.UsernameSecretRef, "session.redis.external.usernameSecretRef", FileRedisUsername)
-		optional(redis.External.PasswordSecretRef, "session.redis.external.passwordSecretRef", FileRedisPassword)
-		optional(redis.External.TLS.CASecretRef, "session.redis.external.tls.caSecretRef", FileRedisCA)
+	switch bot.Spec.Session.Store() {
+	case v1alpha1.StoreConfigMap:
+	case v1alpha1.StoreManagedRedis:
+		refs = append(refs, SecretRef{*password(bot), "session.redis.managed", FileRedisPassword, true})
+	case v1alpha1.StoreExternalRedis:
+		redis := external(bot)
+		optional(redis.UsernameSecretRef, "session.redis.external.usernameSecretRef", FileRedisUsername)
+		optional(redis.PasswordSecretRef, "session.redis.external.passwordSecretRef", FileRedisPassword)
+		optional(redis.SentinelUsernameSecretRef, "session.redis.external.sentinelUsernameSecretRef", FileRedisSentinelUsername)
+		optional(redis.SentinelPasswordSecretRef, "session.redis.external.sentinelPasswordSecretRef", FileRedisSentinelPassword)
+		optional(redis.TLS.CASecretRef, "session.redis.external.tls.caSecretRef", FileRedisCA)
 	}
 	return refs
 }

@@ -9,12 +9,14 @@ const (
 	FieldOwner = "wechatbot-operator"
 	// ServerContainer is the webhook server's container, which podTemplate may change by this name.
 	ServerContainer = "server"
+	// RedisContainer is the container of a managed Redis.
+	RedisContainer = "redis"
 
 	// LabelName and the other labels are on every object that the operator makes.
 	LabelName = "app.kubernetes.io/name"
 	// LabelInstance has the bot's name.
 	LabelInstance = "app.kubernetes.io/instance"
-	// LabelComponent is Server or Sessions.
+	// LabelComponent is Server, Sessions or Redis.
 	LabelComponent = "app.kubernetes.io/component"
 	// LabelManagedBy is ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -27,6 +29,8 @@ const (
 	Server = "server"
 	// Sessions is the LabelComponent of what keeps conversations.
 	Sessions = "sessions"
+	// Redis is the LabelComponent of a managed Redis.
+	Redis = "redis"
 
 	name = "wechatbot"
 )
@@ -51,6 +55,20 @@ func Config(bot *v1alpha1.WechatBot) string { return bot.Name + "-config" }
 // SessionStore is the name of the ConfigMap that holds conversations, and of the Role and RoleBinding that let the
 // server write it.
 func SessionStore(bot *v1alpha1.WechatBot) string { return bot.Name + "-sessions" }
+
+// RedisSelector selects the pod of a bot's managed Redis. It never changes.
+func RedisSelector(bot *v1alpha1.WechatBot) map[string]string {
+	return map[string]string{LabelName: name, LabelInstance: bot.Name, LabelComponent: Redis}
+}
+
+// ManagedRedis is the name of everything of a managed Redis but its volume.
+func ManagedRedis(bot *v1alpha1.WechatBot) string { return bot.Name + "-redis" }
+
+// RedisVolume is the name of the volume in the StatefulSet of a managed Redis.
+const RedisVolume = "data"
+
+// RedisClaim is the name of the PersistentVolumeClaim of a managed Redis: the StatefulSet's controller makes it.
+func RedisClaim(bot *v1alpha1.WechatBot) string { return RedisVolume + "-" + ManagedRedis(bot) + "-0" }
 
 // Certificate is the name of the Secret with the domain's certificate, if the spec does not say.
 func Certificate(bot *v1alpha1.WechatBot) string { return bot.Name + "-tls" }

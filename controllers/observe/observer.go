@@ -54,7 +54,7 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if s.Class, err = o.class(ctx, bot); err != nil {
 		return nil, err
 	}
-	if s.PodProblem, err = o.podProblem(ctx, bot, &s.Children); err != nil {
+	if err := o.pods(ctx, bot, s); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -72,6 +72,11 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, o.Cache, bot, bot.Name, &c.Ingress),
 		get(ctx, o.Cache, bot, bot.Name, &c.Budget),
 		get(ctx, o.Cache, bot, bot.Name, &c.NetworkPolicy),
+		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisConfig),
+		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisService),
+		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisPolicy),
+		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.Redis),
+		get(ctx, o.Cache, bot, naming.RedisClaim(bot), &c.RedisClaim),
 	)
 	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
 	for i, name := range store.Objects() {
@@ -166,20 +171,40 @@ func older(a, b *v1alpha1.WechatBot) bool {
 	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
 }
 
-// podProblem looks at the pods of a Deployment that is not available.
-func (o *Observer) podProblem(ctx context.Context, bot *v1alpha1.WechatBot, c *Children) (string, error) {
-	if c.Deployment == nil || c.Deployment.Status.AvailableReplicas >= bot.Spec.Replicas &&
-		c.Deployment.Status.UnavailableReplicas == 0 {
-		return "", nil
+// pods looks at the pods of a Deployment that is not available, or whose session store of before is to go, and at that of
+// a managed Redis that is not ready.
+func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
+	c := &s.Children
+	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.Replicas || d.Status.UnavailableReplicas > 0) {
+		var pods corev1.PodList
+		if err := o.list(ctx, bot, &pods, naming.Selector(bot)); err != nil {
+			return err
+		}
+		for i := range pods.Items {
+			pod := &pods.Items[i]
+			s.PodProblem = max(s.PodProblem, PodProblem(pod))
+			s.Stopping = s.Stopping || !pod.DeletionTimestamp.IsZero()
+			if since := Unready(pod); !since.IsZero() && d.Status.ReadyReplicas == 0 && (s.Unready.IsZero() || since.Before(s.Unready)) {
+				s.Unready = since
+			}
+		}
 	}
-	var pods corev1.PodList
-	err := o.Cache.List(ctx, &pods, client.InNamespace(bot.Namespace), client.MatchingLabels(naming.Selector(bot)), client.UnsafeDisableDeepCopy)
+	if c.Redis != nil && c.Redis.Status.ReadyReplicas == 0 {
+		var pods corev1.PodList
+		if err := o.list(ctx, bot, &pods, naming.RedisSelector(bot)); err != nil {
+			return err
+		}
+		for i := range pods.Items {
+			s.RedisProblem = max(s.RedisProblem, PodProblem(&pods.Items[i]))
+		}
+	}
+	return nil
+}
+
+func (o *Observer) list(ctx context.Context, bot *v1alpha1.WechatBot, pods *corev1.PodList, selector map[string]string) error {
+	err := o.Cache.List(ctx, pods, client.InNamespace(bot.Namespace), client.MatchingLabels(selector), client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return "", fmt.Errorf("listing the pods: %w", err)
+		return fmt.Errorf("listing the pods: %w", err)
 	}
-	worst := ""
-	for i := range pods.Items {
-		worst = max(worst, PodProblem(&pods.Items[i]))
-	}
-	return worst, nil
+	return nil
 }

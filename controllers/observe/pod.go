@@ -1,7 +1,11 @@
 package observe
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
 // PodProblem is why a pod is not ready, in words that do not change while the reason does not: the kubelet's own
@@ -26,6 +30,27 @@ func PodProblem(pod *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// Unready is since when a server has run without being ready; zero if it is ready, starts or ends.
+func Unready(pod *corev1.Pod) time.Time {
+	if !pod.DeletionTimestamp.IsZero() {
+		return time.Time{}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		if c.Name != naming.ServerContainer || c.Ready || c.State.Running == nil || c.Started == nil || !*c.Started {
+			continue
+		}
+		since := c.State.Running.StartedAt.Time
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.ContainersReady && condition.LastTransitionTime.After(since) {
+				since = condition.LastTransitionTime.Time
+			}
+		}
+		return since
+	}
+	return time.Time{}
 }
 
 // containerProblem gives one name to the states that a container in trouble goes to and fro between.

@@ -59,6 +59,12 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 		if err != nil {
 			return err
 		}
+		if ref.Generated {
+			if found == nil {
+				continue // it is about to be made
+			}
+			s.Children.Password = &corev1.Secret{ObjectMeta: found.ObjectMeta}
+		}
 		content, problem := resolve(found, ref)
 		if problem != nil {
 			s.Secrets = append(s.Secrets, *problem)

@@ -6,6 +6,7 @@
 package observe
 
 import (
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,6 +18,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 )
 
@@ -33,6 +35,13 @@ type State struct {
 	// PodProblem is the pods' own reason for not being ready, in words that stay the same while it does; empty if none
 	// is known.
 	PodProblem string
+	// RedisProblem is the same of a managed Redis.
+	RedisProblem string
+	// Unready is since when a server has run without being ready, which it is when its session store answers; zero if none
+	// does, or if others are ready.
+	Unready time.Time
+	// Stopping: servers that were told to stop still run. It is known where there is a session store of before.
+	Stopping bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
 	// Class is whether the Ingress's class is there.
@@ -45,7 +54,32 @@ type State struct {
 
 // Surroundings is what desired needs of the state.
 func (s *State) Surroundings() desired.Surroundings {
-	return desired.Surroundings{Contested: s.Rival != nil, GatewayAPI: s.GatewayAPI}
+	c := &s.Children
+	around := desired.Surroundings{
+		Contested: s.Rival != nil, GatewayAPI: s.GatewayAPI,
+		ConfigMaps: c.hasSessions(), Redis: c.Redis != nil,
+	}
+	if d := c.Deployment; d != nil {
+		around.Rollout = desired.Rollout{
+			Config:   d.Spec.Template.Annotations[desired.AnnotationConfig],
+			Complete: RolledOut(d) && !s.Stopping,
+			Rolling:  d.Spec.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType,
+		}
+	}
+	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {
+		around.Claim = &c.Redis.Spec.VolumeClaimTemplates[0].Spec
+	}
+	if c.RedisClaim != nil {
+		around.Volume = *c.RedisClaim.Spec.Resources.Requests.Storage()
+	}
+	return around
+}
+
+// RolledOut tells whether all pods of a Deployment are of its template, and serve.
+func RolledOut(d *appsv1.Deployment) bool {
+	return d.Status.ObservedGeneration >= d.Generation && d.Spec.Replicas != nil &&
+		d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas &&
+		d.Status.AvailableReplicas == *d.Spec.Replicas
 }
 
 // Children are the live objects with the names of a bot's children, nil where there is none.
@@ -61,6 +95,25 @@ type Children struct {
 	Route          *gatewayv1.HTTPRoute
 	Budget         *policyv1.PodDisruptionBudget
 	NetworkPolicy  *networkingv1.NetworkPolicy
+
+	// Password is the Secret of a managed Redis, without its content.
+	Password     *corev1.Secret
+	RedisConfig  *corev1.ConfigMap
+	RedisService *corev1.Service
+	RedisPolicy  *networkingv1.NetworkPolicy
+	Redis        *appsv1.StatefulSet
+	// RedisClaim is what the StatefulSet's controller made.
+	RedisClaim *corev1.PersistentVolumeClaim
+}
+
+// HasOldStore tells whether there is a session store that the bot no longer wants.
+func (c *Children) HasOldStore(bot *v1alpha1.WechatBot) bool {
+	store := bot.Spec.Session.Store()
+	return store != v1alpha1.StoreConfigMap && c.hasSessions() || store != v1alpha1.StoreManagedRedis && c.Redis != nil
+}
+
+func (c *Children) hasSessions() bool {
+	return slices.ContainsFunc(c.Sessions[:], func(s *corev1.ConfigMap) bool { return s != nil })
 }
 
 // Class says whether the IngressClass of a bot is there.

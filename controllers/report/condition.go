@@ -39,6 +39,10 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return good(v1alpha1.ReasonResolved, "every referenced Secret and key is there and well-formed")
 	}
 	p := state.Secrets[0]
+	if p.Ref.Generated {
+		return bad(p.Reason, "spec.%s: key %q of the generated Secret %q is not as it was made: delete the Secret, another is made within a minute, "+
+			"and restart the Redis then (kubectl rollout restart statefulset/%s)", p.Ref.Field, p.Ref.Key, p.Ref.Name, p.Ref.Name)
+	}
 	switch p.Reason {
 	case v1alpha1.ReasonSecretNotFound:
 		return bad(p.Reason, "spec.%s: Secret %q does not exist in namespace %s: create it with the key %q",
@@ -124,35 +128,12 @@ func difyError(baseURL string, err error) *finding {
 	}
 }
 
-// sessionStoreReady: that a Redis answers only the servers know, who are not ready without it.
-func sessionStoreReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
-	if bot.Spec.Session.Type != v1alpha1.SessionRedis {
-		store := state.Children.Sessions[:]
-		if slices.Contains(store, nil) {
-			return bad(v1alpha1.ReasonStorePending, "the ConfigMaps that keep the conversations are not all there yet")
-		}
-		return good(v1alpha1.ReasonStoreReady, "ConfigMaps %s to %s keep the conversations", store[0].Name, store[len(store)-1].Name)
-	}
-	d := state.Children.Deployment
-	switch {
-	case d != nil && d.Status.ReadyReplicas > 0:
-		return good(v1alpha1.ReasonStoreReady, "the webhook servers reach the Redis of spec.session.redis")
-	case d != nil && d.Status.Replicas > 0 && state.PodProblem == "" && progressGivenUp(d):
-		return bad(v1alpha1.ReasonRedisUnreachable, "the webhook servers run but are not ready, which means that the Redis of "+
-			"spec.session.redis does not answer them: check its addresses, password and TLS (kubectl logs deploy/%s)", d.Name)
-	}
-	return unknown(v1alpha1.ReasonStorePending, "no webhook server has yet said that the Redis of spec.session.redis answers")
-}
-
 func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	d := state.Children.Deployment
 	if d == nil {
 		return bad(v1alpha1.ReasonPodsNotReady, "the Deployment %s is not there yet", bot.Name)
 	}
-	rolledOut := d.Status.ObservedGeneration >= d.Generation && d.Spec.Replicas != nil &&
-		d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas &&
-		d.Status.AvailableReplicas == *d.Spec.Replicas
-	if rolledOut {
+	if observe.RolledOut(d) {
 		return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves", d.Name)
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {

@@ -138,7 +138,7 @@ func TestCertificateReady(t *testing.T) {
 	expect(t, winter(), with("*.example.com", now.Add(day), now.Add(2*day)), condition, v1alpha1.ReasonCertificatePending, "not valid before")
 	valid := with("*.example.com", now.Add(-day), now.Add(time.Minute))
 	status := report.Status(winter(), valid, nil)
-	if got := report.Recheck(report.DefaultWaits(), &status, valid); got != time.Minute+time.Second {
+	if got := report.Recheck(report.DefaultWaits(), winter(), &status, valid); got != time.Minute+time.Second {
 		t.Errorf("a certificate that ends in a minute is looked at again in %s", got)
 	}
 }

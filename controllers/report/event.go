@@ -21,7 +21,7 @@ type Event struct {
 // passing are reasons that a bot goes through on its way: they warn of nothing.
 var passing = []string{
 	v1alpha1.ReasonNotChecked, v1alpha1.ReasonStorePending, v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonAddressPending,
-	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended,
+	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended, v1alpha1.ReasonRedisProvisioning,
 }
 
 // Events tells what changed from one status to the next: Ready, which has the first thing that is wrong, and Dify,

@@ -32,8 +32,20 @@ func certificateWait(waits Waits, since time.Duration) time.Duration {
 	return waits.Secret
 }
 
+// storeWait looks at servers whose store is silent when that is certain, and at those that end with a store of before.
+func storeWait(bot *v1alpha1.WechatBot, state *observe.State) (time.Duration, bool) {
+	if state.Stopping && state.Children.HasOldStore(bot) {
+		return stoppingWait, true
+	}
+	silent := state.Now.Sub(state.Unready)
+	return storePatience - silent, !state.Unready.IsZero() && silent < storePatience
+}
+
+// stoppingWait is how often it is looked whether servers have ended: they take as long as their last answer does.
+const stoppingWait = 15 * time.Second
+
 // Recheck is when to look at a bot again without being told of a change. What the caches watch needs none.
-func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
+func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
 	wait := waits.Calm
 	sooner := func(d time.Duration) { wait = min(wait, max(d, time.Second)) }
 	if state == nil {
@@ -41,6 +53,9 @@ func Recheck(waits Waits, status *v1alpha1.WechatBotStatus, state *observe.State
 	}
 	if d := &state.Dify; !d.Next.IsZero() {
 		sooner(d.Next.Sub(state.Now))
+	}
+	if d, ok := storeWait(bot, state); ok {
+		sooner(d)
 	}
 	if len(state.Secrets) > 0 {
 		wait = min(wait, waits.Secret)

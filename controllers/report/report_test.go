@@ -219,7 +219,7 @@ func TestRecheck(t *testing.T) {
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
 	} {
 		status := report.Status(winter(), c.state, c.err)
-		if got := report.Recheck(waits, &status, c.state); got != c.want {
+		if got := report.Recheck(waits, winter(), &status, c.state); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

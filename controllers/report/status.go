@@ -75,6 +75,9 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 		} else if state.Dify.Asked && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
 			status.Dify = state.Dify.App
 		}
+		if d := state.Children.Deployment; err == nil && d != nil && observe.RolledOut(d) {
+			status.SessionStore = bot.Spec.Session.Store()
+		}
 	}
 	ready, reconciling, stalled := summary(bot, &status, state, err)
 	set(v1alpha1.ConditionReady, ready)

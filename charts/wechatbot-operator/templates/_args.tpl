@@ -7,6 +7,9 @@
 {{- with .Values.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}
 {{- end }}
+{{- with .Values.redisImage }}
+- --redis-image={{ . }}
+{{- end }}
 {{- with .Values.defaultIngressClass }}
 - --default-ingress-class={{ . }}
 {{- end }}

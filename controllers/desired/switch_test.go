@@ -1,0 +1,133 @@
+package desired_test
+
+import (
+	"strings"
+	"testing"
+
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+)
+
+func managed(b *v1alpha1.WechatBot) {
+	b.Spec.Session = v1alpha1.Session{Type: v1alpha1.SessionRedis, Redis: &v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{}}}
+}
+
+func external(b *v1alpha1.WechatBot) {
+	b.Spec.Session = v1alpha1.Session{Type: v1alpha1.SessionRedis, Redis: &v1alpha1.Redis{
+		External: &v1alpha1.ExternalRedis{Addresses: []v1alpha1.RedisAddress{"redis:6379"}},
+	}}
+}
+
+// No server loses its store, and no two ever write the ConfigMaps.
+func TestStoresAreSwitchedInASafeOrder(t *testing.T) {
+	configMaps := func(*v1alpha1.WechatBot) {}
+	const before, wanted, another = "before", "wanted", "another" // whose template the Deployment has
+	for name, c := range map[string]struct {
+		to       func(*v1alpha1.WechatBot)
+		around   desired.Surroundings
+		template string
+		strategy string
+		leave    desired.Stores
+	}{
+		"a new bot":                    {configMaps, desired.Surroundings{}, "", "Recreate", desired.Stores{}},
+		"a new bot with Redis":         {managed, desired.Surroundings{}, "", "RollingUpdate", desired.Stores{}},
+		"ConfigMaps, at rest":          {configMaps, around(complete, configMapsThere), wanted, "Recreate", desired.Stores{}},
+		"ConfigMaps, another rollout":  {configMaps, around(complete, configMapsThere), before, "Recreate", desired.Stores{}},
+		"from ConfigMaps":              {managed, around(complete, configMapsThere), before, "RollingUpdate", desired.Stores{ConfigMaps: true}},
+		"from ConfigMaps, going on":    {managed, around(rolling, configMapsThere, redisThere), wanted, "RollingUpdate", desired.Stores{ConfigMaps: true}},
+		"from ConfigMaps, done":        {managed, around(rolling, complete, configMapsThere, redisThere), wanted, "RollingUpdate", desired.Stores{}},
+		"to ConfigMaps":                {configMaps, around(rolling, complete, redisThere), before, "RollingUpdate", desired.Stores{Redis: true}},
+		"to ConfigMaps, going on":      {configMaps, around(rolling, configMapsThere, redisThere), wanted, "RollingUpdate", desired.Stores{Redis: true}},
+		"to ConfigMaps, done":          {configMaps, around(rolling, complete, configMapsThere, redisThere), wanted, "Recreate", desired.Stores{}},
+		"to ConfigMaps, changed again": {configMaps, around(rolling, configMapsThere, redisThere), another, "Recreate", desired.Stores{Redis: true}},
+		"done and changed at once":     {configMaps, around(rolling, complete, configMapsThere), another, "Recreate", desired.Stores{}},
+		"back to ConfigMaps":           {configMaps, around(rolling, configMapsThere, redisThere), before, "Recreate", desired.Stores{Redis: true}},
+		"from managed to external":     {external, around(rolling, complete, redisThere), before, "RollingUpdate", desired.Stores{Redis: true}},
+		"and done":                     {external, around(rolling, complete, redisThere), wanted, "RollingUpdate", desired.Stores{}},
+		"from external to managed":     {managed, around(rolling, complete), before, "RollingUpdate", desired.Stores{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bot := sample(t, "minimal")
+			c.to(bot)
+			config := desired.Config(bot)
+			c.around.Rollout.Config = c.template
+			if c.template == wanted {
+				c.around.Rollout.Config = config.StartHash()
+			}
+			children, err := desired.All(bot, operator, c.around)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(*children.Deployment.Spec.Strategy.Type); got != c.strategy {
+				t.Errorf("the strategy is %s, want %s", got, c.strategy)
+			}
+			if children.Leave != c.leave {
+				t.Errorf("left alone are %+v, want %+v", children.Leave, c.leave)
+			}
+			if (children.Sessions[0] != nil) != (bot.Spec.Session.Store() == v1alpha1.StoreConfigMap) ||
+				(children.Redis != nil) != (bot.Spec.Session.Store() == v1alpha1.StoreManagedRedis) {
+				t.Error("the wanted store is not wanted, or another is")
+			}
+		})
+	}
+}
+
+func around(all ...func(*desired.Surroundings)) desired.Surroundings {
+	var s desired.Surroundings
+	for _, one := range all {
+		one(&s)
+	}
+	return s
+}
+
+func complete(s *desired.Surroundings)        { s.Rollout.Complete = true }
+func rolling(s *desired.Surroundings)         { s.Rollout.Rolling = true }
+func configMapsThere(s *desired.Surroundings) { s.ConfigMaps = true }
+func redisThere(s *desired.Surroundings)      { s.Redis = true }
+
+func TestAVolumeIsAsItWasMade(t *testing.T) {
+	bot := sample(t, "minimal")
+	managed(bot)
+	bot.Spec.Session.Redis.Managed.Storage = resource.MustParse("3Gi")
+	made := &core.PersistentVolumeClaimSpec{
+		StorageClassName: new("fast"),
+		Resources:        core.VolumeResourceRequirements{Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")}},
+	}
+	children, err := desired.All(bot, operator, desired.Surroundings{Redis: true, Claim: made, Volume: resource.MustParse("2Gi")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := children.Redis.Spec.VolumeClaimTemplates[0].Spec
+	if got := claim.Resources.Requests.Storage().String(); got != "1Gi" || *claim.StorageClassName != "fast" || children.RedisVolume.String() != "3Gi" {
+		t.Errorf("the StatefulSet claims %s of %s, the volume is to have %s", got, *claim.StorageClassName, children.RedisVolume)
+	}
+	_, err = desired.All(bot, operator, desired.Surroundings{Volume: resource.MustParse("4Gi")})
+	if err == nil || !strings.Contains(err.Error(), "set it to 4Gi or more") {
+		t.Errorf("a volume that would shrink gives %v", err)
+	}
+}
+
+func TestTheImageOfRedis(t *testing.T) {
+	bot := sample(t, "minimal")
+	managed(bot)
+	image := func(o desired.Operator) string {
+		children, err := desired.All(bot, o, desired.Surroundings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *children.Redis.Spec.Template.Spec.Containers[0].Image
+	}
+	if got := image(desired.Operator{}); got != desired.DefaultRedisImage {
+		t.Errorf("by default it is %s", got)
+	}
+	if got := image(desired.Operator{RedisImage: "mirror/redis"}); got != "mirror/redis" {
+		t.Errorf("by the operator's flag it is %s", got)
+	}
+	bot.Spec.Session.Redis.Managed.Image = "own/redis"
+	if got := image(desired.Operator{RedisImage: "mirror/redis"}); got != "own/redis" {
+		t.Errorf("by the bot it is %s", got)
+	}
+}
