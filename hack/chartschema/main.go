@@ -83,7 +83,7 @@ func specSchema(content []byte) (map[string]any, error) {
 // convert makes a schema of the API server one of JSON: without its extensions, and refusing unknown fields where the
 // API server would.
 func convert(node map[string]any) {
-	open := node["x-kubernetes-preserve-unknown-fields"] == true
+	open, _ := node["x-kubernetes-preserve-unknown-fields"].(bool)
 	for key := range node {
 		if strings.HasPrefix(key, "x-kubernetes-") {
 			delete(node, key)

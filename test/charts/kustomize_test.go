@@ -103,12 +103,13 @@ func pod(t *testing.T, all []*unstructured.Unstructured) corev1.PodSpec {
 		return e.Name == "SERVER_IMAGE" || e.Name == "POD_NAMESPACE"
 	})
 	for i, arg := range c.Args {
-		switch arg = strings.ReplaceAll(arg, "$(SERVER_IMAGE)", serverImage); {
-		case arg == "--server-image="+image:
+		arg = strings.ReplaceAll(arg, "$(SERVER_IMAGE)", serverImage)
+		switch arg {
+		case "--server-image=" + image:
 			arg = "--server-image=the operator's"
-		case arg == "--watch-namespaces=$(POD_NAMESPACE)":
+		case "--watch-namespaces=$(POD_NAMESPACE)":
 			arg = "--watch-namespaces=" + deployment(t, all).Namespace
-		case arg == "--concurrency=8", arg == "--log-level=info", arg == "--log-format=json":
+		case "--concurrency=8", "--log-level=info", "--log-format=json":
 			arg = "" // the defaults of the flags
 		}
 		c.Args[i] = arg
