@@ -146,8 +146,10 @@ func (w *world) run(t *testing.T, faults []fault, calm time.Duration) {
 	last := faults[len(faults)-1]
 	until := begin.Add(last.at + last.lasts + calm)
 	ctx := t.Context()
+	asking, end := context.WithDeadline(ctx, until)
+	defer end()
 	var all, healers sync.WaitGroup
-	all.Go(func() { w.crowd.Chat(ctx, until) })
+	all.Go(func() { w.crowd.Chat(ctx, asking) })
 	for _, f := range faults {
 		timer := time.NewTimer(time.Until(begin.Add(f.at)))
 		select {

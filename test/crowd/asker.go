@@ -45,10 +45,10 @@ type wrong struct {
 	what string
 }
 
-// chat asks until the time is over.
-func (a *Asker) chat(ctx context.Context, until time.Time) {
+// chat asks while asking lives.
+func (a *Asker) chat(ctx, asking context.Context) {
 	a.think(ctx)
-	for time.Now().Before(until) && ctx.Err() == nil {
+	for asking.Err() == nil && ctx.Err() == nil {
 		a.ask(ctx, a.Think(a.crowd.plan(a.rand)))
 		a.think(ctx)
 	}

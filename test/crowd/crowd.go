@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -32,14 +31,12 @@ func New(platform *wechatsim.Platform, followers int, seed uint64, plan func(*ra
 	return c
 }
 
-// Chat lets all followers chat: they ask until the time is over, and go on until the last question is answered or their
-// patience of 150 s is at its end.
-func (c *Crowd) Chat(ctx context.Context, until time.Time) {
-	ctx, cancel := context.WithDeadline(ctx, until.Add(patience+30*time.Second))
-	defer cancel()
+// Chat lets all followers chat: they ask while asking lives, and go on until their last question is answered or their
+// patience of 150 s is at its end. When ctx ends, what is open is lost.
+func (c *Crowd) Chat(ctx, asking context.Context) {
 	var all sync.WaitGroup
 	for _, a := range c.Askers {
-		all.Go(func() { a.chat(ctx, until) })
+		all.Go(func() { a.chat(ctx, asking) })
 	}
 	all.Wait()
 }
