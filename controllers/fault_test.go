@@ -266,6 +266,40 @@ func TestARightIsMissing(t *testing.T) {
 	}
 }
 
+// A namespace that is being deleted takes the bot with it: what goes before the bot is not put back in vain, and nothing
+// is said of it.
+func TestANamespaceEnds(t *testing.T) {
+	w := newWorld(t)
+	op := startOperator(t, quick())
+	w.create()
+	w.serve()
+	before := w.bot.DeepCopy()
+	w.get(before)
+	if err := admin.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	op.calls.reset()
+	for _, gone := range []client.Object{named(w, &corev1.Service{}, "winter"), named(w, &rbacv1.Role{}, "winter-sessions")} {
+		if err := admin.Delete(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() error {
+		return unless(op.calls.matching(http.MethodPatch, w.namespace, "/services/") > 0, "the operator has not seen that its Service is gone")
+	})
+	sentinel := newWorld(t) // when it has been seen to, so has what came before
+	sentinel.create()
+	sentinel.expect(v1alpha1.ConditionSecretsResolved, isTrue, v1alpha1.ReasonResolved)
+	if n := op.calls.matching(http.MethodPatch, w.namespace, "/services/"); n > 3 {
+		t.Errorf("%d attempts to put the Service back", n)
+	}
+	after := before.DeepCopy()
+	w.get(after)
+	if after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the bot was written to: %s", describe(after))
+	}
+}
+
 // An admission policy that rejects a child is quoted.
 func TestAPolicyRejectsAChild(t *testing.T) {
 	t.Parallel()

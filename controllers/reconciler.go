@@ -61,6 +61,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err == nil {
 		err = r.carryOut(ctx, bot, state)
 	}
+	if report.Ending(err) {
+		return ctrl.Result{}, nil
+	}
 	if err != nil && report.Passes(err) {
 		return ctrl.Result{}, err
 	}

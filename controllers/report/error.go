@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -81,6 +82,14 @@ func weight(err error) int {
 		return 1
 	}
 	return 2
+}
+
+// Ending tells whether an error comes of the namespace's end: the API server takes nothing new there, and the bot goes
+// with it, so that there is nothing to say or to try again.
+func Ending(err error) bool {
+	return err != nil && slices.ContainsFunc(split(err), func(one error) bool {
+		return apierrors.HasStatusCause(one, corev1.NamespaceTerminatingCause)
+	})
 }
 
 // Passes tells whether all of an error is of the kind that goes away by itself, such as a conflict or an API server

@@ -150,6 +150,21 @@ func TestWhatPassesIsNotReported(t *testing.T) {
 	}
 }
 
+func TestANamespaceThatEndsIsNoFailure(t *testing.T) {
+	ending := apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("the namespace is being terminated"))
+	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	failed := &apply.FailedError{Kind: "Service", Name: "winter", Err: ending}
+	other := &apply.FailedError{Kind: "Role", Name: "winter", Err: apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("no right"))}
+	for err, want := range map[error]bool{failed: true, errors.Join(other, failed): true, other: false, errors.New("x"): false} {
+		if got := report.Ending(err); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+	if report.Ending(nil) {
+		t.Error("no error is one")
+	}
+}
+
 func TestARestartKeepsWhatWasKnownOfDify(t *testing.T) {
 	bot := winter()
 	bot.Status = report.Status(bot, healthy(), nil)
