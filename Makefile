@@ -20,6 +20,7 @@ VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo
 IMAGE        ?= ghcr.io/wechatbot/wechatbot-operator ## name of the image
 PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 linux/arm64"; this machine's if empty
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
+KEEP         ?=              ## 1: `make e2e` leaves the cluster up
 
 TOOLS := $(notdir $(wildcard hack/tools/*))
 # What ships is static, without paths of the machine that built it; grpcnotrace keeps golang.org/x/net/trace out.
@@ -72,6 +73,20 @@ vuln: bin/govulncheck ## look for known vulnerabilities in what is linked (asks 
 .PHONY: chaos
 chaos: controlplane ## kill servers, Redis and the API server while followers chat (6 minutes; CHAOS_SEED=… repeats a run)
 	go test -tags chaos -count 1 -timeout 20m -v ./test/chaos
+
+.PHONY: e2e
+e2e: bin/helm ## the life of an installation on a real cluster: chart, chat, upgrade, uninstall (test/e2e; CLUSTER=own as root)
+	$(MAKE) cluster-up CLUSTER=$(CLUSTER)
+	@status=0; CLUSTER=$(CLUSTER) RUN='$(strip $(RUN))' hack/e2e.sh || status=$$?; \
+	if [[ '$(strip $(KEEP))' != 1 ]]; then $(MAKE) cluster-down CLUSTER=$(CLUSTER); fi; exit $$status
+
+.PHONY: install
+install: bin/helm ## install this repository's operator in the cluster of `make cluster-up`
+	@hack/install.sh
+
+.PHONY: sample
+sample: ## make the minimal sample there, with a stand-in for Dify, and say how to chat with it
+	@hack/sample.sh
 
 .PHONY: run
 run: controlplane ## show the operator at work on a sample, without a cluster
@@ -131,7 +146,7 @@ fmt: bin/golangci-lint ## format the Go code
 
 .PHONY: vet
 vet: ## run go vet
-	go vet -tags chromium,redis,chaos,cluster,charts $(PKG)
+	go vet -tags chromium,redis,chaos,cluster,charts,e2e $(PKG)
 
 .PHONY: generate
 generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md, parts of the charts

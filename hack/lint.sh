@@ -8,7 +8,7 @@ echo "lint: format"
 git ls-files -co --exclude-standard '*.go' | xargs -r bin/golangci-lint fmt --diff
 
 echo "lint: go vet"
-go vet -tags chromium,redis,chaos,cluster,charts "${packages[@]}"
+go vet -tags chromium,redis,chaos,cluster,charts,e2e "${packages[@]}"
 
 echo "lint: golangci-lint"
 bin/golangci-lint run "${packages[@]}"

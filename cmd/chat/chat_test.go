@@ -316,17 +316,27 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// A domain without a DNS record is reached where --connect says.
+// A domain without a DNS record is reached where --connect says, or WECHAT_CONNECT.
 func TestConnect(t *testing.T) {
 	plain := httptest.NewServer(newBot(t, false))
 	defer plain.Close()
-	var out, errs strings.Builder
-	terminal := terminal{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }}
-	code := terminal.run(t.Context(), []string{
-		"--url", "http://bot.invalid/wechat", "--connect", plain.Listener.Addr().String(), "--token", token, "--message", "hello",
-	})
-	if code != 0 || !strings.HasSuffix(out.String(), "text: hello\n") {
-		t.Errorf("exit code %d, output %q, errors %q", code, out.String(), errs.String())
+	address := plain.Listener.Addr().String()
+	for name, c := range map[string]struct {
+		env  map[string]string
+		args []string
+	}{
+		"flag":        {args: []string{"--connect", address}},
+		"environment": {env: map[string]string{"WECHAT_CONNECT": address}},
+		"both":        {env: map[string]string{"WECHAT_CONNECT": "127.0.0.1:1"}, args: []string{"--connect", address}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs strings.Builder
+			terminal := terminal{in: strings.NewReader(""), out: &out, err: &errs, env: func(name string) string { return c.env[name] }}
+			code := terminal.run(t.Context(), append(c.args, "--url", "http://bot.invalid/wechat", "--token", token, "--message", "hello"))
+			if code != 0 || !strings.HasSuffix(out.String(), "text: hello\n") {
+				t.Errorf("exit code %d, output %q, errors %q", code, out.String(), errs.String())
+			}
+		})
 	}
 }
 

@@ -93,7 +93,7 @@ Exit code with --message: 0 if the bot replied, 1 if it did not.`,
 	s.StringVar(&f.account.OriginalID, "original-id", wechatsim.DefaultOriginalID, "the account's original id")
 	s.StringVar(&f.openid, "openid", "", "who you are; empty: someone new")
 	s.StringVar(&f.message, "message", "", "say this, show what comes of it, and exit; the prompt's commands work too")
-	s.StringVar(&f.connect, "connect", "", "HOST:PORT to connect to instead of the URL's, such as an ingress controller's before the domain has a DNS record")
+	s.StringVar(&f.connect, "connect", "", "HOST:PORT to connect to instead of the URL's, such as an ingress controller's before the domain has a DNS record (or WECHAT_CONNECT)")
 	s.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long one delivery waits; WeChat's is 5s")
 	return c
 }
@@ -105,6 +105,9 @@ func (t terminal) chat(ctx context.Context, f flags) error {
 	}
 	if f.account.EncodingAESKey == "" {
 		f.account.EncodingAESKey = t.env("WECHAT_AES_KEY")
+	}
+	if f.connect == "" {
+		f.connect = t.env("WECHAT_CONNECT")
 	}
 	if f.account.Token == "" {
 		return errors.New("there is no token: set --token or WECHAT_TOKEN to what the bot's Secret holds")

@@ -42,7 +42,7 @@ func TestEveryMakeTargetExists(t *testing.T) {
 		}
 		return names
 	}
-	targets, variables := find(`(?m)^([a-z][a-z-]*):`), find(`\b([A-Z][A-Z_]+)\b`)
+	targets, variables := find(`(?m)^([a-z][a-z0-9-]*):`), find(`\b([A-Z][A-Z_]+)\b`)
 	quoted := regexp.MustCompile(`"[^"]*"`)
 	used := regexp.MustCompile(`^(?:[A-Z_]+=\S+ )*make((?: +[^ #&;|]+)*)`)
 	for _, p := range pages(t) {

@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// uninstalled: helm uninstall leaves the CRD and the bots, which serve on; deleted bots take all they had with them but a
+// Redis' volume, unless they said so.
+func (c *cluster) uninstalled(t *testing.T) string {
+	namespace := c.namespace(t, "e2e-uninstall")
+	keeps := c.redisBot(t, namespace, false)
+	keeps.start(t)
+	drops := c.redisBot(t, namespace, true)
+	drops.rename(t, "drops")
+	drops.start(t)
+	keeps.reachable(t)
+	c.uninstall(t)
+	chat := keeps.chat(t, 6)
+	chat.answered(t, 20)
+	o := chat.finish(t)
+	c.kubectl(t, "get", "crd", "wechatbots.wechatbot.dev")
+
+	c.kubectl(t, "--namespace", namespace, "delete", "wechatbots", "--all")
+	took := await(t, readyWithin, "what the bots had is gone", func() (bool, string, error) {
+		left := c.kubectl(t, "--namespace", namespace, "get", kinds+",pods,persistentvolumeclaims",
+			"--selector=app.kubernetes.io/managed-by=wechatbot-operator", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {end}`)
+		left = strings.TrimSpace(left)
+		return strings.HasPrefix(left, "PersistentVolumeClaim/") && strings.Count(left, "/") == 1 && strings.Contains(left, "winter"), left, nil
+	})
+	return fmt.Sprintf("after helm uninstall: %s; bots deleted: their objects gone after %s, the volume of the one without deletePVC stays", o, seconds(took))
+}
+
+// rename gives a bot another name and domain, and a Secret of that name.
+func (b *bot) rename(t *testing.T, name string) {
+	t.Helper()
+	b.name = name
+	b.manifest.SetName(name)
+	b.set(t, fmt.Sprintf("%s-%s.example.test", b.namespace, name), "domain")
+	b.set(t, name, "tokenSecretRef", "name")
+	b.set(t, name, "dify", "apiKeySecretRef", "name")
+}
+
+// upgraded: helm upgrade from the chart of the release before, under chat. Bots roll for the image and nothing else, and no
+// push is lost.
+func (c *cluster) upgraded(t *testing.T) string {
+	charts, err := filepath.Glob(filepath.Join(c.root, "testdata", "charts", "wechatbot-operator-*.tgz"))
+	if err != nil || len(charts) == 0 {
+		t.Fatalf("no chart of a release before in testdata/charts: %v", err)
+	}
+	previous := charts[len(charts)-1]
+	c.install(t, previous, c.image)
+	namespace := c.namespace(t, "e2e-upgrade")
+	single := c.chatty(t, namespace)
+	single.start(t)
+	many := c.redisBot(t, namespace, true)
+	many.rename(t, "many")
+	many.start(t)
+	chats := []*chat{}
+	templates := map[string]string{}
+	for _, b := range []*bot{single, many} {
+		b.reachable(t)
+		templates[b.name] = b.template(t)
+		chats = append(chats, b.chat(t, 6))
+	}
+	for _, chat := range chats {
+		chat.answered(t, 12)
+	}
+	began := time.Now()
+	c.install(t, chart, c.newImage)
+	installed := time.Since(began)
+	shown := []string{fmt.Sprintf("from %s: helm upgrade --wait %s", strings.TrimSuffix(filepath.Base(previous), ".tgz"), seconds(installed))}
+	for i, b := range []*bot{single, many} {
+		b.rolled(t, c.newImage)
+		rolled := time.Since(began)
+		if got := strings.ReplaceAll(b.template(t), c.newImage.String(), c.image.String()); got != templates[b.name] {
+			t.Errorf("the pod template of %s has changed by more than its image:\n%s\nbefore:\n%s", b.name, got, templates[b.name])
+		}
+		chats[i].more(t, 12)
+		shown = append(shown, fmt.Sprintf("%s (%d replicas) rolled after %s: %s", b.name, 1+2*i, seconds(rolled), chats[i].finish(t)))
+	}
+	c.uninstall(t)
+	return strings.Join(shown, "; ")
+}
+
+// template is the pod template of the bot's Deployment.
+func (b *bot) template(t *testing.T) string {
+	t.Helper()
+	return b.kubectl(t, "--namespace", b.namespace, "get", "deployment", b.name, "-o", "jsonpath={.spec.template}")
+}
+
+// rolled waits until all servers have the image, and no other is left.
+func (b *bot) rolled(t *testing.T, img image) {
+	t.Helper()
+	await(t, 2*time.Minute, b.name+" has rolled", func() (bool, string, error) {
+		var d apps.Deployment
+		if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: b.name}, &d); err != nil {
+			return false, "", err
+		}
+		state := fmt.Sprintf("image %s, %+v", d.Spec.Template.Spec.Containers[0].Image, d.Status)
+		return d.Spec.Template.Spec.Containers[0].Image == img.String() && d.Status.ObservedGeneration == d.Generation &&
+			d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.AvailableReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas, state, nil
+	})
+}
+
+// namespaced: an operator of one team has rights in its namespace and nowhere else, and touches nothing elsewhere.
+func (c *cluster) namespaced(t *testing.T) string {
+	ours, theirs := c.namespace(t, "e2e-team-a"), c.namespace(t, "e2e-team-b")
+	c.install(t, chart, c.image, "watchNamespaces={"+ours+"}", "clusterResources=false")
+	foreign := c.chatty(t, theirs)
+	foreign.secret(t)
+	foreign.apply(t)
+	b := c.chatty(t, ours)
+	took := b.start(t)
+	b.reachable(t)
+	chat := b.chat(t, 6)
+	chat.answered(t, 12)
+	o := chat.finish(t)
+	as := fmt.Sprintf("--as=system:serviceaccount:%s:%s", system, release)
+	for _, what := range []string{"get secrets", "list configmaps", "watch wechatbots", "create deployments", "patch services", "delete ingresses", "list pods"} {
+		words := strings.Fields(what)
+		for namespace, want := range map[string]string{ours: "yes", theirs: "no"} {
+			out, err := c.run(t.Context(), "", "kubectl", "auth", "can-i", words[0], words[1], "--namespace", namespace, as)
+			if got := strings.TrimSpace(out); got != want {
+				t.Errorf("may the operator %s in %s: %s (%v), want %s", what, namespace, got, err, want)
+			}
+		}
+	}
+	live, err := foreign.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live.Status.ObservedGeneration != 0 || len(live.Status.Conditions) != 0 {
+		t.Errorf("the other team's bot has a status: %+v", live.Status)
+	}
+	var pods core.PodList
+	if err := c.client.List(t.Context(), &pods, client.InNamespace(theirs)); err != nil || len(pods.Items) > 0 {
+		t.Errorf("pods in the other team's namespace: %v, %v", pods.Items, err)
+	}
+	if left := c.kubectl(t, "--namespace", theirs, "get", kinds, "--selector=app.kubernetes.io/managed-by=wechatbot-operator", "-o", "name"); left != "" {
+		t.Errorf("objects in the other team's namespace: %s", left)
+	}
+	c.uninstall(t)
+	return fmt.Sprintf("Ready after %s: %s; no rights and nothing written in the other namespace", seconds(took), o)
+}
