@@ -66,14 +66,14 @@ func (w *Writer) password(ctx context.Context, bot *v1alpha1.WechatBot, want *co
 
 // grow asks for more room on the volume of a managed Redis. The claim is the StatefulSet's, whose own claim cannot be
 // changed; until the volume is there, its size cannot be either.
-func (w *Writer) grow(ctx context.Context, want *resource.Quantity, have *observe.Children) error {
+func (w *Writer) grow(ctx context.Context, want resource.Quantity, have *observe.Children) error {
 	live := have.RedisClaim
-	if want == nil || live == nil || live.Status.Phase != core.ClaimBound || want.Cmp(*live.Spec.Resources.Requests.Storage()) <= 0 {
+	if live == nil || live.Status.Phase != core.ClaimBound || want.Cmp(*live.Spec.Resources.Requests.Storage()) <= 0 {
 		return nil
 	}
 	claim := corev1.PersistentVolumeClaim(live.Name, live.Namespace).
 		WithUID(live.UID).
 		WithSpec(corev1.PersistentVolumeClaimSpec().
-			WithResources(corev1.VolumeResourceRequirements().WithRequests(core.ResourceList{core.ResourceStorage: *want})))
+			WithResources(corev1.VolumeResourceRequirements().WithRequests(core.ResourceList{core.ResourceStorage: want})))
 	return write(ctx, w, live.Name, claim, &have.RedisClaim)
 }

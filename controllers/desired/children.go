@@ -78,8 +78,8 @@ type Children struct {
 	RedisService *corev1.ServiceApplyConfiguration
 	RedisPolicy  *networkingv1.NetworkPolicyApplyConfiguration
 	Redis        *appsv1.StatefulSetApplyConfiguration
-	// RedisVolume is what the volume of a managed Redis should hold at least.
-	RedisVolume *resource.Quantity
+	// RedisVolume is what the volume of a managed Redis should hold at least; zero without one.
+	RedisVolume resource.Quantity
 
 	// Leave are stores of before, which servers may still use: neither changed nor removed.
 	Leave Stores

@@ -73,6 +73,12 @@ Deployment redis spec template spec volumes 1 projected sources 3 secret name
 Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 key
 Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 path
 Deployment redis spec template spec volumes 1 projected sources 4 secret name
+Deployment redis spec template spec volumes 1 projected sources 5 secret items 0 key
+Deployment redis spec template spec volumes 1 projected sources 5 secret items 0 path
+Deployment redis spec template spec volumes 1 projected sources 5 secret name
+Deployment redis spec template spec volumes 1 projected sources 6 secret items 0 key
+Deployment redis spec template spec volumes 1 projected sources 6 secret items 0 path
+Deployment redis spec template spec volumes 1 projected sources 6 secret name
 config session configMap name
 config session configMap namespace
 config session redis addresses 0
@@ -100,10 +106,22 @@ config session redis database`},
 		{"session.redis.external.usernameSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 2 secret items 0 key`},
 		{"session.redis.external.passwordSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 3 secret name`},
 		{"session.redis.external.passwordSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 3 secret items 0 key`},
+		{"session.redis.external.sentinelUsernameSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret name`},
+		{"session.redis.external.sentinelUsernameSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 key`},
+		{"session.redis.external.sentinelPasswordSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 5 secret name`},
+		{"session.redis.external.sentinelPasswordSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 5 secret items 0 key`},
+		{"session.redis.managed.storage", "managed-redis", `7Gi`, "7Gi", `StatefulSet busy-redis spec volumeClaimTemplates 0 spec resources requests storage`},
+		{"session.redis.managed.storageClassName", "managed-redis", `other`, "other", `StatefulSet busy-redis spec volumeClaimTemplates 0 spec storageClassName`},
+		{"session.redis.managed.image", "managed-redis", `other`, "other", `StatefulSet busy-redis spec template spec containers 0 image`},
+		{"session.redis.managed.resources.requests", "managed-redis", `{cpu: 7m, memory: 64Mi}`, "7m", `StatefulSet busy-redis spec template spec containers 0 resources requests cpu`},
+		{"session.redis.managed.resources.limits", "managed-redis", `{memory: 64Mi}`, "64Mi", `ConfigMap busy-redis data redis.conf
+StatefulSet busy-redis spec template metadata annotations wechatbot.dev/config
+StatefulSet busy-redis spec template spec containers 0 resources limits memory`},
+		{"session.redis.managed.deletePVC", "managed-redis", `true`, "Delete", `StatefulSet busy-redis spec persistentVolumeClaimRetentionPolicy whenDeleted`},
 		{"session.redis.external.tls.enabled", "full", `true`, "true", `Deployment full spec template metadata annotations wechatbot.dev/config
 config session redis tls enabled`},
-		{"session.redis.external.tls.caSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret name`},
-		{"session.redis.external.tls.caSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 4 secret items 0 key`},
+		{"session.redis.external.tls.caSecretRef.name", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 6 secret name`},
+		{"session.redis.external.tls.caSecretRef.key", "external-redis", `other`, "other", `Deployment redis spec template spec volumes 1 projected sources 6 secret items 0 key`},
 		{"session.redis.external.tls.insecureSkipVerify", "external-redis", `true`, "true", `Deployment redis spec template metadata annotations wechatbot.dev/config
 config session redis tls insecureSkipVerify`},
 		{"replicas", "external-redis", `7`, "7", `Deployment redis spec replicas`},

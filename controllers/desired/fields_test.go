@@ -119,7 +119,7 @@ func places(t *testing.T, bot *v1alpha1.WechatBot) map[string]string {
 			continue
 		}
 		kind := fmt.Sprint(object["kind"])
-		if data, ok := object["data"].(map[string]any); ok {
+		if data, ok := object["data"].(map[string]any); ok && data["config.yaml"] != nil {
 			var config any
 			if err := yaml.Unmarshal([]byte(fmt.Sprint(data["config.yaml"])), &config); err != nil {
 				t.Fatal(err)

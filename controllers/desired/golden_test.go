@@ -62,7 +62,7 @@ func manifest(t *testing.T, c *desired.Children) string {
 			for i := range field.Len() {
 				add(field.Index(i))
 			}
-		default: // what is to be left alone
+		default: // no objects: a size, and what is to be left alone
 		}
 	}
 	return all.String()
@@ -197,7 +197,7 @@ func TestSecretRefs(t *testing.T) {
 	for _, ref := range desired.SecretRefs(sample(t, "external-redis")) {
 		files = append(files, ref.File)
 	}
-	want := []string{desired.FileToken, desired.FileDifyAPIKey, desired.FileRedisUsername, desired.FileRedisPassword, desired.FileRedisSentinelPassword, desired.FileRedisCA}
+	want := []string{desired.FileToken, desired.FileDifyAPIKey, desired.FileRedisUsername, desired.FileRedisPassword, desired.FileRedisSentinelUsername, desired.FileRedisSentinelPassword, desired.FileRedisCA}
 	if !slices.Equal(files, want) {
 		t.Errorf("got %v", files)
 	}

@@ -55,7 +55,7 @@ func (c *Children) managedRedis(bot *v1alpha1.WechatBot, operator Operator, arou
 	c.RedisService = redisService(bot)
 	c.RedisPolicy = redisPolicy(bot)
 	c.Redis = redisStatefulSet(bot, operator, around, conf)
-	c.RedisVolume = &storage
+	c.RedisVolume = storage
 	return nil
 }
 

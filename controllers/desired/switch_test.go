@@ -102,7 +102,7 @@ func TestAVolumeIsAsItWasMade(t *testing.T) {
 	}
 	claim := children.Redis.Spec.VolumeClaimTemplates[0].Spec
 	if got := claim.Resources.Requests.Storage().String(); got != "1Gi" || *claim.StorageClassName != "fast" || children.RedisVolume.String() != "3Gi" {
-		t.Errorf("the StatefulSet claims %s of %s, the volume is to have %s", got, *claim.StorageClassName, children.RedisVolume)
+		t.Errorf("the StatefulSet claims %s of %s, the volume is to have %s", got, *claim.StorageClassName, children.RedisVolume.String())
 	}
 	_, err = desired.All(bot, operator, desired.Surroundings{Volume: resource.MustParse("4Gi")})
 	if err == nil || !strings.Contains(err.Error(), "set it to 4Gi or more") {
