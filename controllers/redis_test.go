@@ -187,15 +187,23 @@ func managedPassword(t *testing.T, w *world, op *operator) {
 	w.create(managed)
 	w.redisRuns()
 	w.serve()
+	// A pod whose ServiceAccount is not there is not admitted, and its StatefulSet waits before it tries again.
+	writes := op.calls.writes(w.namespace)
+	first := func(what string) int {
+		return slices.IndexFunc(writes, func(c call) bool { return strings.Contains(c.path, "/"+what+"/") })
+	}
+	if account, set := first("serviceaccounts"), first("statefulsets"); account < 0 || set < account {
+		t.Errorf("the ServiceAccount was write %d, the StatefulSet %d", account, set)
+	}
 	secret := named(w, new(corev1.Secret), "winter-redis")
 	w.get(secret)
-	first := string(secret.Data["password"])
-	if len(first) < 26 || string(secret.Data["auth.conf"]) != "requirepass "+first+"\n" || !metav1.IsControlledBy(secret, w.bot) {
-		t.Errorf("the Secret has keys of %d and %d bytes and belongs to %v", len(first), len(secret.Data["auth.conf"]), secret.OwnerReferences)
+	password := string(secret.Data["password"])
+	if len(password) < 26 || string(secret.Data["auth.conf"]) != "requirepass "+password+"\n" || !metav1.IsControlledBy(secret, w.bot) {
+		t.Errorf("the Secret has keys of %d and %d bytes and belongs to %v", len(password), len(secret.Data["auth.conf"]), secret.OwnerReferences)
 	}
 	for _, o := range []client.Object{w.statefulSet(), w.deployment(), named(w, new(corev1.ConfigMap), "winter-redis"), w.bot} {
 		w.get(o)
-		if text := fmt.Sprintf("%+v", o); strings.Contains(text, first) {
+		if text := fmt.Sprintf("%+v", o); strings.Contains(text, password) {
 			t.Errorf("the password is in %T", o)
 		}
 	}
@@ -216,7 +224,7 @@ func managedPassword(t *testing.T, w *world, op *operator) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return admin.Get(t.Context(), client.ObjectKeyFromObject(secret), secret) })
-	if again := string(secret.Data["password"]); again == first || len(again) < 26 {
+	if again := string(secret.Data["password"]); again == password || len(again) < 26 {
 		t.Error("the new password is the old one")
 	}
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)

@@ -82,15 +82,15 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
 // be written does not keep the others from it; the error joins all *NotOursError and *FailedError.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
-	var store error
+	// First, as pods that need it are not admitted before: those of a managed Redis too.
+	store := ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount)
 	if !want.Leave.ConfigMaps {
-		store = w.sessions(ctx, bot, want, have)
+		store = errors.Join(store, w.sessions(ctx, bot, want, have))
 	}
 	if !want.Leave.Redis {
 		store = errors.Join(store, w.redis(ctx, bot, want, have))
 	}
 	return errors.Join(store,
-		ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount),
 		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
 		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
