@@ -1,6 +1,7 @@
 // Command sbom lists the Go modules that binaries are linked from, with their licences: it writes a bill of materials
 // (SPDX 2.3, JSON), and fails if a licence is not one of those that a distributor has nothing to do for but to pass the
-// text on. It reads what the linker wrote into the binaries, so it lists what is shipped and nothing else.
+// text on. It reads what the linker wrote into the binaries, so it lists what is shipped and nothing else. The binaries
+// may be in an image (an OCI archive, *.oci.tar).
 package main
 
 import (
@@ -37,7 +38,7 @@ func main() {
 	version := flag.String("version", "dev", "version of the product")
 	created := flag.Int64("created", 0, "time of the bill, in seconds since 1970")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: sbom [-o FILE -version VERSION -created SECONDS] BINARY...")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: sbom [-o FILE -version VERSION -created SECONDS] BINARY|IMAGE.oci.tar...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -77,11 +78,15 @@ func run(binaries []string, out, version string, created int64) error {
 
 // linked gives the main module of the binaries and what they are linked from, each once, sorted.
 func linked(binaries []string) (product string, components []component, err error) {
+	var infos []*buildinfo.BuildInfo
 	for _, path := range binaries {
-		info, err := buildinfo.ReadFile(path)
+		found, err := builds(path)
 		if err != nil {
 			return "", nil, fmt.Errorf("reading %s: %w", path, err)
 		}
+		infos = append(infos, found...)
+	}
+	for _, info := range infos {
 		product = info.Main.Path
 		components = append(components, component{path: "std", version: strings.TrimPrefix(info.GoVersion, "go")})
 		for _, m := range info.Deps {
@@ -96,6 +101,14 @@ func linked(binaries []string) (product string, components []component, err erro
 	})
 	components = slices.CompactFunc(components, func(a, b component) bool { return a.path == b.path && a.version == b.version })
 	return product, components, nil
+}
+
+func builds(path string) ([]*buildinfo.BuildInfo, error) {
+	if strings.HasSuffix(path, ".oci.tar") {
+		return inImage(path)
+	}
+	info, err := buildinfo.ReadFile(path)
+	return []*buildinfo.BuildInfo{info}, err //nolint:wrapcheck // the caller says which file
 }
 
 // license fills in the licences, from the files at the top of each module.
