@@ -50,7 +50,7 @@ image-test: ## build the image twice from local base images, and check both (bui
 	hack/image-test.sh
 
 .PHONY: release
-release: bin/helm bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
+release: bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' hack/release.sh
 
 .PHONY: test

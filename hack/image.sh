@@ -27,8 +27,18 @@ name() { # name PLATFORM: what the image for it is called
   if ((${#platforms[@]} > 1)); then echo "$image:$version-${1##*/}"; else echo "$image:$version"; fi
 }
 
+# The image in an archive is IMAGE:VERSION whatever its platform, so that a node that takes it has what the chart names.
 archive() { # archive PLATFORM: the file of its archive
   echo "$ARCHIVES/${image##*/}-$version-${1//\//-}.oci.tar"
+}
+
+# Builders write into an archive when they made it: without that the same image has the same archive.
+without_times() { # without_times FILE
+  local folder
+  folder=$(mktemp -d)
+  tar -xf "$1" -C "$folder"
+  (cd "$folder" && tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=ustar -c -- *) >"$1"
+  rm -r "$folder"
 }
 
 storage() {
@@ -39,12 +49,12 @@ build_with_buildah() { # build_with_buildah PLATFORM
   # Not every buildah knows BUILDPLATFORM by itself.
   storage bud --platform "$1" --build-arg "BUILDPLATFORM=linux/$(go env GOHOSTARCH)" --build-arg "TARGETOS=${1%%/*}" --build-arg "TARGETARCH=${1##*/}" \
     --timestamp "$SOURCE_DATE_EPOCH" --layers=false "${arguments[@]}" --tag "$(name "$1")" .
-  [[ -z ${ARCHIVES:-} ]] || storage push "$(name "$1")" "oci-archive:$(archive "$1"):$(name "$1")"
+  [[ -z ${ARCHIVES:-} ]] || storage push "$(name "$1")" "oci-archive:$(archive "$1"):$image:$version"
 }
 
 build_with_docker() { # build_with_docker PLATFORM
   local output="type=docker,name=$(name "$1")"
-  [[ -z ${ARCHIVES:-} ]] || output="type=oci,name=$(name "$1"),dest=$(archive "$1")"
+  [[ -z ${ARCHIVES:-} ]] || output="type=oci,name=$image:$version,dest=$(archive "$1")"
   docker buildx build --platform "$1" --provenance=false --output "$output,rewrite-timestamp=true" "${arguments[@]}" .
 }
 
@@ -76,5 +86,6 @@ esac
 [[ -z ${ARCHIVES:-} ]] || mkdir -p "$ARCHIVES"
 for platform in "${platforms[@]}"; do
   "build_with_$builder" "$platform"
+  [[ -z ${ARCHIVES:-} ]] || without_times "$(archive "$platform")"
   echo "built $(name "$platform") for $platform"
 done

@@ -12,7 +12,8 @@ fail() {
 version=${VERSION:?} image=${IMAGE:?}
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "VERSION=$version is not one like v0.1.0"
 [[ -z $(git status --porcelain) ]] || fail "the working tree has changes that are not committed"
-grep -q "^## \[${version#v}\]" CHANGELOG.md || fail "CHANGELOG.md has no section [${version#v}]"
+# What is new in a pre-release is in the section [Unreleased].
+[[ $version == *-* ]] || grep -q "^## \[${version#v}\]" CHANGELOG.md || fail "CHANGELOG.md has no section [${version#v}]"
 # A release happened when its commit was made, however late its files are.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
@@ -25,8 +26,10 @@ trap 'rm -rf "$work"' EXIT
 echo "release: charts"
 cp -R charts "$work"
 sed -i "s#^  repository: .*#  repository: $image#" "$work/charts/wechatbot-operator/values.yaml"
+sed -i "s/^version: .*/version: ${version#v}/; s/^appVersion: .*/appVersion: $version/" "$work"/charts/*/Chart.yaml
+bin/helm-docs --chart-search-root="$work/charts" --log-level=warning # their README.md say the version
 for chart in "$work"/charts/*/; do
-  bin/helm package "$chart" --version "${version#v}" --app-version "$version" --destination dist >/dev/null
+  bin/helm package "$chart" --destination dist >/dev/null
 done
 
 echo "release: install.yaml"
@@ -38,13 +41,8 @@ echo "release: images"
 PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} ARCHIVES=dist hack/image.sh
 
 echo "release: bill of materials"
-for platform in amd64 arm64; do
-  for command in manager server; do
-    CGO_ENABLED=0 GOOS=linux GOARCH=$platform go build -trimpath -buildvcs=false -tags grpcnotrace \
-      -ldflags "-s -w -buildid= -X main.version=$version" -o "$work/$command-$platform" "./cmd/$command"
-  done
-done
-bin/sbom -o dist/sbom.spdx.json -version "$version" -created "$SOURCE_DATE_EPOCH" "$work"/{manager,server}-{amd64,arm64}
+bin/sbom -o dist/sbom.spdx.json -version "$version" -created "$SOURCE_DATE_EPOCH" dist/*.oci.tar
 
-(cd dist && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
+(cd dist && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" . && sha256sum --check --quiet SHA256SUMS)
 cat dist/SHA256SUMS
+echo "release: $version took $SECONDS s"
