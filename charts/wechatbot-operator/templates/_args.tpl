@@ -16,6 +16,9 @@
 {{- with .Values.defaultIssuer }}
 - --default-issuer={{ . }}
 {{- end }}
+{{- if not .Values.probeDify }}
+- --probe-dify=false
+{{- end }}
 - --concurrency={{ .Values.concurrency }}
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
