@@ -93,7 +93,7 @@ func (o *outcome) String() string {
 	for _, n := range []struct {
 		count int
 		what  string
-	}{{o.again, "of them again after a kill"}, {o.Refused, "refused with a line"}, {o.toasts, "fault toasts"}} {
+	}{{o.again, "of them again after a kill"}, {o.Refused, "refused with a line"}, {o.Untaken, "not taken"}, {o.toasts, "fault toasts"}} {
 		if n.count > 0 {
 			fmt.Fprintf(&s, ", %d %s", n.count, n.what)
 		}

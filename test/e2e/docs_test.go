@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -32,8 +33,11 @@ func (c *cluster) pages(t *testing.T) string {
 	}
 	slices.SortStableFunc(all, func(a, b docs.Page) int { return place(a) - place(b) })
 	t.Cleanup(func() {
-		if !t.Failed() {
-			c.kubectl(t, "delete", "namespace", "bots", "monitoring", "--ignore-not-found", "--wait=false")
+		if t.Failed() {
+			return // somebody may want to look
+		}
+		if _, err := c.run(context.Background(), "", "kubectl", "delete", "namespace", "bots", "monitoring", "--ignore-not-found", "--wait=false"); err != nil {
+			t.Error(err)
 		}
 	})
 	run := docs.Run{Marks: []docs.Mark{docs.E2E}, Dir: c.root, Env: c.readersEnvironment(t)}
