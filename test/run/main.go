@@ -42,11 +42,11 @@ func main() {
 func run(ctx context.Context, out io.Writer) (err error) {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	plane, err := envtest.Start()
+	plane, err := envtest.Start() //nolint:contextcheck // it ends what it has started itself
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, plane.Stop()) }()
+	defer func() { err = errors.Join(err, plane.Stop()) }() //nolint:contextcheck // also after ctx has ended
 
 	life, end := context.WithCancel(ctx)
 	mgr, err := controllers.NewManager(life, plane.Config, controllers.ManagerOptions{
