@@ -177,11 +177,14 @@ type running struct {
 	ended       chan error
 }
 
-// run runs a server until the bubble's test is over.
-func (p *place) run(t *testing.T) *running {
+// run runs a server until the bubble's test is over, changed as the test likes.
+func (p *place) run(t *testing.T, change ...func(*Server)) *running {
 	t.Helper()
 	s := p.server(t)
 	p.asks(t, s)
+	for _, c := range change {
+		c(s)
+	}
 	r := &running{Server: s, place: p, front: newPipes(), back: newPipes(), ended: make(chan error, 1)}
 	if err := errors.Join(s.webhook.Close(), s.admin.Close()); err != nil {
 		t.Fatal(err)

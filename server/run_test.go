@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -178,6 +179,48 @@ func TestStopThatTakesTooLongIsTold(t *testing.T) {
 		}
 		leave()
 		crowd.Wait()
+	})
+}
+
+// durable is a store that says it outlives its process.
+type durable struct{ session.Store }
+
+func (durable) Durable() bool { return true }
+
+// With sessions in ConfigMaps nobody takes pushes until this process has ended: it does not stay for a long turn, but
+// leaves it where the next process finds it.
+func TestStopHandsALongTurnOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, minimal)
+		p.dify.SetBehaviour(difysim.Behaviour{Total: 2 * time.Minute})
+		r := p.run(t, func(s *Server) {
+			s.config.Session.Type = serverconfig.SessionConfigMap
+			s.store = durable{s.store}
+			s.engine.Store = s.store
+		})
+		done := r.asked(t, r.platform(t), "question")
+		if err := p.dify.WaitRunning(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		r.stop()
+		if err := <-r.ended; err != nil {
+			t.Errorf("the server ended with %v, want nil", err)
+		}
+		if after := time.Since(began); after < handOver || after > handOver+time.Second {
+			t.Errorf("stopping took %v, want %v", after, handOver)
+		}
+		lease, err := r.store.Next(t.Context(), "next", session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
+		if err != nil || lease.Turn.Question != "question" || lease.Turn.Attempts != 2 {
+			t.Errorf("the next process gets %+v, %v, want the turn at once", lease.Turn, err)
+		}
+		if time.Since(began) > handOver+time.Second {
+			t.Errorf("after %v, want at once", time.Since(began))
+		}
+		<-done
+		if p.lines("handing over") != 1 {
+			t.Errorf("the log says %s", p.log)
+		}
 	})
 }
 

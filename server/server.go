@@ -39,6 +39,7 @@ const (
 	menuID         = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
 	closeTimeout   = 10 * time.Second // for the store to write what it has
 	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
+	handOver       = 8 * time.Second  // for stopping where the next process waits for this one's end
 )
 
 // Options of a server.
@@ -217,12 +218,21 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is
-// finished too.
+// finished too. What it cannot finish in time it hands over, if there is a store to do it by.
 func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	s.draining.Store(true)
 	s.options.Log.Info("Stopping: finishing the turns")
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Dify.Timeout)+drainMargin)
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
+	err := s.finish(ctx, hook)
+	if err != nil && s.store.Durable() {
+		s.options.Log.Info("Stopping: handing over what is left", "left", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Server) finish(ctx context.Context, hook *http.Server) error {
 	if err := s.engine.Drain(ctx); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
@@ -233,4 +243,13 @@ func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 		return fmt.Errorf("stopping: %w", err)
 	}
 	return nil
+}
+
+// patience is how long stopping may take. Sessions in ConfigMaps have one process at a time: nobody takes pushes until
+// the next one serves, and WeChat tries for ten seconds only. So long turns are better handed over than finished.
+func (s *Server) patience() time.Duration {
+	if s.config.Session.Type == serverconfig.SessionConfigMap {
+		return handOver
+	}
+	return time.Duration(s.config.Dify.Timeout) + drainMargin
 }
