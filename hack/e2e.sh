@@ -18,7 +18,11 @@ cd "$(dirname "$0")/.."
 prometheus_files() {
   local file
   mkdir -p "$1/package" "$1/lib"
-  (cd "$1/package" && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb .)
+  (
+    cd "$1/package"
+    apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }
+    dpkg-deb -x prometheus_*.deb .
+  )
   cp "$1/package/usr/bin/prometheus" "$1/prometheus"
   for file in $(ldd "$1/prometheus" | grep -o '/[^ ]*'); do
     install -D "$file" "$1/lib$file"
