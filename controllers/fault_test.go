@@ -1,11 +1,13 @@
 package controllers_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -347,6 +349,17 @@ func TestAPolicyRejectsAChild(t *testing.T) {
 	w.serve()
 }
 
+// secondWriter is how long the second writer writes: `make test` lets it write for 30 s.
+func secondWriter(t *testing.T) time.Duration {
+	t.Helper()
+	given := cmp.Or(os.Getenv("SECOND_WRITER"), "5s")
+	long, err := time.ParseDuration(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return long
+}
+
 // A second writer edits the bot and its children all the time: the operator keeps up, and comes to rest.
 func TestASecondWriter(t *testing.T) {
 	t.Parallel()
@@ -358,7 +371,7 @@ func TestASecondWriter(t *testing.T) {
 	edits := 0
 	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
-	for end := time.Now().Add(30 * time.Second); edits < 10 || time.Now().Before(end); edits++ {
+	for end := time.Now().Add(secondWriter(t)); edits < 10 || time.Now().Before(end); edits++ {
 		service := named(w, new(corev1.Service), "winter")
 		config := named(w, new(corev1.ConfigMap), "winter-config")
 		d := w.deployment()

@@ -44,6 +44,7 @@ if [[ ${REQUIRE_ALL:-} == 1 && ${#left_out[@]} -gt 0 ]]; then
 fi
 
 flags+=(-timeout 20m -tags "$(IFS=,; echo "${tags[*]}")")
+export SECOND_WRITER=${SECOND_WRITER:-30s} # how long another one writes to the operator's objects
 export KUBEBUILDER_ASSETS="${KUBEBUILDER_ASSETS:-$PWD/bin/controlplane}"
 mkdir -p bin
 

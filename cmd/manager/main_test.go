@@ -148,7 +148,7 @@ func TestTheManagerRunsAndEnds(t *testing.T) {
 	t.Setenv("KUBECONFIG", kubeconfig)
 	health, metrics := freeAddress(t), freeAddress(t)
 	namespace := plane.Namespace(t, "bots")
-	checkFails(t, "no operator looked at", "--namespace="+namespace, "--timeout=5s")
+	checkFails(t, "no operator looked at", "--namespace="+namespace, "--timeout=1s")
 	checkFails(t, "there is no namespace nowhere", "--namespace=nowhere")
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -240,7 +240,7 @@ func (p *plane) operate(t testing.TB, c *counter) (stop func()) {
 
 // A new bot costs one write a child and one status; a bot that is as it should be costs none, also after a restart.
 func TestWritesPerBot(t *testing.T) {
-	const bots = 60
+	const bots = 30
 	p := newPlane(t)
 	first := new(counter)
 	stop := p.operate(t, first)
