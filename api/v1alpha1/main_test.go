@@ -3,7 +3,6 @@ package v1alpha1_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -26,25 +25,10 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var controlPlane *envtest.ControlPlane
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) (code int) {
-	flag.Parse()
-	var err error
-	if controlPlane, err = envtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-
-		return 1
-	}
-	defer func() {
-		if err := controlPlane.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-
-	return m.Run()
+	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
+		controlPlane = c
+		return m.Run(), nil
+	}))
 }
 
 // minimal is the object that the documentation promises to be enough.

@@ -2,7 +2,6 @@ package apply_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 
@@ -23,21 +22,11 @@ import (
 
 var controlPlane *envtest.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (code int) {
-	var err error
-	if controlPlane, err = envtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := controlPlane.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
+		controlPlane = c
+		return m.Run(), nil
+	}))
 }
 
 // fixture is a bot on the API server, and a Writer.

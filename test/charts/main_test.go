@@ -30,38 +30,32 @@ const (
 var controlPlane *envtest.ControlPlane
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
+	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
+		controlPlane = c
+		if err := prepare(); err != nil {
+			return 1, err
+		}
+		return m.Run(), nil
+	}))
 }
 
-func run(m *testing.M) (code int, err error) {
-	if controlPlane, err = envtest.Start(); err != nil {
-		return 0, err
-	}
-	defer func() {
-		if stopped := controlPlane.Stop(); stopped != nil && err == nil {
-			err = stopped
-		}
-	}()
+// prepare makes what the charts' objects need to be there.
+func prepare() error {
 	crds := filepath.Join(root, "testdata", "crds")
 	if _, err := controlPlane.Kubectl(context.Background(), "", "apply", "--server-side", "-f", crds); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := controlPlane.Kubectl(context.Background(), "", "wait", "--for=condition=Established", "-f", crds); err != nil {
-		return 0, err
+		return err
 	}
 	for _, name := range []string{namespace, "team-b", "bots", "wechatbot"} {
 		manifest := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q, "labels": {
 			"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}}}`, name)
 		if _, err := controlPlane.Kubectl(context.Background(), manifest, "apply", "-f", "-"); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return m.Run(), nil
+	return nil
 }
 
 // tool runs one of the pinned tools and gives what it prints.

@@ -1,7 +1,6 @@
 package docs_test
 
 import (
-	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -26,22 +25,11 @@ const repository = "../.."
 // controlPlane is the API server that the objects of the pages are applied to.
 var controlPlane *envtest.ControlPlane
 
-func TestMain(m *testing.M) { os.Exit(runAll(m)) }
-
-func runAll(m *testing.M) (code int) {
-	flag.Parse()
-	var err error
-	if controlPlane, err = envtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := controlPlane.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
+		controlPlane = c
+		return m.Run(), nil
+	}))
 }
 
 func pages(t *testing.T) []docs.Page {

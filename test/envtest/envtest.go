@@ -71,6 +71,21 @@ func Start() (*ControlPlane, error) {
 	return c, nil
 }
 
+// Main is the body of a TestMain: it runs tests with a control plane, and gives the exit code. What goes wrong with
+// either is printed, and no success.
+func Main(tests func(*ControlPlane) (code int, err error)) (code int) {
+	c, err := Start()
+	if err == nil {
+		code, err = tests(c)
+		err = errors.Join(err, c.Stop())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
 func (c *ControlPlane) start() error {
 	config, err := c.env.Start()
 	if err != nil {
