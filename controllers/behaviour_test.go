@@ -143,10 +143,7 @@ func scaling(t *testing.T, w *world, _ *operator) {
 	says(t, describeReady(w.bot), "3/3 replicas serve")
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas, s.Session = 1, v1alpha1.Session{} })
 	w.caughtUp()
-	w.roll() // the last one without a gap
-	eventually(t, func() error {
-		return unless(w.deployment().Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType, w.deployment().Spec.Strategy)
-	})
+	w.roll()
 	if got := w.owned(); !slices.Equal(got, minimalChildren) {
 		t.Errorf("children are %v", got)
 	}

@@ -221,8 +221,6 @@ func redisReasons(t *testing.T, w *world, _ *operator) {
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Session = v1alpha1.Session{} })
 	w.expect(v1alpha1.ConditionSessionStoreReady, isFalse, v1alpha1.ReasonStoreSwitching)
 	w.roll()
-	eventually(t, func() error { return unless(w.strategy() == "Recreate", w.strategy()) })
-	w.roll()
 	says(t, w.expect(v1alpha1.ConditionSessionStoreReady, isTrue, v1alpha1.ReasonStoreReady), "winter-sessions")
 }
 

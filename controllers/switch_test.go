@@ -21,8 +21,6 @@ func (w *world) session(change func(*v1alpha1.WechatBot)) func(*v1alpha1.WechatB
 	}
 }
 
-func (w *world) strategy() string { return string(w.deployment().Spec.Strategy.Type) }
-
 func (w *world) expectChildren(want []string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
@@ -44,9 +42,6 @@ func switchingStores(t *testing.T, w *world, _ *operator) {
 		"Service/winter-redis", "StatefulSet/winter-redis")
 	slices.Sort(both)
 	w.expectChildren(both)
-	if s := w.strategy(); s != "RollingUpdate" {
-		t.Errorf("the strategy is %s", s)
-	}
 	old := w.pod("winter-old", naming.Server, corev1.PodStatus{})
 	w.patch(old, func() { old.Finalizers = []string{"example.com/still-answering"} })
 	if err := admin.Delete(t.Context(), old, client.GracePeriodSeconds(0)); err != nil {
@@ -79,14 +74,9 @@ func switchingStores(t *testing.T, w *world, _ *operator) {
 	})
 	w.get(named(w, new(corev1.PersistentVolumeClaim), "data-winter-redis-0"))
 
-	// To ConfigMaps: one rollout without a gap, then never two writers.
+	// To ConfigMaps.
 	w.edit(w.session(func(*v1alpha1.WechatBot) {}))
 	w.expectMessage(condition, isFalse, v1alpha1.ReasonStoreSwitching, "from the external Redis to ConfigMaps", "stay there until they expire")
-	if s := w.strategy(); s != "RollingUpdate" {
-		t.Errorf("the strategy is %s", s)
-	}
-	w.roll()
-	eventually(t, func() error { return unless(w.strategy() == "Recreate", w.strategy()) })
 	w.roll()
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 	all := append(slices.Clone(minimalChildren), "Secret/winter-redis")
@@ -110,9 +100,6 @@ func switchingInVain(t *testing.T, w *world, op *operator) {
 	w.expectMessage(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonStoreSwitching, "set back before")
 	w.edit(w.session(func(*v1alpha1.WechatBot) {}))
 	w.caughtUp()
-	if s := w.strategy(); s != "Recreate" {
-		t.Errorf("the strategy is %s although a writer of the ConfigMaps may run", s)
-	}
 	w.roll()
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 	if n := op.calls.matching(http.MethodDelete, w.namespace, "/winter-sessions"); n > 0 {

@@ -245,8 +245,9 @@ func (s *Server) finish(ctx context.Context, hook *http.Server) error {
 	return nil
 }
 
-// patience is how long stopping may take. Sessions in ConfigMaps have one process at a time: nobody takes pushes until
-// the next one serves, and WeChat tries for ten seconds only. So long turns are better handed over than finished.
+// patience is how long stopping may take. Sessions in ConfigMaps have one process at a time: the pushes that come to the
+// next one wait for this one's end, and WeChat tries for ten seconds only. So long turns are better handed over than
+// finished.
 func (s *Server) patience() time.Duration {
 	if s.config.Session.Type == serverconfig.SessionConfigMap {
 		return handOver

@@ -54,8 +54,6 @@ type Rollout struct {
 	Config string
 	// Complete: all its pods are of that template and ready, and no other server is still stopping.
 	Complete bool
-	// Rolling: it replaces pods one by one.
-	Rolling bool
 }
 
 // Children are the objects of one bot; nil is one that should not be there.
@@ -109,7 +107,7 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 		return nil, &InvalidError{v1alpha1.ReasonInvalidSpec, "the webhook server would refuse spec." + err.Error()}
 	}
 	hash := config.StartHash()
-	deployment, err := Deployment(bot, operator, around, hash)
+	deployment, err := Deployment(bot, operator, hash)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ const (
 )
 
 // Deployment runs the webhook servers. startHash is that of the server's configuration.
-func Deployment(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, startHash string) (*appsv1.DeploymentApplyConfiguration, error) {
+func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*appsv1.DeploymentApplyConfiguration, error) {
 	template, err := mergePodTemplate(podTemplate(bot, operator, startHash), bot.Spec.PodTemplate)
 	if err != nil {
 		return nil, err
@@ -41,27 +41,16 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, around Surroundings,
 			WithReplicas(max(bot.Spec.Replicas, 1)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.Selector(bot))).
-			WithStrategy(strategy(bot, around, startHash)).
+			WithStrategy(strategy()).
 			WithTemplate(template)), nil
 }
 
-// strategy never runs two writers of a ConfigMap, and never takes a replica away from a shared store. Both numbers are
-// ours: a default that stayed behind would make a later change to Recreate invalid.
-func strategy(bot *v1alpha1.WechatBot, around Surroundings, startHash string) *appsv1.DeploymentStrategyApplyConfiguration {
-	if bot.Spec.Session.Store() == v1alpha1.StoreConfigMap && !leavesSharedStore(around, startHash) {
-		return appsv1.DeploymentStrategy().WithType(apps.RecreateDeploymentStrategyType)
-	}
+// strategy never takes a server away before its successor listens. With sessions in ConfigMaps that one stands by until
+// its predecessor has stopped.
+func strategy() *appsv1.DeploymentStrategyApplyConfiguration {
 	return appsv1.DeploymentStrategy().WithType(apps.RollingUpdateDeploymentStrategyType).
 		WithRollingUpdate(appsv1.RollingUpdateDeployment().
 			WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))
-}
-
-// leavesSharedStore tells whether the first writer of the ConfigMaps takes over from servers that do not write them, so
-// that these need not stop before it serves. While there are no ConfigMaps, nobody writes them; once there are, it must
-// be the one rollout that began then.
-func leavesSharedStore(around Surroundings, startHash string) bool {
-	r := around.Rollout
-	return r.Rolling && (r.Complete && !around.ConfigMaps || !r.Complete && r.Config == startHash)
 }
 
 // podTemplate is the operator's own, before the user's is merged over it. Whatever changes in it between releases,

@@ -53,9 +53,6 @@ config dify timeout`},
 + ConfigMap redis-sessions-7
 + Role redis-sessions
 + RoleBinding redis-sessions
-Deployment redis spec strategy rollingUpdate maxSurge
-Deployment redis spec strategy rollingUpdate maxUnavailable
-Deployment redis spec strategy type
 Deployment redis spec template metadata annotations wechatbot.dev/config
 Deployment redis spec template spec automountServiceAccountToken
 Deployment redis spec template spec topologySpreadConstraints 0 labelSelector matchLabels app.kubernetes.io/component

@@ -181,7 +181,7 @@ func TestTheGracePeriodOutlastsATurn(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 90*time.Second + 500*time.Millisecond, time.Hour} {
 		bot := sample(t, "minimal")
 		bot.Spec.Dify.Timeout.Duration = timeout
-		d, err := desired.Deployment(bot, operator, desired.Surroundings{}, "")
+		d, err := desired.Deployment(bot, operator, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,6 @@ func (s *State) Surroundings() desired.Surroundings {
 		around.Rollout = desired.Rollout{
 			Config:   d.Spec.Template.Annotations[desired.AnnotationConfig],
 			Complete: RolledOut(d) && !s.Stopping,
-			Rolling:  d.Spec.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType,
 		}
 	}
 	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {

@@ -18,6 +18,10 @@ import (
 // turn over, or the turn was cancelled, cleared or forgotten. The owner stops working on it and writes nothing more.
 var ErrLeaseLost = errors.New("the turn is no longer held by this owner")
 
+// ErrElsewhere is part of the error of a store that one process has at a time, while another one has it: a later
+// delivery of the message meets that one, or this one has the sessions by then.
+var ErrElsewhere = errors.New("another process has the sessions")
+
 // Key names one message of one follower. ID is unique among that follower's messages (WeChat's MsgId; a compound for
 // events), not across followers.
 type Key struct {

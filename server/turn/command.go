@@ -94,7 +94,7 @@ func (e *Engine) fetch(ctx context.Context, m Message) Reply {
 	s := e.settings.Load()
 	o, err := e.Store.Open(ctx, m.key())
 	if err != nil {
-		return e.unknown(s, session.Turn{}, "opening a session", err)
+		return e.unknown(ctx, s, m, session.Turn{}, "opening a session", err)
 	}
 	e.unsend(ctx, m.Follower, o.Receipt)
 	d := delivery{message: m, number: max(m.Delivery, o.Delivery), fetch: true}
@@ -140,7 +140,7 @@ func (e *Engine) retry(ctx context.Context, m Message) Reply {
 	s := e.settings.Load()
 	have, err := e.Store.Look(ctx, m.Follower)
 	if err != nil {
-		return e.storeDown(s, "looking for a failed turn", err)
+		return e.storeDown(ctx, s, m, "looking for a failed turn", err)
 	}
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
@@ -154,7 +154,7 @@ func (e *Engine) clear(ctx context.Context, m Message) Reply {
 	s := e.settings.Load()
 	conversation, err := e.Store.Clear(ctx, m.key())
 	if err != nil {
-		return e.storeDown(s, "clearing a session", err)
+		return e.storeDown(ctx, s, m, "clearing a session", err)
 	}
 	e.deleteConversation(conversation, m.Follower)
 	return e.notice(s.Texts.get(TextCleared))
@@ -165,7 +165,7 @@ func (e *Engine) stop(ctx context.Context, m Message) Reply {
 	t, ok, err := e.Store.Cancel(ctx, m.key())
 	switch {
 	case err != nil:
-		return e.storeDown(s, "cancelling a turn", err)
+		return e.storeDown(ctx, s, m, "cancelling a turn", err)
 	case !ok:
 		return e.notice(s.Texts.get(TextNothingToStop))
 	case e.unseen(t):

@@ -2,6 +2,7 @@ package turn
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
@@ -12,12 +13,14 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	s := e.settings.Load()
 	begun, err := e.begin(ctx, s, m, question)
 	switch {
+	case e.movesOn(m, err):
+		return e.leave(ctx, m)
 	case err != nil && m.Delivery > 1 && m.Delivery < e.Deliveries: // nobody knows: the next may meet a replica that does
 		e.storeFailed("recording a question", err)
 		return Reply{Kind: Held}
 	case err != nil:
 		e.retract(m.key())
-		r := e.storeDown(s, "recording a question", err)
+		r := e.storeDown(ctx, s, m, "recording a question", err)
 		if m.Delivery > 1 { // an earlier delivery may have recorded it
 			r.Text = join(r.Text, s.more)
 		}
@@ -113,14 +116,14 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, d delivery) Reply {
 	if waited {
 		t, err := e.await(ctx, d.turn.Key, d.message.Received.Add(s.Deadline))
 		if err != nil {
-			return e.unknown(s, d.turn, "waiting for an answer", err)
+			return e.unknown(ctx, s, d.message, d.turn, "waiting for an answer", err)
 		}
 		d.turn = t
 	}
 	if !d.turn.State.Over() && d.number < e.Deliveries && e.hold(ctx, s) {
 		t, err := e.await(ctx, d.turn.Key, d.message.Received.Add(e.HoldFor))
 		if err != nil {
-			return e.unknown(s, d.turn, "holding a delivery", err)
+			return e.unknown(ctx, s, d.message, d.turn, "holding a delivery", err)
 		}
 		d.turn = t
 		if !d.turn.State.Over() {
@@ -198,15 +201,33 @@ func (e *Engine) interim(ctx context.Context, s *Settings, d delivery) Reply {
 }
 
 // storeDown is the reply when the store cannot be asked: what the follower wants was not done, and they are told so.
-func (e *Engine) storeDown(s *Settings, doing string, err error) Reply {
+func (e *Engine) storeDown(ctx context.Context, s *Settings, m Message, doing string, err error) Reply {
+	if e.movesOn(m, err) {
+		return e.leave(ctx, m)
+	}
 	e.storeFailed(doing, err)
 	return e.refuse(s, TextBusy)
 }
 
 // unknown is the reply when the store cannot say how far an accepted turn is: there is a link to ask again.
-func (e *Engine) unknown(s *Settings, t session.Turn, doing string, err error) Reply {
+func (e *Engine) unknown(ctx context.Context, s *Settings, m Message, t session.Turn, doing string, err error) Reply {
+	if e.movesOn(m, err) {
+		return e.leave(ctx, m)
+	}
 	e.storeFailed(doing, err)
 	return e.waiting(s, t, "")
+}
+
+// movesOn tells whether a message is left to its next delivery, as the sessions are on their way from one process to
+// another.
+func (e *Engine) movesOn(m Message, err error) bool {
+	return errors.Is(err, session.ErrElsewhere) && m.Delivery < e.Deliveries
+}
+
+// leave lets a delivery time out.
+func (e *Engine) leave(ctx context.Context, m Message) Reply {
+	pause(ctx, time.Until(m.Received.Add(e.HoldFor)))
+	return Reply{Kind: Held}
 }
 
 func (e *Engine) refuse(s *Settings, key string) Reply {

@@ -1,6 +1,7 @@
 package turn_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -125,12 +126,13 @@ type shaky struct {
 	session.Store
 	calls   atomic.Int64
 	fails   func(n int64, method string) bool
-	lasting bool // what Durable says
+	err     error // what they fail with; nil is errStore
+	lasting bool  // what Durable says
 }
 
 func (s *shaky) fault(method string) error {
 	if s.fails(s.calls.Add(1), method) {
-		return errStore
+		return cmp.Or(s.err, errStore)
 	}
 	return nil
 }

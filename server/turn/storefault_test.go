@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
@@ -263,6 +264,53 @@ func TestARefusedQuestionIsRetracted(t *testing.T) {
 		<-time.After(time.Minute)
 		if n := retracted.Load(); n != 5 {
 			t.Errorf("tried %d times, want until the fifth succeeds", n)
+		}
+	})
+}
+
+// While the sessions go from one process to the next, whatever a follower sends is answered by the last delivery at the
+// latest, and nothing of it counts as a failure.
+func TestWhatComesWhileTheSessionsMoveIsLeftToTheNextDelivery(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, text string
+		kind         turn.Kind
+	}{
+		"a question":           {"Begin", ask, turn.Answer},
+		"a wait for a turn":    {"Await", ask, turn.Answer},
+		"a fetch":              {"Open", "1", turn.Notice},
+		"a turn to stop":       {"Cancel", "/stop", turn.Notice},
+		"a session to clear":   {"Clear", "/clear", turn.Notice},
+		"a question once more": {"Look", "/retry", turn.Notice},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				s := sound(newStore())
+				s.err = fmt.Errorf("standing by: %w", session.ErrElsewhere)
+				s.fails = func(_ int64, method string) bool { return method == c.method && time.Since(began) < 8*time.Second }
+				b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Total: time.Second, Length: 80})})
+				if x := b.follower("alice").Send(c.text); x.kind != c.kind {
+					t.Errorf("got %s at delivery %d, want %s", x.kind, x.delivery, c.kind)
+				}
+				if n := b.count("session_store_errors_total"); n != 0 {
+					t.Errorf("%v failures of the store were counted", n)
+				}
+			})
+		})
+	}
+}
+
+// After the last delivery nobody comes back: the follower is told.
+func TestTheLastDeliveryIsNotLeftToANextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sound(newStore())
+		s.err = session.ErrElsewhere
+		s.fails = func(_ int64, method string) bool { return method == "Begin" }
+		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
+		x := b.follower("alice").Send(ask)
+		x.want(t, turn.Refused, busyLine+"\n\n"+more)
+		if x.delivery != 3 {
+			t.Errorf("replied to delivery %d, want 3", x.delivery)
 		}
 	})
 }

@@ -232,6 +232,9 @@ func (e *Engine) owner() string {
 }
 
 func (e *Engine) storeFailed(doing string, err error) {
+	if errors.Is(err, session.ErrElsewhere) {
+		return // the store has said it, and nothing is wrong
+	}
 	e.Metrics.storeErrors.Inc()
 	if e.storeLog.due(time.Now()) {
 		e.Log.Error("The session store failed", "doing", doing, "error", err)

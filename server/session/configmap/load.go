@@ -32,9 +32,7 @@ func (s *Store) loadUntilDone() bool {
 		if err == nil {
 			close(s.loaded)
 		}
-		if try == 1 {
-			close(s.tried)
-		}
+		s.hasTried()
 		if err == nil || s.life.Err() != nil {
 			return err == nil
 		}
@@ -54,24 +52,17 @@ func (s *Store) loadUntilDone() bool {
 // load reads all shards and takes them over, each request within timeout. Nothing is changed before all of them have
 // been understood.
 func (s *Store) load(timeout time.Duration) error {
-	began := time.Now()
 	records := make([][]memory.Record, shardCount)
-	owners, problems := make([]owner, shardCount), make([]error, shardCount)
-	var reads errgroup.Group
-	reads.SetLimit(readers)
-	for i, sh := range s.shards {
-		sh.timeout = timeout
-		reads.Go(func() error {
-			owners[i], problems[i] = sh.read(s.life, &records[i])
-			return nil
-		})
-	}
-	_ = reads.Wait() // always the first problem is told, so that the log says it once
-	for _, problem := range problems {
-		if problem != nil {
-			return problem
+	owners, err := s.readAll(timeout, records)
+	for err == nil && s.standsBy(owners[0]) {
+		if err = s.awaitRelease(owners[0]); err == nil {
+			owners, err = s.readAll(timeout, records)
 		}
 	}
+	if err != nil {
+		return err
+	}
+	began := time.Now()
 	s.generation = 1
 	for _, o := range owners {
 		s.generation = max(s.generation, o.Generation+1)
@@ -98,6 +89,30 @@ func (s *Store) load(timeout time.Duration) error {
 	s.options.Log.Info("Sessions are loaded", "generation", s.generation, "took", time.Since(began))
 	return nil
 }
+
+// readAll reads all shards and says who owns them.
+func (s *Store) readAll(timeout time.Duration, records [][]memory.Record) ([]owner, error) {
+	owners, problems := make([]owner, shardCount), make([]error, shardCount)
+	var reads errgroup.Group
+	reads.SetLimit(readers)
+	for i, sh := range s.shards {
+		sh.timeout = timeout
+		reads.Go(func() error {
+			owners[i], problems[i] = sh.read(s.life, &records[i])
+			return nil
+		})
+	}
+	_ = reads.Wait() // always the first problem is told, so that the log says it once
+	for _, problem := range problems {
+		if problem != nil {
+			return nil, problem
+		}
+	}
+	return owners, nil
+}
+
+// hasTried lets Ping answer.
+func (s *Store) hasTried() { s.tryOnce.Do(func() { close(s.tried) }) }
 
 // restore makes a store in memory of what was read.
 func (s *Store) restore(records [][]memory.Record) (*memory.Store, error) {
@@ -159,7 +174,7 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 // time, it is read again.
 func (sh *shard) take(ctx context.Context, records *[]memory.Record) (again bool, err error) {
 	for {
-		err := sh.claim(ctx, sh.version)
+		err := sh.claim(ctx, sh.me(), sh.version)
 		if !kubeapi.IsConflict(err) {
 			return again, err
 		}
@@ -178,9 +193,9 @@ func (sh *shard) take(ctx context.Context, records *[]memory.Record) (again bool
 	}
 }
 
-// claim writes this process into the ConfigMap as its owner, if it is as it was at the given version.
-func (sh *shard) claim(ctx context.Context, version string) error {
-	annotations, err := sh.me().annotations()
+// claim writes who owns the ConfigMap into it, if it is as it was at the given version.
+func (sh *shard) claim(ctx context.Context, by owner, version string) error {
+	annotations, err := by.annotations()
 	if err != nil {
 		return err
 	}
@@ -241,7 +256,7 @@ func (sh *shard) reconcile() error {
 		}
 		m.ResourceVersion = sh.version
 	}
-	if err := sh.claim(ctx, m.ResourceVersion); err != nil {
+	if err := sh.claim(ctx, sh.me(), m.ResourceVersion); err != nil {
 		return err
 	}
 	sh.pending = allBlocks

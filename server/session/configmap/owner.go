@@ -22,6 +22,8 @@ type owner struct {
 	Shard      int    `json:"shard"`
 	Generation int64  `json:"generation"`
 	Identity   string `json:"identity"` // unique to the process
+	// Released: it has written all it had, and ends. Only the first shard says so.
+	Released bool `json:"released,omitempty"`
 }
 
 func (o owner) annotations() (map[string]string, error) {

@@ -137,7 +137,7 @@ func TestTakesOverWhileThePredecessorWrites(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
 		begin(t, old, "old", "alice", "1")
-		next := open(t, Options{API: slow(a).client(), Namespace: namespace, Name: "s", Identity: "next"}, sessionOptions())
+		next := open(t, Options{API: slow(a).client(), Namespace: namespace, Name: "s"}, sessionOptions())
 		accepted := map[string]bool{"1": true}
 		for _, id := range []string{"2", "3", "4", "5"} {
 			q := session.Question{Key: session.Key{Follower: "alice", ID: id}, Text: "question"}

@@ -313,3 +313,19 @@ func TestKilledOnAPIServer(t *testing.T) {
 		t.Errorf("only %d questions were accepted", len(accepted))
 	}
 }
+
+// The rolling update of a pod, on the real thing.
+func TestHandsOverOnAPIServer(t *testing.T) {
+	namespace := plane.Namespace(t, "handover")
+	create(t, namespace, "s")
+	old := onPlane(t, namespace)
+	running := begin(t, old, "old", "alice", "1")
+	next := open(t, Options{API: administrator(), Namespace: namespace, Name: "s", Identity: "next-pod", Interval: hurried}, sessionOptions())
+	standing(t, next)
+	finish(t, old, running, "answer")
+	closeStore(t, old)
+	begin(t, next, "next", "alice", "2")
+	if got := look(t, next, "alice").Turns; len(got) != 2 || got[0].Answer != "answer" {
+		t.Errorf("turns %+v", got)
+	}
+}

@@ -16,9 +16,11 @@
 //   - The rate limit is durable, the bot's budget of holds is not. The hashes by which package memory knows the
 //     messages of deleted sessions are not either: who unfollows the bot leaves nothing behind.
 //
-// One process owns the shards: the one that started last. It says so in each of them, and every write requires that
-// nobody else has written since, so a predecessor that still runs cannot overwrite anything: from its first try on, all
-// its calls fail with ErrSuperseded.
+// One process owns the shards. It says so in each of them, and every write requires that nobody else has written since.
+// One that starts while another pod's process owns them stands by: it is ready, its calls wait, until the owner has
+// closed its store; or until that has had time enough for it, and may have died. Then it takes them over, and an owner
+// that still runs cannot overwrite anything: from its first try on, all its calls fail with ErrSuperseded. So a rolling
+// update goes through without a moment in which nobody listens.
 //
 // Openids and texts are stored as they are: Dify must be told a turn's user after a restart too, and answers must be
 // shown. The namespace's Roles are what guards them; RBAC needs get and patch of the ConfigMaps that Names lists. They
@@ -61,7 +63,7 @@ const (
 )
 
 // ErrSuperseded is returned by all calls once a process that started later has taken the sessions over.
-var ErrSuperseded = errors.New("this process is no longer the bot's server: another one has taken its sessions over")
+var ErrSuperseded = fmt.Errorf("this process is no longer the bot's server: %w", session.ErrElsewhere)
 
 var errClosed = errors.New("the session store is closed")
 
@@ -70,7 +72,7 @@ type Options struct {
 	API       *kubeapi.Client
 	Namespace string
 	Name      string // of the store: the ConfigMaps are Names(Name)
-	Identity  string // of this process, for people: the pod's name
+	Identity  string // the pod's name: of its processes only the last one runs
 	Log       *slog.Logger
 
 	Interval time.Duration      // between two writes of one ConfigMap; 0 is 500 ms
@@ -86,8 +88,10 @@ type Store struct {
 
 	memory     *memory.Store // set, as generation, before loaded is closed
 	generation int64
+	standUntil time.Time     // the loader's own: how long it stands by, once it does
 	loaded     chan struct{} // closed when the sessions are here and the shards are ours
-	tried      chan struct{} // closed when loading has succeeded or failed once
+	tried      chan struct{} // closed when loading has succeeded or failed once, or stands by
+	tryOnce    sync.Once     // closes tried
 
 	life    context.Context // ends when nothing may be written any more; its cause says why
 	end     context.CancelCauseFunc
@@ -95,9 +99,10 @@ type Store struct {
 	closed  sync.Once
 	work    sync.WaitGroup
 
-	contact atomic.Int64 // when the API server has last answered well, in nanoseconds since 1970
-	mu      sync.Mutex
-	problem error // why the sessions are not loaded yet
+	contact  atomic.Int64 // when the API server has last answered well, in nanoseconds since 1970
+	mu       sync.Mutex
+	problem  error // why the sessions are not loaded yet
+	standing bool  // by, as the predecessor still has them
 }
 
 // New returns a store that loads the sessions in the background, for as long as it takes: its calls wait for that, and
@@ -138,17 +143,25 @@ func (s *Store) run() {
 	writers.Wait()
 }
 
-// Close writes what is not written yet and stops. Calls that still wait, and later ones, fail. The error says what
-// could not be written before ctx ended.
+// Close writes what is not written yet, gives the sessions up and stops. Calls that still wait, and later ones, fail. The
+// error says what could not be written before ctx ended.
 func (s *Store) Close(ctx context.Context) error {
 	s.closed.Do(func() { close(s.closing) })
 	stop := context.AfterFunc(ctx, func() { s.end(errClosed) })
 	defer stop()
 	s.work.Wait()
+	err := s.unwritten(ctx)
+	if err == nil {
+		s.release(ctx)
+	}
 	s.end(errClosed)
 	if errors.Is(s.over(), ErrSuperseded) {
 		return ErrSuperseded
 	}
+	return err
+}
+
+func (s *Store) unwritten(ctx context.Context) error {
 	for _, sh := range s.shards {
 		if sh.dirty.Load()|sh.pending != 0 {
 			return fmt.Errorf("closing the session store: not all could be written: %w", errors.Join(sh.failure(), ctx.Err()))
@@ -201,7 +214,7 @@ func (s *Store) wait(ctx context.Context, endless bool) error {
 	case <-s.life.Done():
 		return s.over()
 	case <-ctx.Done():
-		return fmt.Errorf("the sessions are not loaded yet: %w", errors.Join(s.loadProblem(), ctx.Err()))
+		return fmt.Errorf("the sessions are not loaded yet: %w", errors.Join(s.loadProblem(), s.elsewhere(), ctx.Err()))
 	}
 }
 
@@ -219,7 +232,7 @@ func (s *Store) loadProblem() error {
 	return s.problem
 }
 
-// Ping says whether the sessions are here and can be written.
+// Ping says whether the sessions are here and can be written, or will be here as soon as the predecessor ends.
 func (s *Store) Ping(ctx context.Context) error {
 	select {
 	case <-s.tried:

@@ -72,7 +72,7 @@ func hasCode(err error, code int) bool {
 // Get returns a ConfigMap.
 func (c *Client) Get(ctx context.Context, namespace, name string) (ConfigMap, error) {
 	var got ConfigMap
-	if err := c.do(ctx, http.MethodGet, namespace, name, "application/json", nil, &got); err != nil {
+	if err := c.do(ctx, http.MethodGet, namespace, name, "", "application/json", nil, &got); err != nil {
 		return ConfigMap{}, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, name, err)
 	}
 	return got, nil
@@ -80,8 +80,17 @@ func (c *Client) Get(ctx context.Context, namespace, name string) (ConfigMap, er
 
 // GetMetadata returns a ConfigMap's metadata.
 func (c *Client) GetMetadata(ctx context.Context, namespace, name string) (Metadata, error) {
+	return c.metadata(ctx, namespace, name, "")
+}
+
+// GetCachedMetadata is like GetMetadata, but may be some moments old: the API server does not ask its database.
+func (c *Client) GetCachedMetadata(ctx context.Context, namespace, name string) (Metadata, error) {
+	return c.metadata(ctx, namespace, name, "?resourceVersion=0")
+}
+
+func (c *Client) metadata(ctx context.Context, namespace, name, query string) (Metadata, error) {
 	var got ConfigMap
-	if err := c.do(ctx, http.MethodGet, namespace, name, metadataOnly, nil, &got); err != nil {
+	if err := c.do(ctx, http.MethodGet, namespace, name, query, metadataOnly, nil, &got); err != nil {
 		return Metadata{}, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, name, err)
 	}
 	return got.Metadata, nil
@@ -96,15 +105,15 @@ func (c *Client) Patch(ctx context.Context, namespace, name string, change Confi
 		return Metadata{}, fmt.Errorf("encoding a patch of ConfigMap %s/%s: %w", namespace, name, err)
 	}
 	var got ConfigMap
-	if err := c.do(ctx, http.MethodPatch, namespace, name, metadataOnly, body, &got); err != nil {
+	if err := c.do(ctx, http.MethodPatch, namespace, name, "", metadataOnly, body, &got); err != nil {
 		return Metadata{}, fmt.Errorf("writing ConfigMap %s/%s: %w", namespace, name, err)
 	}
 	return got.Metadata, nil
 }
 
-func (c *Client) do(ctx context.Context, method, namespace, name, accept string, body []byte, into *ConfigMap) error {
+func (c *Client) do(ctx context.Context, method, namespace, name, query, accept string, body []byte, into *ConfigMap) error {
 	address := strings.TrimSuffix(c.URL, "/") +
-		"/api/v1/namespaces/" + url.PathEscape(namespace) + "/configmaps/" + url.PathEscape(name)
+		"/api/v1/namespaces/" + url.PathEscape(namespace) + "/configmaps/" + url.PathEscape(name) + query
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)

@@ -1,0 +1,182 @@
+package configmap
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+)
+
+// successor is the store of the pod that a rolling update starts next.
+func successor(t testing.TB, a *api) *Store {
+	return open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "next-pod"}, sessionOptions())
+}
+
+// standing waits until a store stands by: it is ready, and has no sessions.
+func standing(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatalf("it is not ready: %v", err)
+	}
+	_, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "early"}, Text: "question"}, "next", limits)
+	if !errors.Is(err, session.ErrElsewhere) {
+		t.Fatalf("Begin: %v, want it to be elsewhere", err)
+	}
+}
+
+// In a rolling update nobody else writes while the predecessor finishes, and nobody waits longer than that.
+func TestStandsByUntilThePredecessorHasStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		left := begin(t, old, "old", "alice", "1")
+		next := successor(t, a)
+		standing(t, next)
+
+		finish(t, old, begin(t, old, "old", "bob", "1"), "answer") // it goes on as if nothing were
+		if err := old.Release(t.Context(), left); err != nil {
+			t.Fatal(err)
+		}
+		closed := time.Now()
+		closeStore(t, old)
+		l, err := next.Next(t.Context(), "next", limits)
+		if err != nil || l.Turn.Key != left.Turn.Key {
+			t.Fatalf("the next process' work: %+v, %v", l, err)
+		}
+		if took := time.Since(closed); took > standByLook+time.Second {
+			t.Errorf("it has the sessions %v after its predecessor has closed them", took)
+		}
+		if got := look(t, next, "bob").Turns; len(got) != 1 || got[0].Answer != "answer" {
+			t.Errorf("turns %+v", got)
+		}
+		begin(t, next, "", "alice", "early") // its delivery came too soon, the next one does not
+	})
+}
+
+// A call that waits goes on as soon as the sessions are there.
+func TestACallWaitsForThePredecessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		if err := old.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		next := successor(t, a)
+		begun := make(chan error)
+		go func() {
+			_, err := next.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: "question"}, "next", limits)
+			begun <- err
+		}()
+		time.Sleep(time.Second) // in a bubble
+		closeStore(t, old)
+		if err := <-begun; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A predecessor that has died never says that it has stopped.
+func TestADeadPredecessorIsNotWaitedForLong(t *testing.T) {
+	for name, die := range map[string]func(*api, *Store){
+		"killed": func(_ *api, old *Store) { drop(old) },
+		"hangs":  func(*api, *Store) {},
+		"killed, and the API server is away for a while": func(a *api, old *Store) {
+			drop(old)
+			a.breaks(unreachable)
+			time.AfterFunc(standByFor/2, func() { a.breaks(nil) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAPI()
+				old := on(t, a)
+				running := begin(t, old, "old", "alice", "1")
+				next := successor(t, a)
+				standing(t, next)
+				began := time.Now()
+				die(a, old)
+				l, err := next.Next(t.Context(), "next", limits)
+				if err != nil || l.Turn.Key != running.Turn.Key {
+					t.Fatalf("the next process' work: %+v, %v", l, err)
+				}
+				if took := time.Since(began); took > standByFor {
+					t.Errorf("it took %v", took)
+				}
+				if name == "hangs" {
+					time.Sleep(2 * contactAge) // in a bubble
+					if err := old.Ping(t.Context()); !errors.Is(err, session.ErrElsewhere) {
+						t.Errorf("Ping: %v", err)
+					}
+					wantSuperseded(t, old, running)
+				}
+			})
+		})
+	}
+}
+
+// The predecessor in the same pod is dead: it was a process of the same container.
+func TestARestartedContainerDoesNotStandBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		begin(t, old, "old", "alice", "1")
+		drop(old)
+		began := time.Now()
+		if _, err := on(t, a).Next(t.Context(), "next", limits); err != nil || time.Since(began) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A successor that is stopped before its turn has come leaves everything as it is.
+func TestStopsWhileItStandsBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		finish(t, old, begin(t, old, "old", "alice", "1"), "answer")
+		time.Sleep(time.Second) // in a bubble: all is written
+		next := successor(t, a)
+		standing(t, next)
+		before := a.copies()
+		closeStore(t, next)
+		if diff := cmp.Diff(before, a.copies()); diff != "" {
+			t.Errorf("it has written:\n%s", diff)
+		}
+		begin(t, old, "old", "alice", "2")
+	})
+}
+
+// What stands by is not ready if it could not take the sessions over: else it would replace one that can.
+func TestWhoCannotReadDoesNotStandBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		begin(t, on(t, a), "old", "alice", "1")
+		a.change(Names("s")[3], func(c *kubeapi.ConfigMap) {
+			c.BinaryData = map[string][]byte{blockKey(0): []byte("damaged")}
+		})
+		if err := successor(t, a).Ping(t.Context()); err == nil {
+			t.Error("it is ready")
+		}
+	})
+}
+
+// Labels that somebody adds at the last moment do not keep the sessions from being given up.
+func TestReleasesWhatOthersHaveChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		begin(t, old, "", "alice", "1")
+		time.Sleep(time.Second) // in a bubble
+		a.change(Names("s")[0], func(c *kubeapi.ConfigMap) { c.Metadata.Annotations["other"] = "x" })
+		closeStore(t, old)
+		began := time.Now()
+		if got := look(t, successor(t, a), "alice").Turns; len(got) != 1 || time.Since(began) > time.Second {
+			t.Errorf("turns %+v after %v", got, time.Since(began))
+		}
+	})
+}
