@@ -48,10 +48,10 @@ func (f folders) Provision(_ context.Context, options controller.ProvisionOption
 		return nil, controller.ProvisioningFinished, fmt.Errorf("the StorageClass %s has to wait for the first consumer", options.StorageClass.Name)
 	}
 	path := filepath.Join(f.root, options.PVName)
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := os.MkdirAll(path, 0o777); err != nil { //nolint:gosec // pods write to it as whoever they run as
 		return nil, controller.ProvisioningNoChange, fmt.Errorf("making the volume's folder: %w", err)
 	}
-	if err := os.Chmod(path, 0o777); err != nil { // the umask took some of it
+	if err := os.Chmod(path, 0o777); err != nil { //nolint:gosec // the umask took some of it
 		return nil, controller.ProvisioningNoChange, fmt.Errorf("opening the volume's folder: %w", err)
 	}
 	kind := corev1.HostPathDirectory

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"debug/buildinfo"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -38,17 +40,20 @@ func main() {
 	version := flag.String("version", "dev", "version of the product")
 	created := flag.Int64("created", 0, "time of the bill, in seconds since 1970")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: sbom [-o FILE -version VERSION -created SECONDS] BINARY|IMAGE.oci.tar...")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "usage: sbom [-o FILE -version VERSION -created SECONDS] BINARY|IMAGE.oci.tar...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if err := run(flag.Args(), *out, *version, *created); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, flag.Args(), *out, *version, *created)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "sbom:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binaries []string, out, version string, created int64) error {
+func run(ctx context.Context, binaries []string, out, version string, created int64) error {
 	if len(binaries) == 0 {
 		return errors.New("no binaries are given")
 	}
@@ -56,7 +61,7 @@ func run(binaries []string, out, version string, created int64) error {
 	if err != nil {
 		return err
 	}
-	if err := license(components); err != nil {
+	if err := license(ctx, components); err != nil {
 		return err
 	}
 	if err := check(components); err != nil {
@@ -112,20 +117,20 @@ func builds(path string) ([]*buildinfo.BuildInfo, error) {
 }
 
 // license fills in the licences, from the files at the top of each module.
-func license(components []component) error {
+func license(ctx context.Context, components []component) error {
 	args := []string{"mod", "download", "-json"}
 	for _, c := range components {
 		if c.path != "std" {
 			args = append(args, c.path+"@"+c.version)
 		}
 	}
-	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("asking where Go is: %w", err)
 	}
 	folders := map[string]string{"std": strings.TrimSpace(string(goroot))}
 	if len(args) > 3 {
-		command := exec.Command("go", args...)
+		command := exec.CommandContext(ctx, "go", args...)
 		command.Dir = os.TempDir() // what a go.mod here says of these modules is of no matter
 		listed, err := command.Output()
 		if err != nil {

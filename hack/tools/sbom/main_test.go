@@ -24,7 +24,7 @@ func TestWhatABinaryIsLinkedFrom(t *testing.T) {
 	if len(components) != 2 || components[0].path != "github.com/google/licensecheck" || components[1].path != "std" {
 		t.Fatalf("components = %v", components)
 	}
-	if err := license(components); err != nil {
+	if err := license(t.Context(), components); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range components {
@@ -45,7 +45,7 @@ func TestTheBillNamesEveryComponent(t *testing.T) {
 	var bills []string
 	for _, name := range []string{"a", "b"} {
 		out := filepath.Join(t.TempDir(), name)
-		if err := run([]string{self}, out, "v1.2.3", 1_700_000_000); err != nil {
+		if err := run(t.Context(), []string{self}, out, "v1.2.3", 1_700_000_000); err != nil {
 			t.Fatal(err)
 		}
 		content, err := os.ReadFile(out)
