@@ -32,10 +32,11 @@ for chart in "$work"/charts/*/; do
   bin/helm package "$chart" --destination dist >/dev/null
 done
 
-echo "release: install.yaml"
+echo "release: install.yaml and crds.yaml"
 cp -R config "$work"
 (cd "$work/config/default" && "$OLDPWD/bin/kustomize" edit set image "wechatbot-operator=$image:$version")
 bin/kustomize build "$work/config/default" >dist/install.yaml
+bin/kustomize build "$work/config/crd" >dist/crds.yaml
 
 echo "release: images"
 PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} ARCHIVES=dist hack/image.sh

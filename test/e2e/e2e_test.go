@@ -77,6 +77,7 @@ func TestEndToEnd(t *testing.T) {
 	s.scenario(t, "apply to first answer", c.firstAnswer)
 	s.scenario(t, "three replicas on managed Redis", c.managedRedis)
 	s.scenario(t, "an autoscaled bot by its chart", c.botChart)
+	s.scenario(t, "one pod rolls", c.onePodRolls)
 	s.scenario(t, "scraped by Prometheus", c.metrics)
 	s.scenario(t, "without the operator", c.withoutOperator)
 	s.scenario(t, "uninstalled", c.uninstalled)

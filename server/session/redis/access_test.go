@@ -119,6 +119,37 @@ func TestAccessIsExplained(t *testing.T) {
 	}
 }
 
+// Sentinels have a user and a password of their own, which are not those of the Redis behind them.
+func TestSentinelsHaveAPasswordOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	at, _, _ := startSentinel(t)
+	guard := goredis.NewClient(&goredis.Options{Addr: at.Addresses[0]})
+	defer func() { _ = guard.Close() }()
+	for _, args := range [][]any{
+		{"ACL", "SETUSER", "bots", "on", ">s3ntinel-w0rd", "allchannels", "+@all"},
+		{"ACL", "SETUSER", "default", "off"},
+	} {
+		if err := guard.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	right := at
+	right.SentinelUser, right.SentinelPassword = "bots", "s3ntinel-w0rd"
+	c := converse(t, pair(t, right, options()), func() {})
+	c.wantOnce()
+
+	wrong := at
+	wrong.SentinelUser, wrong.SentinelPassword = "bots", "wr0ng-w0rd"
+	for want, refused := range map[string]Server{
+		"the sentinels want a password": at, "the sentinels' user name or password is wrong": wrong,
+	} {
+		err := openStore(t, newBot(), refused, options()).Ping(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "wr0ng-w0rd") {
+			t.Errorf("Ping: %v; want %q and no password", err, want)
+		}
+	}
+}
+
 func TestFullMemoryIsExplained(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction")

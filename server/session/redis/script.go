@@ -114,9 +114,13 @@ func (s *Store) runList(ctx context.Context, sc script, k session.Key, args ...a
 	return asList(sc, v)
 }
 
+const unreachableSentinels = "all sentinels specified in configuration are unreachable"
+
 // hints say what to do about errors that do not go away by themselves; the first that fits.
 var hints = []struct{ sign, hint string }{
-	{"all sentinels specified in configuration are unreachable", "no sentinel answers, or none knows the master by this name"},
+	{unreachableSentinels + ": NOAUTH", "the sentinels want a password of their own, and none is configured"},
+	{unreachableSentinels + ": WRONGPASS", "the sentinels' user name or password is wrong"},
+	{unreachableSentinels, "no sentinel answers, or none knows the master by this name"},
 	{"WRONGPASS", "the user name or password is wrong"},
 	{"NOAUTH", "Redis wants a password, and none is configured"},
 	{"NOPERM", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
