@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -97,6 +98,9 @@ func (o *outcome) String() string {
 		if n.count > 0 {
 			fmt.Fprintf(&s, ", %d %s", n.count, n.what)
 		}
+	}
+	for _, verdict := range slices.Sorted(maps.Keys(o.stats.Failures)) {
+		fmt.Fprintf(&s, ", deliveries with %q: %d", verdict, o.stats.Failures[verdict])
 	}
 	s.WriteString("; whole answer p50/p99/max " + crowd.Percentiles(o.Answers))
 	return s.String()
