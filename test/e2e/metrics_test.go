@@ -146,7 +146,7 @@ func (c *cluster) evaluated(t *testing.T) (alerts int) {
 // quiet are the metrics of what has not happened: a panel about them is empty.
 var quiet = []string{
 	"wechatbot_refused_pushes_total", "wechatbot_url_verifications_total", "wechatbot_dify_errors_total",
-	"wechatbot_config_reloads_total", "wechatbot_sessions_dropped_total", `type!~"Reconciling|Stalled|Suspended"`,
+	"wechatbot_config_reloads_total", "wechatbot_sessions_dropped_total", "wechatbot_dify_price_total", `type!~"Reconciling|Stalled|Suspended"`,
 }
 
 // dashboard asks Prometheus all that the dashboard's panels ask.
@@ -165,22 +165,24 @@ func (c *cluster) dashboard(t *testing.T) (asked, answered int) {
 	if err := json.Unmarshal(content, &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	chosen := strings.NewReplacer("$namespace", ".*", "$bot", ".*", "$__rate_interval", "1m") // as Grafana does
-	for _, panel := range dashboard.Panels {
-		for _, target := range panel.Targets {
-			asked++
-			values, err := c.values(t.Context(), chosen.Replace(target.Expr))
-			isQuiet := slices.ContainsFunc(quiet, func(m string) bool { return strings.Contains(target.Expr, m) })
-			switch {
-			case err != nil:
-				t.Errorf("the panel %q asks %s: %v", panel.Title, target.Expr, err)
-			case len(values) > 0:
-				answered++
-			case !isQuiet:
-				t.Errorf("the panel %q is empty: %s", panel.Title, target.Expr)
+	chosen := strings.NewReplacer("$namespace", ".*", "$bot", ".*", "$__rate_interval", "1m") // as Grafana does; a rate is one of two scrapes
+	await(t, readyWithin, "the dashboard is full", func() (bool, string, error) {
+		asked, answered = 0, 0
+		for _, panel := range dashboard.Panels {
+			for _, target := range panel.Targets {
+				asked++
+				values, err := c.values(t.Context(), chosen.Replace(target.Expr))
+				isQuiet := slices.ContainsFunc(quiet, func(m string) bool { return strings.Contains(target.Expr, m) })
+				switch {
+				case err != nil || len(values) == 0 && !isQuiet:
+					return false, fmt.Sprintf("the panel %q is empty: %s", panel.Title, target.Expr), err
+				case len(values) > 0:
+					answered++
+				}
 			}
 		}
-	}
+		return true, "", nil
+	})
 	return asked, answered
 }
 
