@@ -53,25 +53,16 @@ func (s *Store) loadUntilDone() bool {
 // been understood.
 func (s *Store) load(timeout time.Duration) error {
 	records := make([][]memory.Record, shardCount)
-	owners, err := s.readAll(timeout, records)
-	for err == nil && s.standsBy(owners[0]) {
-		if err = s.awaitRelease(owners[0]); err == nil {
-			owners, err = s.readAll(timeout, records)
+	held, kept, err := s.read(timeout, records)
+	for err == nil && s.standsBy(held) {
+		if err = s.awaitRelease(held); err == nil {
+			held, kept, err = s.read(timeout, records)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	s.generation = 1
-	for _, o := range owners {
-		s.generation = max(s.generation, o.Generation+1)
-	}
-	kept, err := s.restore(records)
-	if err != nil {
-		return err
-	}
-	changed := false
+	began, changed := time.Now(), false
 	for i, sh := range s.shards {
 		again, err := sh.take(s.life, &records[i])
 		if err != nil {
@@ -88,6 +79,20 @@ func (s *Store) load(timeout time.Duration) error {
 	s.answered()
 	s.options.Log.Info("Sessions are loaded", "generation", s.generation, "took", time.Since(began))
 	return nil
+}
+
+// read makes a store in memory of all shards, and says who owns them.
+func (s *Store) read(timeout time.Duration, records [][]memory.Record) (held owner, kept *memory.Store, err error) {
+	owners, err := s.readAll(timeout, records)
+	if err != nil {
+		return owner{}, nil, err
+	}
+	s.generation = 1
+	for _, o := range owners {
+		s.generation = max(s.generation, o.Generation+1)
+	}
+	kept, err = s.restore(records)
+	return owners[0], kept, err
 }
 
 // readAll reads all shards and says who owns them.
