@@ -9,20 +9,21 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/cmd/logging"
 	"github.com/wechatbot/wechatbot-operator/controllers"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 )
 
 // flags are what the command line says.
 type flags struct {
-	manager             controllers.ManagerOptions
-	serverImage         string
-	redisImage          string
-	ingressClass        string
-	issuer              string
-	concurrency         int
-	probeDify           bool
-	logLevel, logFormat string
+	manager      controllers.ManagerOptions
+	serverImage  string
+	redisImage   string
+	ingressClass string
+	issuer       string
+	concurrency  int
+	probeDify    bool
+	log          logging.Flags
 }
 
 func (f *flags) define(s *pflag.FlagSet) {
@@ -51,8 +52,7 @@ func (f *flags) define(s *pflag.FlagSet) {
 		"serve metrics over TLS to those whom the API server allows to read them (needs rights on tokenreviews and subjectaccessreviews)")
 	s.StringVar(&f.manager.MetricsCertDir, "metrics-cert-dir", "", "folder of tls.crt and tls.key for metrics; empty means a certificate of its own")
 	s.StringVar(&f.manager.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 means none")
-	s.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	s.StringVar(&f.logFormat, "log-format", "json", "json or console")
+	f.log.Define(s)
 }
 
 // options checks the flags, and gives what they say of bots.

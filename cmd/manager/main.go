@@ -10,8 +10,6 @@ import (
 
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -57,7 +55,7 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(f.logLevel, f.logFormat)
+	logger, err := f.log.Logger(true)
 	if err != nil {
 		return err
 	}
@@ -81,28 +79,4 @@ func run(ctx context.Context, f *flags) error {
 		return fmt.Errorf("running: %w", err)
 	}
 	return nil
-}
-
-func newLogger(level, format string) (*zap.Logger, error) {
-	at, err := zap.ParseAtomicLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	c := zap.NewProductionConfig()
-	c.Level, c.DisableStacktrace, c.DisableCaller = at, true, true
-	c.EncoderConfig.TimeKey, c.EncoderConfig.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
-	c.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
-	switch format {
-	case "json":
-	case "console":
-		c.Encoding = "console"
-		c.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
-	default:
-		return nil, fmt.Errorf("--log-format: %q is neither json nor console", format)
-	}
-	logger, err := c.Build()
-	if err != nil {
-		return nil, fmt.Errorf("making the log: %w", err)
-	}
-	return logger, nil
 }

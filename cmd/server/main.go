@@ -15,8 +15,8 @@ import (
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"github.com/wechatbot/wechatbot-operator/cmd/logging"
 	"github.com/wechatbot/wechatbot-operator/server"
 )
 
@@ -31,7 +31,8 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var config, level, format string
+	var config string
+	var flags logging.Flags
 	c := &cobra.Command{
 		Use:           "server --config FILE",
 		Short:         "Answers a WeChat Official Account's followers through a Dify app",
@@ -44,21 +45,20 @@ func command() *cobra.Command {
 			defer stop()
 			// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
 			context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
-			return run(ctx, config, level, format)
+			return run(ctx, config, flags)
 		},
 	}
 	c.SetContext(context.Background())
 	c.Flags().StringVar(&config, "config", "", "configuration file (docs/server.md)")
-	c.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	c.Flags().StringVar(&format, "log-format", "json", "json or console")
+	flags.Define(c.Flags())
 	if err := c.MarkFlagRequired("config"); err != nil {
-		panic(err) // the flag is defined three lines above
+		panic(err) // the flag is defined above
 	}
 	return c
 }
 
-func run(ctx context.Context, config, level, format string) error {
-	logger, err := newLogger(level, format)
+func run(ctx context.Context, config string, flags logging.Flags) error {
+	logger, err := flags.Logger(false)
 	if err != nil {
 		return err
 	}
@@ -72,30 +72,6 @@ func run(ctx context.Context, config, level, format string) error {
 		return err
 	}
 	return s.Run(ctx)
-}
-
-func newLogger(level, format string) (*zap.Logger, error) {
-	at, err := zap.ParseAtomicLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	c := zap.NewProductionConfig()
-	c.Level, c.Sampling, c.DisableStacktrace, c.DisableCaller = at, nil, true, true
-	c.EncoderConfig.TimeKey, c.EncoderConfig.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
-	c.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
-	switch format {
-	case "json":
-	case "console":
-		c.Encoding = "console"
-		c.EncoderConfig.EncodeLevel = zapcore.CapitalLevelEncoder
-	default:
-		return nil, fmt.Errorf("--log-format: %q is neither json nor console", format)
-	}
-	logger, err := c.Build()
-	if err != nil {
-		return nil, fmt.Errorf("making the log: %w", err)
-	}
-	return logger, nil
 }
 
 // httpLog takes what net/http says of broken connections: scanners cause it, so it is for debugging only.

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -249,17 +247,6 @@ func TestConsoleLogIsForPeople(t *testing.T) {
 	for _, line := range p.log {
 		if strings.HasPrefix(line, "{") || !strings.Contains(line, "\tINFO\t") {
 			t.Errorf("%q is not a line for people", line)
-		}
-	}
-}
-
-func TestLogLevels(t *testing.T) {
-	for level, want := range map[string]zapcore.Level{"debug": zap.DebugLevel, "info": zap.InfoLevel, "warn": zap.WarnLevel, "error": zap.ErrorLevel} {
-		for _, format := range []string{"json", "console"} {
-			logger, err := newLogger(level, format)
-			if err != nil || logger.Level() != want {
-				t.Errorf("--log-level %s --log-format %s: level %v, %v", level, format, logger.Level(), err)
-			}
 		}
 	}
 }
