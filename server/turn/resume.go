@@ -47,7 +47,23 @@ func (r *run) resume(ctx context.Context) (answer dify.Answer, found bool, err e
 		return dify.Answer{}, false, nil
 	}
 	r.inherit()
-	since := r.askedAfter(ctx)
+	if answer, found, err = r.fetch(ctx, r.askedAfter(ctx)); !found {
+		r.disinherit()
+	}
+	return answer, found, err
+}
+
+// rest looks whether Dify goes on with an answer whose stream broke: a proxy before it may have lost patience. It is
+// waited for as in resume.
+func (r *run) rest(ctx context.Context) (answer dify.Answer, found bool, err error) {
+	if r.sofar().MessageID == "" {
+		return dify.Answer{}, false, nil
+	}
+	return r.fetch(ctx, r.began)
+}
+
+// fetch takes the answer to the turn's question from Dify, which was first asked it after since.
+func (r *run) fetch(ctx context.Context, since time.Time) (answer dify.Answer, found bool, err error) {
 	for failed := 0; r.conversation != "" && failed < maxTries; {
 		m, goesOn, err := r.lookUp(ctx, since)
 		wait := resumeEvery
@@ -58,14 +74,12 @@ func (r *run) resume(ctx context.Context) (answer dify.Answer, found bool, err e
 		case err == nil && (m.Answer != "" || m.Status == "paused"):
 			return stored(m)
 		case !goesOn && ctx.Err() == nil:
-			r.disinherit()
 			return dify.Answer{}, false, nil
 		}
 		if !pause(ctx, wait) {
-			return dify.Answer{Text: r.lease.Turn.Partial, ConversationID: r.conversation}, true, ctx.Err()
+			return dify.Answer{Text: r.sofar().Text, ConversationID: r.conversation}, true, ctx.Err()
 		}
 	}
-	r.disinherit()
 	return dify.Answer{}, false, nil
 }
 

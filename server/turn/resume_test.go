@@ -2,6 +2,7 @@ package turn_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,4 +265,56 @@ func TestATurnThatOutlivesTheGraceIsHandedOver(t *testing.T) {
 
 func question(follower, id, text string) session.Question {
 	return session.Question{Key: session.Key{Follower: follower, ID: id}, Text: text}
+}
+
+// proxied is a client behind a proxy that breaks streams after a while.
+type proxied struct {
+	turn.Dify
+	patience time.Duration
+}
+
+func (p proxied) Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error) {
+	open, cancel := context.WithTimeout(ctx, p.patience)
+	defer cancel()
+	answer, err := p.Dify.Chat(open, r, onUpdate)
+	if open.Err() != nil && ctx.Err() == nil {
+		err = &dify.Error{Op: "chat", Kind: dify.Interrupted}
+	}
+	return answer, err
+}
+
+// A chatflow goes on when its stream breaks: its answer is fetched whole, and it is not asked again.
+func TestABrokenStreamOfARunThatGoesOn(t *testing.T) {
+	for name, b := range map[string]difysim.Behaviour{
+		"in the middle of the text": steady(12*time.Second, 80),
+		"before the first text":     {FirstText: 8 * time.Second, Total: 12 * time.Second, Length: 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim := difysim.New(difysim.Options{Mode: difysim.Chatflow, Behaviour: b})
+				t.Cleanup(sim.Close)
+				bot := start(t, setup{sim: sim, dify: proxied{difyOf(t, sim), 5 * time.Second}})
+				x := bot.follower("alice").Send(ask)
+				x.want(t, turn.Answer, echo(ask, 80))
+				bot.calls(1)
+				if x.after > 12*time.Second+turn.ResumeEvery {
+					t.Errorf("answered after %v", x.after)
+				}
+			})
+		})
+	}
+}
+
+// What ends with its stream is shown as far as it came.
+func TestABrokenStreamOfARunThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := difysim.New(difysim.Options{Behaviour: steady(12*time.Second, 80)})
+		t.Cleanup(sim.Close)
+		bot := start(t, setup{sim: sim, dify: proxied{difyOf(t, sim), 5 * time.Second}})
+		x := bot.follower("alice").Send(ask)
+		if x.kind != turn.Answer || !strings.Contains(x.text, cutLine) {
+			t.Errorf("got %s %q, want what came and that it was cut", x.kind, x.text)
+		}
+		bot.calls(1)
+	})
 }

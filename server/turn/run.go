@@ -101,6 +101,11 @@ func (r *run) ask(ctx context.Context) (dify.Answer, error) {
 		if timedOut := errors.Is(context.Cause(ctx), context.DeadlineExceeded); timedOut || ctx.Err() == nil {
 			r.Metrics.difyError(err) // else it was given up, and nothing is wrong with Dify
 		}
+		if dify.KindOf(err) == dify.Interrupted && ctx.Err() == nil {
+			if whole, found, err := r.rest(ctx); found {
+				return whole, err
+			}
+		}
 		if answer.Text != "" || ctx.Err() != nil {
 			return answer, err
 		}
