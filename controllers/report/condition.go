@@ -144,9 +144,17 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		reason = v1alpha1.ReasonProgressDeadlineExceeded
 	}
 	if state.PodProblem != "" {
-		return bad(reason, "%s (kubectl describe pods -l app.kubernetes.io/instance=%s)", state.PodProblem, bot.Name)
+		return bad(reason, "%s (kubectl describe pods -l app.kubernetes.io/instance=%s)%s", state.PodProblem, bot.Name, meanwhile(d))
 	}
-	return bad(reason, "waiting for the pods of Deployment %s", d.Name)
+	return bad(reason, "waiting for the pods of Deployment %s%s", d.Name, meanwhile(d))
+}
+
+// meanwhile says how many replicas serve while others do not: in a rollout those of before.
+func meanwhile(d *appsv1.Deployment) string {
+	if d.Status.AvailableReplicas == 0 || d.Spec.Replicas == nil {
+		return ""
+	}
+	return fmt.Sprintf("; meanwhile %d/%d replicas serve", min(d.Status.AvailableReplicas, *d.Spec.Replicas), *d.Spec.Replicas)
 }
 
 func progressGivenUp(d *appsv1.Deployment) bool {

@@ -94,9 +94,9 @@ func TestReadySumsUp(t *testing.T) {
 			s.Children.Deployment.Status = appsv1.DeploymentStatus{}
 		}), nil, `False SecretMalformed: spec.tokenSecretRef: key "" of Secret "" is empty`, v1alpha1.ConditionReconciling},
 		"an old generation of the pods does not count": {healthy(func(s *observe.State) { s.Children.Deployment.Generation = 9 }), nil,
-			"False PodsNotReady: waiting for the pods of Deployment winter", v1alpha1.ConditionReconciling},
+			"False PodsNotReady: waiting for the pods of Deployment winter; meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 		"more pods than wanted": {healthy(func(s *observe.State) { s.Children.Deployment.Status.Replicas = 2 }), nil,
-			"False PodsNotReady: waiting for the pods of Deployment winter", v1alpha1.ConditionReconciling},
+			"False PodsNotReady: waiting for the pods of Deployment winter; meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 		"pods that cannot be made": {healthy(func(s *observe.State) {
 			s.Children.Deployment.Status = appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
 				{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"},

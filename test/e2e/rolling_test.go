@@ -39,7 +39,7 @@ func (c *cluster) onePodRolls(t *testing.T) string {
 			return false, "", err
 		}
 		ready := meta.FindStatusCondition(live.Status.Conditions, v1alpha1.ConditionReady)
-		return strings.Contains(ready.Message, "image"), ready.Reason + ": " + ready.Message, nil
+		return strings.Contains(ready.Message, "image") && strings.Contains(ready.Message, "1/1 replicas serve"), ready.Reason + ": " + ready.Message, nil
 	})
 	told := time.Since(applied)
 	chat.more(t, 16)
