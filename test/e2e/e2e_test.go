@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,26 +18,47 @@ type table struct {
 	lines   []string
 }
 
-// scenario runs one and adds its line. The others do not run after one that failed: they build on it.
-func (s *table) scenario(t *testing.T, name string, run func(t *testing.T) string) {
+// scenario is a part of the installation's life.
+type scenario struct {
+	name string
+	run  func(t *testing.T) string // what it has measured
+}
+
+// play runs scenarios at the same time and adds their lines. None runs after one that failed: they build on it.
+func (s *table) play(t *testing.T, together ...scenario) {
 	t.Helper()
 	if t.Failed() {
 		return
 	}
-	began := time.Now()
-	chosen, shown := false, "" // `go test -run` may choose others
-	ok := t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) { chosen = true; shown = run(t) })
-	if !chosen {
-		return
+	lines := make([]string, len(together))
+	var all sync.WaitGroup
+	for i, one := range together {
+		all.Go(func() { lines[i] = one.line(t) })
 	}
-	verdict := "ok"
-	if !ok {
-		verdict = "FAILED"
+	all.Wait()
+	if t.Failed() {
 		s.cluster.explain(t)
 	}
-	line := fmt.Sprintf("| %s | %s | %s | %s |", name, verdict, seconds(time.Since(began)), shown)
-	t.Log(line)
-	s.lines = append(s.lines, line)
+	for _, line := range lines {
+		if line != "" { // else `go test -run` has chosen others
+			t.Log(line)
+			s.lines = append(s.lines, line)
+		}
+	}
+}
+
+// line runs a scenario and gives its line.
+func (s scenario) line(t *testing.T) string {
+	t.Helper()
+	began := time.Now()
+	chosen, shown, verdict := false, "", "ok"
+	if !t.Run(strings.ReplaceAll(s.name, " ", "-"), func(t *testing.T) { chosen = true; shown = s.run(t) }) {
+		verdict = "FAILED"
+	}
+	if !chosen {
+		return ""
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |", s.name, verdict, seconds(time.Since(began)), shown)
 }
 
 func (s *table) String() string {
@@ -68,23 +90,25 @@ func TestEndToEnd(t *testing.T) {
 	s := &table{cluster: c, began: time.Now()}
 	defer func() { t.Log(s) }()
 	c.startDify(t)
-	s.scenario(t, "the chart is installed", c.chartInstalled)
+	s.play(t, scenario{"the chart is installed", c.chartInstalled})
 	rotation := &rotation{cluster: c, space: c.namespace(t, "e2e-rotation")}
-	s.scenario(t, "the minimal sample is ready", c.minimalSample)
-	s.scenario(t, "a rotated token is taken in place", rotation.begin)
-	s.scenario(t, "followers chat through the Ingress", c.ingress)
-	s.scenario(t, "HTTPRoute and back", c.gatewayAndBack)
-	s.scenario(t, "apply to first answer", c.firstAnswer)
-	s.scenario(t, "three replicas on managed Redis", c.managedRedis)
-	s.scenario(t, "an autoscaled bot by its chart", c.botChart)
-	s.scenario(t, "one pod rolls", c.onePodRolls)
-	s.scenario(t, "scraped by Prometheus", c.metrics)
-	s.scenario(t, "without the operator", c.withoutOperator)
-	s.scenario(t, "uninstalled", c.uninstalled)
-	s.scenario(t, "upgraded", c.upgraded)
-	s.scenario(t, "one team's own operator", c.namespaced)
-	s.scenario(t, "the old token is refused", rotation.end)
+	s.play(t,
+		scenario{"the minimal sample is ready", c.minimalSample},
+		scenario{"a rotated token is taken in place", rotation.begin},
+		scenario{"followers chat through the Ingress", c.ingress},
+		scenario{"HTTPRoute and back", c.gatewayAndBack})
+	s.play(t, scenario{"apply to first answer", c.firstAnswer})
+	s.play(t,
+		scenario{"three replicas on managed Redis", c.managedRedis},
+		scenario{"one pod rolls", c.onePodRolls},
+		scenario{"an autoscaled bot by its chart", c.botChart})
+	s.play(t, scenario{"scraped by Prometheus", c.metrics})
+	s.play(t, scenario{"without the operator", c.withoutOperator})
+	s.play(t, scenario{"uninstalled", c.uninstalled})
+	s.play(t, scenario{"upgraded", c.upgraded})
+	s.play(t, scenario{"one team's own operator", c.namespaced})
+	s.play(t, scenario{"the old token is refused", rotation.end})
 	if os.Getenv("E2E_DISPOSABLE") == "1" {
-		s.scenario(t, "the documentation's commands", c.pages)
+		s.play(t, scenario{"the documentation's commands", c.pages})
 	}
 }
