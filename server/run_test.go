@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,7 @@ func TestAdminEndpoints(t *testing.T) {
 				t.Errorf("%s: %d %q, want %d %q", path, status, body, want.status, want.body)
 			}
 		}
+		synctest.Wait() // a turn is counted after its answer has gone out
 		_, metrics := r.get(t, "/metrics")
 		for _, line := range []string{
 			`wechatbot_turns_total{outcome="answered"} 1`, `wechatbot_pushes_total{outcome="answered",type="text"} 1`,
@@ -182,10 +184,15 @@ func TestStopThatTakesTooLongIsTold(t *testing.T) {
 	})
 }
 
-// durable is a store that says it outlives its process.
-type durable struct{ session.Store }
+// durable is a store that says it outlives its process, and is told when that is about to stop.
+type durable struct {
+	session.Store
+	resigned *atomic.Bool
+}
 
 func (durable) Durable() bool { return true }
+
+func (d durable) Resign() { d.resigned.Store(true) }
 
 // With sessions in ConfigMaps nobody takes pushes until this process has ended: it does not stay for a long turn, but
 // leaves it where the next process finds it.
@@ -193,9 +200,10 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := newPlace(t, minimal)
 		p.dify.SetBehaviour(difysim.Behaviour{Total: 2 * time.Minute})
+		var resigned atomic.Bool
 		r := p.run(t, func(s *Server) {
 			s.config.Session.Type = serverconfig.SessionConfigMap
-			s.store = durable{s.store}
+			s.store = durable{s.store, &resigned}
 			s.engine.Store = s.store
 		})
 		done := r.asked(t, r.platform(t), "question")
@@ -218,6 +226,9 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 			t.Errorf("after %v, want at once", time.Since(began))
 		}
 		<-done
+		if !resigned.Load() {
+			t.Error("the store was not told")
+		}
 		if p.lines("handing over") != 1 {
 			t.Errorf("the log says %s", p.log)
 		}

@@ -222,6 +222,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	s.draining.Store(true)
 	s.options.Log.Info("Stopping: finishing the turns")
+	if waits, ok := s.store.(interface{ Resign() }); ok { // its turn to have the sessions has perhaps not come yet
+		waits.Resign()
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	err := s.finish(ctx, hook)

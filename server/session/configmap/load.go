@@ -33,6 +33,9 @@ func (s *Store) loadUntilDone() bool {
 			close(s.loaded)
 		}
 		s.hasTried()
+		if errors.Is(err, errResigned) {
+			s.end(errResigned)
+		}
 		if err == nil || s.life.Err() != nil {
 			return err == nil
 		}
@@ -42,6 +45,10 @@ func (s *Store) loadUntilDone() bool {
 		pause := time.NewTimer(backoff(try, err))
 		select {
 		case <-pause.C:
+		case <-s.resigned:
+			pause.Stop()
+			s.end(errResigned)
+			return false
 		case <-s.closing:
 			pause.Stop()
 			return false
@@ -61,6 +68,11 @@ func (s *Store) load(timeout time.Duration) error {
 	}
 	if err != nil {
 		return err
+	}
+	select {
+	case <-s.resigned:
+		return errResigned
+	default:
 	}
 	began, changed := time.Now(), false
 	for i, sh := range s.shards {

@@ -42,6 +42,8 @@ func (s *Store) awaitRelease(held owner) error {
 	for time.Now().Before(s.standUntil) {
 		select {
 		case <-look.C:
+		case <-s.resigned:
+			return errResigned
 		case <-s.closing:
 			return errClosed
 		}
@@ -57,6 +59,10 @@ func (s *Store) awaitRelease(held owner) error {
 	}
 	return nil
 }
+
+// Resign makes a process that has no sessions yet leave them to others, as it is about to stop itself. One that has them
+// keeps them until Close.
+func (s *Store) Resign() { s.resignOnce.Do(func() { close(s.resigned) }) }
 
 // elsewhere is session.ErrElsewhere while this process stands by.
 func (s *Store) elsewhere() error {

@@ -133,6 +133,63 @@ func TestARestartedContainerDoesNotStandBy(t *testing.T) {
 	})
 }
 
+// Of rollouts in quick succession the last one's process gets the sessions, and no other: one that has been told to stop
+// would only hold everybody up.
+func TestWhoResignsTakesNothingOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		begin(t, old, "", "alice", "1")
+		between := successor(t, a)
+		standing(t, between)
+		next := open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "last-pod"}, sessionOptions())
+		standing(t, next)
+		between.Resign()
+		began := time.Now()
+		if _, err := between.Look(t.Context(), "alice"); !errors.Is(err, session.ErrElsewhere) || time.Since(began) > standByLook {
+			t.Errorf("a call after it has resigned: %v after %v", err, time.Since(began))
+		}
+		closeStore(t, old)
+		if got := look(t, next, "alice").Turns; len(got) != 1 {
+			t.Errorf("turns %+v", got)
+		}
+		closeStore(t, between)
+		if err := next.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Without the API server too: it does not go on trying.
+func TestResignsWhileItCannotLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		a.breaks(unreachable)
+		s := on(t, a)
+		if err := s.Ping(t.Context()); err == nil {
+			t.Fatal("it is ready")
+		}
+		s.Resign()
+		time.Sleep(longestPause) // in a bubble
+		a.breaks(nil)
+		time.Sleep(time.Minute)
+		if patches, _ := a.writes(); patches > 0 {
+			t.Errorf("it has written %d times", patches)
+		}
+	})
+}
+
+// Who has the sessions keeps them until it closes the store.
+func TestAnOwnerThatResignsGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := on(t, newAPI())
+		l := begin(t, s, "old", "alice", "1")
+		s.Resign()
+		finish(t, s, l, "answer")
+		closeStore(t, s)
+	})
+}
+
 // A successor that is stopped before its turn has come leaves everything as it is.
 func TestStopsWhileItStandsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -65,6 +65,9 @@ const (
 // ErrSuperseded is returned by all calls once a process that started later has taken the sessions over.
 var ErrSuperseded = fmt.Errorf("this process is no longer the bot's server: %w", session.ErrElsewhere)
 
+// errResigned is returned by all calls after Resign, if it came before the sessions.
+var errResigned = fmt.Errorf("this process is about to stop: %w", session.ErrElsewhere)
+
 var errClosed = errors.New("the session store is closed")
 
 // Options say where the sessions are kept.
@@ -99,6 +102,9 @@ type Store struct {
 	closed  sync.Once
 	work    sync.WaitGroup
 
+	resigned   chan struct{} // closed by Resign
+	resignOnce sync.Once
+
 	contact  atomic.Int64 // when the API server has last answered well, in nanoseconds since 1970
 	mu       sync.Mutex
 	problem  error // why the sessions are not loaded yet
@@ -122,6 +128,7 @@ func New(o Options, s session.Options) (*Store, error) {
 	store := &Store{
 		options: o, session: s, identity: o.Identity + "/" + rand.Text(),
 		loaded: make(chan struct{}), tried: make(chan struct{}), closing: make(chan struct{}),
+		resigned: make(chan struct{}),
 	}
 	store.life, store.end = context.WithCancelCause(context.Background())
 	for i, name := range Names(o.Name) {
