@@ -101,8 +101,8 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t,
 		scenario{"three replicas on managed Redis", c.managedRedis},
 		scenario{"one pod rolls", c.onePodRolls},
-		scenario{"an autoscaled bot by its chart", c.botChart})
-	s.play(t, scenario{"scraped by Prometheus", c.metrics})
+		scenario{"an autoscaled bot by its chart", c.botChart},
+		scenario{"scraped by Prometheus", c.metrics})
 	s.play(t, scenario{"without the operator", c.withoutOperator})
 	s.play(t, scenario{"uninstalled", c.uninstalled})
 	s.play(t, scenario{"upgraded", c.upgraded})

@@ -31,7 +31,7 @@ func (c *cluster) metrics(t *testing.T) string {
 	chat.answered(t, 8)
 	o := chat.finish(t)
 	operators := c.targetsOf(t, system, client.MatchingLabels{"app.kubernetes.io/name": release}, 8443)
-	servers := c.targetsOf(t, "", client.MatchingLabels{"app.kubernetes.io/managed-by": "wechatbot-operator", "app.kubernetes.io/component": "server"}, 9090)
+	servers := c.targetsOf(t, metricsNamespace, client.MatchingLabels{"app.kubernetes.io/managed-by": "wechatbot-operator", "app.kubernetes.io/component": "server"}, 9090)
 	rules := c.alerts(t)
 	manifests, err := os.ReadFile("prometheus.yaml")
 	if err != nil {
