@@ -106,8 +106,9 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t, scenario{"without the operator", c.withoutOperator})
 	s.play(t, scenario{"uninstalled", c.uninstalled})
 	s.play(t, scenario{"upgraded", c.upgraded})
-	s.play(t, scenario{"one team's own operator", c.namespaced})
-	s.play(t, scenario{"the old token is refused", rotation.end})
+	s.play(t,
+		scenario{"one team's own operator", c.namespaced},
+		scenario{"the old token is refused", rotation.end})
 	if os.Getenv("E2E_DISPOSABLE") == "1" {
 		s.play(t, scenario{"the documentation's commands", c.pages})
 	}
