@@ -24,9 +24,10 @@ func (c *cluster) onePodRolls(t *testing.T) string {
 	const rolls = 5
 	var longest time.Duration
 	for range rolls {
-		began := time.Now()
+		began, old := time.Now(), b.pods(t, "server")[0].Name
 		c.kubectl(t, "--namespace", b.namespace, "rollout", "restart", "deployment/"+b.name)
 		c.kubectl(t, "--namespace", b.namespace, "rollout", "status", "deployment/"+b.name, "--timeout=60s")
+		c.kubectl(t, "--namespace", b.namespace, "wait", "--for=delete", "pod/"+old, "--timeout=60s")
 		longest = max(longest, time.Since(began))
 		chat.more(t, 8)
 	}

@@ -274,4 +274,7 @@ func (s *Store) answered() { s.contact.Store(time.Now().UnixNano()) }
 // Durable is true: another process loads what this one has stored.
 func (s *Store) Durable() bool { return true }
 
+// Shared is false: one process has the sessions at a time.
+func (s *Store) Shared() bool { return false }
+
 var _ session.Store = (*Store)(nil)
