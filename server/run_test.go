@@ -235,6 +235,33 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 	})
 }
 
+// shared is a store that other replicas work on.
+type shared struct{ session.Store }
+
+func (shared) Durable() bool { return true }
+func (shared) Shared() bool  { return true }
+
+// A replica that is to stop is sent pushes until its proxies have noticed: they are answered.
+func TestStopOfAReplicaIsNotNoticedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newPlace(t, minimal).run(t, func(s *Server) {
+			s.store = shared{s.store}
+			s.engine.Store = s.store
+		})
+		synctest.Wait()
+		began := time.Now()
+		r.stop()
+		time.Sleep(unnoticed - time.Millisecond)
+		x, err := r.platform(t).Follower("").Send(t.Context(), "/help")
+		if err != nil || x.Outcome != wechatsim.Replied || len(x.Deliveries) != 1 {
+			t.Errorf("a push meanwhile: %+v, %v", x, err)
+		}
+		if err := <-r.ended; err != nil || time.Since(began) > unnoticed+time.Second {
+			t.Errorf("ended with %v after %v, want nil after %v", err, time.Since(began), unnoticed)
+		}
+	})
+}
+
 // A stop before anything happened is immediate.
 func TestStopOfAnIdleServer(t *testing.T) {
 	bubble(t, func(t *testing.T) {

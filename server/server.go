@@ -40,6 +40,7 @@ const (
 	closeTimeout   = 10 * time.Second // for the store to write what it has
 	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
 	handOver       = 8 * time.Second  // for stopping where the next process waits for this one's end
+	unnoticed      = 3 * time.Second  // that a stopping replica is still sent pushes, at least: proxies learn of it late
 )
 
 // Options of a server.
@@ -227,7 +228,7 @@ func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	err := s.finish(ctx, hook)
+	err := s.finish(ctx, hook, time.Now())
 	if err != nil && s.store.Durable() {
 		s.options.Log.Info("Stopping: handing over what is left", "left", err)
 		return nil
@@ -235,9 +236,15 @@ func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	return err
 }
 
-func (s *Server) finish(ctx context.Context, hook *http.Server) error {
+func (s *Server) finish(ctx context.Context, hook *http.Server, began time.Time) error {
 	if err := s.engine.Drain(ctx); err != nil {
 		return fmt.Errorf("stopping: %w", err)
+	}
+	if s.store.Shared() { // else nobody else takes pushes, or waits for this process' end
+		select {
+		case <-time.After(time.Until(began.Add(unnoticed))):
+		case <-ctx.Done():
+		}
 	}
 	if err := hook.Shutdown(ctx); err != nil {
 		return fmt.Errorf("closing the webhook: %w", err)
