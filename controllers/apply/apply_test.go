@@ -5,9 +5,11 @@ import (
 	"os"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -83,6 +85,30 @@ func TestAChildIsCreatedOnceThenLeftAlone(t *testing.T) {
 	}
 	if have.Service.ResourceVersion != service || have.Deployment.ResourceVersion != deployment {
 		t.Error("the second pass wrote")
+	}
+}
+
+// Release 0.1.0 replaced the pod of a bot with the ConfigMap store by Recreate. An upgrade changes that, and going back
+// changes it back.
+func TestTheStrategyOfADeploymentCanChange(t *testing.T) {
+	f := setup(t)
+	var have observe.Children
+	recreate, rolling := appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType
+	for _, strategy := range []appsv1.DeploymentStrategyType{recreate, rolling, recreate} {
+		want := f.children(t)
+		if strategy == recreate {
+			want.Deployment.Spec.Strategy = appsv1ac.DeploymentStrategy().WithType(recreate)
+		}
+		if err := f.writer.All(t.Context(), f.bot, want, &have); err != nil {
+			t.Fatal(err)
+		}
+		live := new(appsv1.Deployment)
+		if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(have.Deployment), live); err != nil {
+			t.Fatal(err)
+		}
+		if got := live.Spec.Strategy; got.Type != strategy || (got.RollingUpdate != nil) != (strategy == rolling) {
+			t.Errorf("the strategy is %+v, want %s", got, strategy)
+		}
 	}
 }
 

@@ -188,8 +188,7 @@ func (e *Engine) claim(ctx context.Context, limits session.Limits) {
 // Drain waits until nothing is lost when this process ends. A shared store's waiting turns are left to the others and
 // the running ones are finished; where the others have to wait for this process, new ones are begun meanwhile. If nobody
 // else will have the answers, all turns are finished, and each answer has been fetched or all deliveries of its question
-// are over. The engine goes on answering meanwhile; if ctx ends first, the
-// error says what is left.
+// are over. The engine goes on answering meanwhile; if ctx ends first, the error says what is left.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.leavOnce.Do(func() { close(e.leaving) })
 	for {

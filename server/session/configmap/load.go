@@ -27,7 +27,7 @@ func (s *Store) loadUntilDone() bool {
 		}
 		s.mu.Lock()
 		news := err != nil && (s.problem == nil || s.problem.Error() != err.Error())
-		s.problem = err
+		s.problem, s.standing = err, false
 		s.mu.Unlock()
 		if err == nil {
 			close(s.loaded)
@@ -59,16 +59,23 @@ func (s *Store) loadUntilDone() bool {
 // load reads all shards and takes them over, each request within timeout. Nothing is changed before all of them have
 // been understood.
 func (s *Store) load(timeout time.Duration) error {
-	records := make([][]memory.Record, shardCount)
-	held, kept, err := s.read(timeout, records)
-	for err == nil && s.standsBy(held) {
-		if err = s.awaitRelease(held); err == nil {
-			held, kept, err = s.read(timeout, records)
+	for {
+		records := make([][]memory.Record, shardCount)
+		held, kept, err := s.read(timeout, records)
+		if err != nil {
+			return err
+		}
+		if !s.standsBy(held) {
+			return s.takeOver(records, kept)
+		}
+		if err := s.awaitRelease(held); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return err
-	}
+}
+
+// takeOver makes this process the owner of what it has read.
+func (s *Store) takeOver(records [][]memory.Record, kept *memory.Store) error {
 	select {
 	case <-s.resigned:
 		return errResigned
@@ -83,6 +90,7 @@ func (s *Store) load(timeout time.Duration) error {
 		changed = changed || again
 	}
 	if changed {
+		var err error
 		if kept, err = s.restore(records); err != nil {
 			return err
 		}

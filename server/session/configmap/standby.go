@@ -18,7 +18,7 @@ const (
 	standByLook = 500 * time.Millisecond
 )
 
-// standsBy tells whether the sessions are left to held for now. That it stands by, a process says once.
+// standsBy tells whether the sessions are left to held for now.
 func (s *Store) standsBy(held owner) bool {
 	if held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, s.options.Identity+"/") {
 		return false
@@ -26,12 +26,15 @@ func (s *Store) standsBy(held owner) bool {
 	if s.standUntil.IsZero() {
 		s.standUntil = time.Now().Add(standByFor)
 		s.options.Log.Info("Standing by: the sessions are another process' until it stops", "owner", held.Identity)
-		s.mu.Lock()
-		s.problem, s.standing = nil, true
-		s.mu.Unlock()
-		s.hasTried()
 	}
-	return time.Now().Before(s.standUntil)
+	if !time.Now().Before(s.standUntil) {
+		return false
+	}
+	s.mu.Lock()
+	s.problem, s.standing = nil, true
+	s.mu.Unlock()
+	s.hasTried()
+	return true
 }
 
 // awaitRelease waits until held has given the sessions up or lost them, or has had its time. An API server that does not
@@ -76,11 +79,6 @@ func (s *Store) elsewhere() error {
 
 // release lets who stands by take the sessions over at once. Without it they take some seconds longer: it is no error.
 func (s *Store) release(ctx context.Context) {
-	select {
-	case <-s.loaded:
-	default:
-		return
-	}
 	if err := s.shards[0].release(ctx); err != nil && !errors.Is(err, ErrSuperseded) {
 		s.options.Log.Warn("The sessions could not be given up: the next process waits for some seconds", "error", err)
 	}

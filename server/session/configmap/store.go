@@ -157,15 +157,26 @@ func (s *Store) Close(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.end(errClosed) })
 	defer stop()
 	s.work.Wait()
-	err := s.unwritten(ctx)
-	if err == nil {
-		s.release(ctx)
-	}
+	err := s.handOver(ctx)
 	s.end(errClosed)
 	if errors.Is(s.over(), ErrSuperseded) {
 		return ErrSuperseded
 	}
 	return err
+}
+
+// handOver gives the sessions up if they are here and written.
+func (s *Store) handOver(ctx context.Context) error {
+	select {
+	case <-s.loaded:
+	default:
+		return nil
+	}
+	if err := s.unwritten(ctx); err != nil {
+		return err
+	}
+	s.release(ctx)
+	return nil
 }
 
 func (s *Store) unwritten(ctx context.Context) error {
