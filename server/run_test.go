@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,7 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -184,15 +186,19 @@ func TestStopThatTakesTooLongIsTold(t *testing.T) {
 	})
 }
 
-// durable is a store that says it outlives its process, and is told when that is about to stop.
-type durable struct {
+// alone is a store that outlives its process and that one process has at a time. It is told when that is about to stop.
+type alone struct {
 	session.Store
 	resigned *atomic.Bool
 }
 
-func (durable) Durable() bool { return true }
+func (alone) Durable() bool { return true }
 
-func (d durable) Resign() { d.resigned.Store(true) }
+func (alone) Identity() string { return "this" }
+
+func (alone) Elsewhere() (identity, address string) { return "", "" }
+
+func (a alone) Resign() { a.resigned.Store(true) }
 
 // With sessions in ConfigMaps nobody takes pushes until this process has ended: it does not stay for a long turn, but
 // leaves it where the next process finds it.
@@ -202,8 +208,7 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 		p.dify.SetBehaviour(difysim.Behaviour{Total: 2 * time.Minute})
 		var resigned atomic.Bool
 		r := p.run(t, func(s *Server) {
-			s.config.Session.Type = serverconfig.SessionConfigMap
-			s.store = durable{s.store, &resigned}
+			s.store = alone{s.store, &resigned}
 			s.engine.Store = s.store
 		})
 		done := r.asked(t, r.platform(t), "question")
@@ -235,11 +240,106 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 	})
 }
 
+// Where one process has the sessions at a time, a stopping one goes on as ever until proxies have noticed; what comes then
+// is recorded for the next one, and the sessions are given up as soon as no turn runs.
+func TestStopBeginsWhatNobodyElseCan(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, minimal)
+		p.dify.SetBehaviour(difysim.Behaviour{Total: 3 * time.Second})
+		r := p.run(t, func(s *Server) {
+			s.store = alone{s.store, new(atomic.Bool)}
+			s.engine.Store = s.store
+		})
+		synctest.Wait()
+		began := time.Now()
+		r.stop()
+		time.Sleep(2 * time.Second)
+		soon := r.asked(t, r.platform(t), "soon")
+		time.Sleep(2 * time.Second)
+		late := r.asked(t, r.platform(t), "late")
+		if x := <-soon; x.Outcome != wechatsim.Replied || x.Took != 3*time.Second {
+			t.Errorf("%+v", x)
+		}
+		lease, err := r.store.Next(t.Context(), "next", session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
+		if err != nil || lease.Turn.Question != "late" || lease.Turn.Attempts != 1 {
+			t.Errorf("the next process gets %+v, %v", lease.Turn, err)
+		}
+		if err := r.store.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Answer: "the next one's"}); err != nil {
+			t.Fatal(err)
+		}
+		if x := <-late; x.Text != "the next one's" {
+			t.Errorf("%+v", x)
+		}
+		if err := <-r.ended; err != nil || time.Since(began) > handOver {
+			t.Errorf("ended with %v after %v", err, time.Since(began))
+		}
+		if n := p.dify.CallCount(); n != 1 {
+			t.Errorf("Dify was asked %d times", n)
+		}
+	})
+}
+
+// elsewhere is a store that another process has.
+type elsewhere struct {
+	alone
+	address string
+}
+
+func (elsewhere) Identity() string { return "another" }
+
+func (e elsewhere) Elsewhere() (identity, address string) { return "this", e.address }
+
+// A server without the sessions is as good as the one that has them, over the network too.
+func TestPushesAreForwardedToWhoHasTheSessions(t *testing.T) {
+	serve := func(change func(*Server)) *Server {
+		p := newPlace(t, minimal)
+		s := p.server(t)
+		change(s)
+		s.join()
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { ended <- s.Run(ctx) }()
+		t.Cleanup(func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			p.dify.Close()
+		})
+		return s
+	}
+	owner := serve(func(s *Server) { s.store = alone{s.store, new(atomic.Bool)} })
+	standby := serve(func(s *Server) {
+		s.store = elsewhere{alone{s.store, new(atomic.Bool)}, owner.Addr().String()}
+	})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+standby.Addr().String()+"/wechat?"+signed(token), strings.NewReader(plainPush("/help")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(body), "/clear") || response.Header.Get("Content-Type") != "text/xml; charset=utf-8" {
+		t.Errorf("%d %v %q, %v, want the help", response.StatusCode, response.Header, body, err)
+	}
+	for name, s := range map[string]*Server{"forwarded": standby, "answered": owner} {
+		if err := testutil.GatherAndCompare(s.registry, strings.NewReader(`
+			# HELP wechatbot_pushes_total Deliveries of pushes, by type (unread if it was not opened) and by what became of them.
+			# TYPE wechatbot_pushes_total counter
+			wechatbot_pushes_total{outcome="`+name+`",type="text"} 1
+		`), "wechatbot_pushes_total"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // shared is a store that other replicas work on.
 type shared struct{ session.Store }
 
 func (shared) Durable() bool { return true }
-func (shared) Shared() bool  { return true }
 
 // A replica that is to stop is sent pushes until its proxies have noticed: they are answered.
 func TestStopOfAReplicaIsNotNoticedAtOnce(t *testing.T) {

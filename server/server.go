@@ -49,6 +49,8 @@ type Options struct {
 	Log         *slog.Logger
 	HTTPLog     *log.Logger   // what net/http reports of broken connections
 	ReloadEvery time.Duration // how often the files are looked at; 0 is every 5 s
+	Host        string        // this process' host, or pod; unique among the bot's. Empty is the host's name
+	IP          string        // where the bot's other processes reach this one; empty is nowhere
 }
 
 // Server is one bot's webhook server.
@@ -77,6 +79,13 @@ func New(o Options) (*Server, error) {
 	if o.ReloadEvery == 0 {
 		o.ReloadEvery = 5 * time.Second
 	}
+	if o.Host == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("naming this process: %w", err)
+		}
+		o.Host = host
+	}
 	loaded, err := load(o.ConfigPath, "")
 	if err != nil {
 		return nil, err
@@ -86,6 +95,7 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(s.registry)
 	s.store, s.closeStore, err = stores{
 		log: o.Log, registry: s.registry, secrets: func() serverconfig.Secrets { return *s.secrets.Load() },
+		host: o.Host, ip: o.IP,
 	}.open(s.config)
 	if err != nil {
 		return nil, err
@@ -94,6 +104,13 @@ func New(o Options) (*Server, error) {
 		return nil, errors.Join(err, s.close(context.Background()))
 	}
 	return s, nil
+}
+
+// single is a store that one process has at a time.
+type single interface {
+	Identity() string
+	Elsewhere() (identity, address string)
+	Resign()
 }
 
 // assemble makes what stands before the store, from the inside out.
@@ -110,6 +127,7 @@ func (s *Server) assemble(f files) (err error) {
 	}
 	s.handler = webhook.New(s.config.Path, webhook.Bot{Account: account, VerificationFiles: s.config.WeChat.VerificationFiles},
 		s.engine, webhook.NewMetrics(s.registry), s.options.Log)
+	s.join()
 	if s.webhook, err = listen("listen", s.config.Listen); err != nil {
 		return err
 	}
@@ -117,6 +135,13 @@ func (s *Server) assemble(f files) (err error) {
 		return errors.Join(err, s.webhook.Close())
 	}
 	return nil
+}
+
+// join lets pushes be forwarded to whoever has the sessions.
+func (s *Server) join() {
+	if one, ok := s.store.(single); ok {
+		s.handler.Join(webhook.Peers{Self: one.Identity(), Elsewhere: one.Elsewhere})
+	}
 }
 
 // close ends the store: what it has not written yet is written.
@@ -138,13 +163,9 @@ func listen(field, address string) (net.Listener, error) {
 }
 
 func (s *Server) newEngine(f files) (*turn.Engine, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("naming this process: %w", err)
-	}
 	return turn.New(turn.Options{
 		Store: s.store, Dify: s.dify, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
-		Owner: host + "/" + rand.Text(),
+		Owner: s.options.Host + "/" + rand.Text(),
 		Link:  func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias: alias(f.secrets.Token),
 
@@ -213,6 +234,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = s.drain(context.WithoutCancel(ctx), hook)
 	}
 	end()
+	s.handler.Leave()
 	err = errors.Join(err, hook.Close(), admin.Close())
 	background.Wait()
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -223,12 +245,12 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	s.draining.Store(true)
 	s.options.Log.Info("Stopping: finishing the turns")
-	if waits, ok := s.store.(interface{ Resign() }); ok { // its turn to have the sessions has perhaps not come yet
-		waits.Resign()
+	if one, ok := s.store.(single); ok { // its turn to have the sessions has perhaps not come yet
+		one.Resign()
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
-	err := s.finish(ctx, hook, time.Now())
+	err := s.finish(ctx, hook, time.Now().Add(unnoticed))
 	if err != nil && s.store.Durable() {
 		s.options.Log.Info("Stopping: handing over what is left", "left", err)
 		return nil
@@ -236,16 +258,20 @@ func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	return err
 }
 
-func (s *Server) finish(ctx context.Context, hook *http.Server, began time.Time) error {
+// finish goes on until proxies have noticed at the given time, unless nobody takes their pushes afterwards. A replica
+// begins no turns meanwhile: others do. Where one process has the sessions at a time, only this one can.
+func (s *Server) finish(ctx context.Context, hook *http.Server, noticed time.Time) error {
+	_, alone := s.store.(single)
+	if alone {
+		wait(ctx, noticed)
+	}
 	if err := s.engine.Drain(ctx); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
-	if s.store.Shared() { // else nobody else takes pushes, or waits for this process' end
-		select {
-		case <-time.After(time.Until(began.Add(unnoticed))):
-		case <-ctx.Done():
-		}
+	if !alone && s.store.Durable() {
+		wait(ctx, noticed)
 	}
+	s.handler.Leave()
 	if err := hook.Shutdown(ctx); err != nil {
 		return fmt.Errorf("closing the webhook: %w", err)
 	}
@@ -255,11 +281,18 @@ func (s *Server) finish(ctx context.Context, hook *http.Server, began time.Time)
 	return nil
 }
 
-// patience is how long stopping may take. Sessions in ConfigMaps have one process at a time: the pushes that come to the
-// next one wait for this one's end, and WeChat tries for ten seconds only. So long turns are better handed over than
-// finished.
+func wait(ctx context.Context, until time.Time) {
+	select {
+	case <-time.After(time.Until(until)):
+	case <-ctx.Done():
+	}
+}
+
+// patience is how long stopping may take. Where one process has the sessions at a time, the questions that this one has
+// not begun wait for its end, and WeChat's last delivery begins after ten seconds. So long turns are better handed over
+// than finished.
 func (s *Server) patience() time.Duration {
-	if s.config.Session.Type == serverconfig.SessionConfigMap {
+	if _, alone := s.store.(single); alone {
 		return handOver
 	}
 	return time.Duration(s.config.Dify.Timeout) + drainMargin

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +30,7 @@ type stores struct {
 	log      *slog.Logger
 	registry prometheus.Registerer
 	secrets  func() serverconfig.Secrets // as they are now: a password can be rotated
+	host, ip string                      // Options.Host and Options.IP
 }
 
 // open makes the store, and what ends it.
@@ -41,21 +42,25 @@ func (s stores) open(c serverconfig.Config) (session.Store, func(context.Context
 	case serverconfig.SessionMemory:
 		return memory.New(o, memoryBytes), func(context.Context) error { return nil }, nil
 	case serverconfig.SessionConfigMap:
-		return s.configMap(c.Session.ConfigMap, o)
+		return s.configMap(c, o)
 	case serverconfig.SessionRedis:
 		return s.redis(c, o)
 	}
 	return nil, nil, fmt.Errorf("session.type: there is no %s store", c.Session.Type)
 }
 
-func (s stores) configMap(c serverconfig.ConfigMap, o session.Options) (session.Store, func(context.Context) error, error) {
+func (s stores) configMap(c serverconfig.Config, o session.Options) (session.Store, func(context.Context) error, error) {
 	api, err := kubeapi.InCluster(kubeapi.ServiceAccountDir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("session.type: ConfigMap needs a pod's ServiceAccount: %w", err)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, nil, fmt.Errorf("naming this process: %w", err)
+	var address string
+	if s.ip != "" {
+		_, port, err := net.SplitHostPort(c.Listen)
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen: %w", err)
+		}
+		address = net.JoinHostPort(s.ip, port)
 	}
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "wechatbot", Name: "sessions_dropped_total",
@@ -63,7 +68,8 @@ func (s stores) configMap(c serverconfig.ConfigMap, o session.Options) (session.
 	})
 	s.registry.MustRegister(dropped)
 	store, err := configmap.New(configmap.Options{
-		API: api, Namespace: c.Namespace, Name: c.Name, Identity: host, Log: s.log,
+		API: api, Namespace: c.Session.ConfigMap.Namespace, Name: c.Session.ConfigMap.Name,
+		Identity: s.host, Address: address, Log: s.log,
 		Dropped: func(n int) { dropped.Add(float64(n)) },
 	}, o)
 	if err != nil {

@@ -67,6 +67,8 @@ func run(ctx context.Context, config string, flags logging.Flags) error {
 		ConfigPath: config,
 		Log:        slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
 		HTTPLog:    httpLog(logger),
+		Host:       os.Getenv("POD_NAME"),
+		IP:         os.Getenv("POD_IP"),
 	})
 	if err != nil {
 		return err

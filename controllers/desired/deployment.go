@@ -95,7 +95,8 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 			WithResourceFieldRef(corev1.ResourceFieldSelector().
 				WithContainerName(naming.ServerContainer).WithResource("limits.memory").
 				// The API server's default, which would count as a difference otherwise.
-				WithDivisor(resource.MustParse("0"))))).
+				WithDivisor(resource.MustParse("0")))),
+			ofPod("POD_NAME", "metadata.name"), ofPod("POD_IP", "status.podIP")).
 		WithPorts(
 			corev1.ContainerPort().WithName(portWebhook).WithContainerPort(8080).WithProtocol(core.ProtocolTCP),
 			corev1.ContainerPort().WithName(portAdmin).WithContainerPort(9090).WithProtocol(core.ProtocolTCP)).
@@ -107,6 +108,12 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 		WithVolumeMounts(
 			corev1.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
 			corev1.VolumeMount().WithName("secrets").WithMountPath(secretsDir).WithReadOnly(true))
+}
+
+// ofPod is a variable that has a field of its pod: the servers of a bot know each other by these.
+func ofPod(name, field string) *corev1.EnvVarApplyConfiguration {
+	return corev1.EnvVar().WithName(name).WithValueFrom(corev1.EnvVarSource().
+		WithFieldRef(corev1.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath(field)))
 }
 
 // restricted is what the Pod Security Standard of that name asks of a container, and a root filesystem that stays as it

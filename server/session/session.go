@@ -247,9 +247,6 @@ type Store interface {
 	// Durable tells whether sessions outlive the process, so that another one can take over its turns.
 	Durable() bool
 
-	// Shared tells whether others can work on its turns while this process does. What is shared is durable.
-	Shared() bool
-
 	// Ping says whether the store answers.
 	Ping(ctx context.Context) error
 }

@@ -15,6 +15,8 @@ func (e *Engine) ask(ctx context.Context, m Message, question string) Reply {
 	switch {
 	case e.movesOn(m, err):
 		return e.leave(ctx, m)
+	case err != nil && ctx.Err() != nil: // nobody is there to be told that it was refused
+		return Reply{Kind: Held}
 	case err != nil && m.Delivery > 1 && m.Delivery < e.Deliveries: // nobody knows: the next may meet a replica that does
 		e.storeFailed("recording a question", err)
 		return Reply{Kind: Held}

@@ -128,7 +128,6 @@ type shaky struct {
 	fails   func(n int64, method string) bool
 	err     error // what they fail with; nil is errStore
 	lasting bool  // what Durable says
-	alone   bool  // what Shared denies
 }
 
 func (s *shaky) fault(method string) error {
@@ -244,8 +243,6 @@ func (s *shaky) Pending(ctx context.Context) (session.Pending, error) {
 }
 
 func (s *shaky) Durable() bool { return s.lasting }
-
-func (s *shaky) Shared() bool { return s.lasting && !s.alone }
 
 // sound is a store of which no call fails and that says it is shared by processes.
 func sound(s session.Store) *shaky {

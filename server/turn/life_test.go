@@ -232,27 +232,6 @@ func TestDrainLeavesWaitingTurnsToTheOthers(t *testing.T) {
 	})
 }
 
-// Where the next process has to wait for this one's end, a question that comes late is not left waiting too.
-func TestAProcessThatIsAloneBeginsWhatComesWhileItDrains(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := sound(newStore())
-		s.alone = true
-		b := start(t, setup{store: s, simmed: simmed(steady(3*time.Second, 80))})
-		first := b.follower("alice").Begin(ask)
-		<-time.After(time.Second)
-		drained := make(chan error, 1)
-		go func() { drained <- b.engine.Drain(t.Context()) }()
-		<-time.After(time.Second)
-		x := b.follower("bob").Send(ask)
-		x.want(t, turn.Answer, echo(ask, 80))
-		x.wantAt(t, 1, 3*time.Second)
-		(<-first).want(t, turn.Answer, echo(ask, 80))
-		if err := <-drained; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestSettingsChangeWhileTheEngineRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(30*time.Second, 80)), settings: func(s *turn.Settings) { s.HoldsPerMinute, s.Limits.Concurrency = 0, 1 }})

@@ -145,7 +145,7 @@ func (e *Engine) Run(ctx context.Context) {
 	own.Go(func() {
 		select {
 		case <-e.leaving:
-			if e.Store.Shared() {
+			if e.Store.Durable() {
 				cancel() // what waits is for the other processes
 			}
 		case <-claims.Done():
@@ -185,10 +185,10 @@ func (e *Engine) claim(ctx context.Context, limits session.Limits) {
 	}
 }
 
-// Drain waits until nothing is lost when this process ends. A shared store's waiting turns are left to the others and
-// the running ones are finished; where the others have to wait for this process, new ones are begun meanwhile. If nobody
-// else will have the answers, all turns are finished, and each answer has been fetched or all deliveries of its question
-// are over. The engine goes on answering meanwhile; if ctx ends first, the error says what is left.
+// Drain waits until nothing is lost when this process ends. A durable store's waiting turns are left to the next or the
+// other processes and the running ones are finished. If nobody else will have the answers, all turns are finished, and
+// each answer has been fetched or all deliveries of its question are over. The engine goes on answering meanwhile; if ctx
+// ends first, the error says what is left.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.leavOnce.Do(func() { close(e.leaving) })
 	for {
@@ -223,7 +223,7 @@ const (
 func (e *Engine) owner() string {
 	select {
 	case <-e.leaving:
-		if e.Store.Shared() {
+		if e.Store.Durable() {
 			return ""
 		}
 	default:

@@ -55,6 +55,7 @@ type Handler struct {
 	hints   hints
 	large   chan struct{} // has a place for every large body that is being read
 	bot     atomic.Pointer[Bot]
+	peers   *peers // nil if all processes have the sessions, or there is but one
 	now     func() time.Time
 }
 
@@ -151,42 +152,61 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	defer h.metrics.waiting.Dec()
 
 	account := h.bot.Load().Account
-	p, err := h.open(account, r)
+	owner, elsewhere := h.elsewhere(r)
+	p, body, err := h.open(account, r, elsewhere)
+	if err != nil {
+		h.unread(w, err)
+		return
+	}
+	if isForwarded(r) {
+		admitted, end, ok := h.admit(w, r)
+		if !ok {
+			h.metrics.push(typeLabel(p), "misdirected")
+			refuse(w, http.StatusMisdirectedRequest)
+			return
+		}
+		defer end()
+		r = admitted
+	}
+	if elsewhere && h.forward(w, r, owner, p, body, received) {
+		return
+	}
+	h.answer(w, r, account, p, received)
+}
+
+// unread answers a push that could not be opened.
+func (h *Handler) unread(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		h.metrics.push("unread", "tooLarge")
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusRequestEntityTooLarge)
-		return
 	case errors.Is(err, wechat.ErrUnusable):
 		h.metrics.push("unread", "unusable")
 		h.log.Warn("Acknowledged a push that cannot be used", "error", err)
 		write(w, plainText, ack)
-		return
 	case errors.Is(err, wechat.ErrUnauthenticated):
 		h.metrics.push("unread", "unauthenticated")
 		reason := wechat.ReasonOf(err)
 		h.metrics.refused.WithLabelValues(string(reason)).Inc()
 		h.hint(reason)
 		refuse(w, http.StatusForbidden)
-		return
-	case err != nil: // the body did not come
+	default: // the body did not come
 		h.metrics.push("unread", "broken")
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusBadRequest)
-		return
 	}
-	h.answer(w, r, account, p, received)
 }
 
 // bodies keeps the buffers that pushes are read into: nothing of a body is needed once it is parsed.
 var bodies = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
 
-// open reads, authenticates and parses a push. The body is not kept: a held delivery costs no buffer.
-func (h *Handler) open(a *wechat.Account, r *http.Request) (*wechat.Push, error) {
+// open reads, authenticates and parses a push. Its body is kept only if it is to be forwarded: a held delivery costs no
+// buffer.
+func (h *Handler) open(a *wechat.Account, r *http.Request, keep bool) (p *wechat.Push, body []byte, err error) {
 	q, err := wechat.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	buf := bodies.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
 	defer func() {
@@ -196,9 +216,13 @@ func (h *Handler) open(a *wechat.Account, r *http.Request) (*wechat.Push, error)
 	}()
 	*buf, err = h.read((*buf)[:0], r.Body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return a.Open(q, *buf, h.now())
+	p, err = a.Open(q, *buf, h.now())
+	if keep && err == nil {
+		body = slices.Clone(*buf)
+	}
+	return p, body, err
 }
 
 // errTooLarge says that a body is larger than any of WeChat's, or that enough others are being read that are larger
@@ -260,7 +284,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		}
 	}
 	if r.Context().Err() != nil {
-		return // the connection is gone: what this reply would show stays unseen
+		panic(http.ErrAbortHandler) // nobody is there to be replied to: what this reply would show stays unseen
 	}
 	write(w, contentType, body)
 	if err := http.NewResponseController(w).Flush(); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 )
@@ -25,10 +26,10 @@ func (s *Store) loadUntilDone() bool {
 		if err != nil {
 			err = fmt.Errorf("loading the sessions: %w", err)
 		}
-		s.mu.Lock()
-		news := err != nil && (s.problem == nil || s.problem.Error() != err.Error())
-		s.problem, s.standing = err, false
-		s.mu.Unlock()
+		news := s.note(err)
+		if !errors.Is(err, session.ErrElsewhere) {
+			s.other.Store(nil)
+		}
 		if err == nil {
 			close(s.loaded)
 		}
@@ -56,6 +57,15 @@ func (s *Store) loadUntilDone() bool {
 	}
 }
 
+// note notes why the sessions are not loaded, and tells whether that is another reason than before.
+func (s *Store) note(problem error) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news = problem != nil && (s.problem == nil || s.problem.Error() != problem.Error())
+	s.problem = problem
+	return news
+}
+
 // load reads all shards and takes them over, each request within timeout. Nothing is changed before all of them have
 // been understood.
 func (s *Store) load(timeout time.Duration) error {
@@ -65,17 +75,22 @@ func (s *Store) load(timeout time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if !s.standsBy(held) {
-			return s.takeOver(records, kept)
+		if s.standsBy(held) {
+			err = s.awaitRelease(held)
+		} else if err = s.takeOver(held, records, kept); err == nil {
+			return nil
 		}
-		if err := s.awaitRelease(held); err != nil {
+		if err != nil && !errors.Is(err, errFaster) {
 			return err
 		}
 	}
 }
 
-// takeOver makes this process the owner of what it has read.
-func (s *Store) takeOver(records [][]memory.Record, kept *memory.Store) error {
+// errFaster says that another process has taken the sessions over while this one was about to.
+var errFaster = errors.New("another process was faster")
+
+// takeOver makes this process the owner of what it has read, if held is still the owner before.
+func (s *Store) takeOver(held owner, records [][]memory.Record, kept *memory.Store) error {
 	select {
 	case <-s.resigned:
 		return errResigned
@@ -83,7 +98,7 @@ func (s *Store) takeOver(records [][]memory.Record, kept *memory.Store) error {
 	}
 	began, changed := time.Now(), false
 	for i, sh := range s.shards {
-		again, err := sh.take(s.life, &records[i])
+		again, err := sh.take(s.life, held, &records[i])
 		if err != nil {
 			return err
 		}
@@ -196,8 +211,8 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 }
 
 // take makes this process the shard's owner. If the shard was written since it was read, by the predecessor for the last
-// time, it is read again.
-func (sh *shard) take(ctx context.Context, records *[]memory.Record) (again bool, err error) {
+// time, it is read again. Of several processes the first shard's owner is the one that goes on.
+func (sh *shard) take(ctx context.Context, before owner, records *[]memory.Record) (again bool, err error) {
 	for {
 		err := sh.claim(ctx, sh.me(), sh.version)
 		if !kubeapi.IsConflict(err) {
@@ -208,9 +223,9 @@ func (sh *shard) take(ctx context.Context, records *[]memory.Record) (again bool
 		switch {
 		case err != nil:
 			return again, err
+		case sh.index == 0 && held.Identity != before.Identity:
+			return again, errFaster
 		case held.Generation < sh.store.generation:
-		case sh.index == 0: // the next try has a generation beyond it
-			return again, fmt.Errorf("%s, which starts too, was faster", held.Identity)
 		default:
 			sh.store.supersede(held)
 			return again, ErrSuperseded
@@ -239,7 +254,8 @@ func (sh *shard) claim(ctx context.Context, by owner, version string) error {
 
 // me is this process as the shard's owner.
 func (sh *shard) me() owner {
-	return owner{Format: format, Shard: sh.index, Generation: sh.store.generation, Identity: sh.store.identity}
+	s := sh.store
+	return owner{Format: format, Shard: sh.index, Generation: s.generation, Identity: s.identity, Address: s.options.Address}
 }
 
 // look reads who owns the ConfigMap now. If it is a later process, the store ends here.

@@ -22,6 +22,8 @@ type owner struct {
 	Shard      int    `json:"shard"`
 	Generation int64  `json:"generation"`
 	Identity   string `json:"identity"` // unique to the process
+	// Address is where other processes reach this one's webhook; empty if nobody has said it.
+	Address string `json:"address,omitempty"`
 	// Released: it has written all it had, and ends. Only the first shard says so.
 	Released bool `json:"released,omitempty"`
 }

@@ -12,7 +12,7 @@ import (
 
 const (
 	// standByFor is how long a predecessor may take to close its store before it counts as dead: to be told to stop after
-	// this process has become ready, and for the eight seconds that a server gives its turns then.
+	// this process has become ready, and for the eight seconds that a server takes for it.
 	standByFor = 20 * time.Second
 	// standByLook is how often it is looked at meanwhile.
 	standByLook = 500 * time.Millisecond
@@ -23,16 +23,15 @@ func (s *Store) standsBy(held owner) bool {
 	if held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, s.options.Identity+"/") {
 		return false
 	}
-	if s.standUntil.IsZero() {
-		s.standUntil = time.Now().Add(standByFor)
+	if s.standFor != held.Identity {
+		s.standFor, s.standUntil = held.Identity, time.Now().Add(standByFor)
 		s.options.Log.Info("Standing by: the sessions are another process' until it stops", "owner", held.Identity)
 	}
 	if !time.Now().Before(s.standUntil) {
 		return false
 	}
-	s.mu.Lock()
-	s.problem, s.standing = nil, true
-	s.mu.Unlock()
+	s.other.Store(&held)
+	s.note(nil)
 	s.hasTried()
 	return true
 }
@@ -69,12 +68,22 @@ func (s *Store) Resign() { s.resignOnce.Do(func() { close(s.resigned) }) }
 
 // elsewhere is session.ErrElsewhere while this process stands by.
 func (s *Store) elsewhere() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.standing {
-		return session.ErrElsewhere
+	if s.other.Load() == nil {
+		return nil
 	}
-	return nil
+	return session.ErrElsewhere
+}
+
+// Identity names this process among all that have ever had the sessions, as Elsewhere does.
+func (s *Store) Identity() string { return s.identity }
+
+// Elsewhere says who has the sessions while this process stands by, and from when it has been superseded: the identity,
+// and the address that was given as its Options.Address. Both are empty if this process has them itself, or nobody has.
+func (s *Store) Elsewhere() (identity, address string) {
+	if other := s.other.Load(); other != nil {
+		return other.Identity, other.Address
+	}
+	return "", ""
 }
 
 // release lets who stands by take the sessions over at once. Without it they take some seconds longer: it is no error.

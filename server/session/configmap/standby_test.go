@@ -237,3 +237,70 @@ func TestReleasesWhatOthersHaveChanged(t *testing.T) {
 		}
 	})
 }
+
+// Whoever has not got the sessions knows who has, and where: before its turn has come, and after it is over.
+func TestTellsWhereTheSessionsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		at := func(pod, address string) *Store {
+			return open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: pod, Address: address}, sessionOptions())
+		}
+		want := func(when string, s, owner *Store, address string) {
+			t.Helper()
+			var identity string
+			if owner != nil {
+				identity = owner.Identity()
+			}
+			if gotIdentity, gotAddress := s.Elsewhere(); gotIdentity != identity || gotAddress != address {
+				t.Errorf("%s: it says %q at %q, want %q at %q", when, gotIdentity, gotAddress, identity, address)
+			}
+		}
+		old := at("old", "192.0.2.1:8080")
+		running := begin(t, old, "old", "alice", "1")
+		want("the owner", old, nil, "")
+		between, last := at("between", "192.0.2.2:8080"), at("last", "192.0.2.3:8080")
+		standing(t, between)
+		standing(t, last)
+		want("stands by", between, old, "192.0.2.1:8080")
+		last.Resign()
+		synctest.Wait()
+		want("has resigned", last, old, "192.0.2.1:8080")
+		if _, err := between.Next(t.Context(), "between", limits); err != nil { // the old one does not close it
+			t.Fatal(err)
+		}
+		want("the owner", between, nil, "")
+		time.Sleep(2 * contactAge) // in a bubble
+		if err := old.Ping(t.Context()); !errors.Is(err, session.ErrElsewhere) {
+			t.Errorf("Ping: %v", err)
+		}
+		wantSuperseded(t, old, running)
+		want("is superseded", old, between, "192.0.2.2:8080")
+	})
+}
+
+// Each process that has the sessions has its time to end, also if another one had them before it while somebody stood by.
+func TestStandsByForEachOwnerAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		old := on(t, a)
+		begin(t, old, "", "alice", "1")
+		between := successor(t, a)
+		standing(t, between)
+		last := open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "last-pod"}, sessionOptions())
+		standing(t, last)
+		time.Sleep(standByFor - 10*time.Second) // in a bubble
+		closeStore(t, old)
+		time.Sleep(time.Second)
+		owner, waits := between, last
+		if identity, _ := owner.Elsewhere(); identity != "" { // the last one was faster
+			owner, waits = waits, owner
+		}
+		time.Sleep(standByFor - 2*time.Second)
+		if got := look(t, owner, "alice").Turns; len(got) != 1 {
+			t.Errorf("turns %+v", got)
+		}
+		if identity, _ := waits.Elsewhere(); identity != owner.Identity() {
+			t.Errorf("it stands by for %q", identity)
+		}
+	})
+}

@@ -20,7 +20,7 @@
 // One that starts while another pod's process owns them stands by: it is ready, its calls wait, until the owner has
 // closed its store; or until that has had time enough for it, and may have died. Then it takes them over, and an owner
 // that still runs cannot overwrite anything: from its first try on, all its calls fail with ErrSuperseded. So a rolling
-// update goes through without a moment in which nobody listens.
+// update goes through without a moment in which nobody listens. Who has not got the sessions can ask Elsewhere who has.
 //
 // Openids and texts are stored as they are: Dify must be told a turn's user after a restart too, and answers must be
 // shown. The namespace's Roles are what guards them; RBAC needs get and patch of the ConfigMaps that Names lists. They
@@ -76,6 +76,7 @@ type Options struct {
 	Namespace string
 	Name      string // of the store: the ConfigMaps are Names(Name)
 	Identity  string // the pod's name: of its processes only the last one runs
+	Address   string // where other pods reach this one's webhook, for Elsewhere; may be empty
 	Log       *slog.Logger
 
 	Interval time.Duration      // between two writes of one ConfigMap; 0 is 500 ms
@@ -91,7 +92,8 @@ type Store struct {
 
 	memory     *memory.Store // set, as generation, before loaded is closed
 	generation int64
-	standUntil time.Time     // the loader's own: how long it stands by, once it does
+	standFor   string        // the loader's own: who it stands by for, once it does
+	standUntil time.Time     // and for how long
 	loaded     chan struct{} // closed when the sessions are here and the shards are ours
 	tried      chan struct{} // closed when loading has succeeded or failed once, or stands by
 	tryOnce    sync.Once     // closes tried
@@ -105,10 +107,10 @@ type Store struct {
 	resigned   chan struct{} // closed by Resign
 	resignOnce sync.Once
 
-	contact  atomic.Int64 // when the API server has last answered well, in nanoseconds since 1970
-	mu       sync.Mutex
-	problem  error // why the sessions are not loaded yet
-	standing bool  // by, as the predecessor still has them
+	contact atomic.Int64          // when the API server has last answered well, in nanoseconds since 1970
+	other   atomic.Pointer[owner] // who has the sessions: the predecessor, or who has superseded this process; else nil
+	mu      sync.Mutex
+	problem error // why the sessions are not loaded yet
 }
 
 // New returns a store that loads the sessions in the background, for as long as it takes: its calls wait for that, and
@@ -190,6 +192,7 @@ func (s *Store) unwritten(ctx context.Context) error {
 
 // supersede ends the store's life because another process has taken the shards over.
 func (s *Store) supersede(by owner) {
+	s.other.Store(&by)
 	s.end(ErrSuperseded)
 	s.options.Log.Error("Another process has taken the sessions over: this one must not go on",
 		"by", by.Identity, "generation", by.Generation)
@@ -284,8 +287,5 @@ func (s *Store) answered() { s.contact.Store(time.Now().UnixNano()) }
 
 // Durable is true: another process loads what this one has stored.
 func (s *Store) Durable() bool { return true }
-
-// Shared is false: one process has the sessions at a time.
-func (s *Store) Shared() bool { return false }
 
 var _ session.Store = (*Store)(nil)

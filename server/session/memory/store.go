@@ -453,9 +453,6 @@ func (s *Store) Pending(_ context.Context) (session.Pending, error) {
 // Durable is false: the sessions are gone with the process.
 func (s *Store) Durable() bool { return false }
 
-// Shared is false: nobody else knows of them.
-func (s *Store) Shared() bool { return false }
-
 // Ping always finds the store.
 func (s *Store) Ping(context.Context) error { return nil }
 

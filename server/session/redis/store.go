@@ -209,9 +209,6 @@ func (s *Store) Close() error {
 // Durable is true: the sessions are in Redis.
 func (s *Store) Durable() bool { return true }
 
-// Shared is true: all replicas use the same Redis.
-func (s *Store) Shared() bool { return true }
-
 // Ping says whether Redis takes writes of this bot's.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := s.timed(ctx)

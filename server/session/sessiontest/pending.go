@@ -62,10 +62,7 @@ func pings(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.check("Ping", a.store.Ping(t.Context()))
 	b.check("Ping", b.store.Ping(t.Context()))
-	if a.store.Durable() != b.store.Durable() || a.store.Shared() != b.store.Shared() {
-		t.Error("the handles do not agree on whether the store is durable, or shared")
-	}
-	if a.store.Shared() && !a.store.Durable() {
-		t.Error("the store is shared, but not durable")
+	if a.store.Durable() != b.store.Durable() {
+		t.Error("the handles do not agree on whether the store is durable")
 	}
 }
