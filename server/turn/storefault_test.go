@@ -314,3 +314,41 @@ func TestTheLastDeliveryIsNotLeftToANextOne(t *testing.T) {
 		}
 	})
 }
+
+// losesBegin is a store whose first Begin records the question, but does not return before the delivery is over.
+type losesBegin struct {
+	session.Store
+	begun, retracted atomic.Int64
+}
+
+func (s *losesBegin) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+	if s.begun.Add(1) > 1 {
+		return s.Store.Begin(ctx, q, owner, l)
+	}
+	if _, err := s.Store.Begin(ctx, q, "", l); err != nil {
+		return session.Begun{}, err
+	}
+	<-ctx.Done()
+	return session.Begun{}, ctx.Err()
+}
+
+func (s *losesBegin) Retract(ctx context.Context, k session.Key) error {
+	s.retracted.Add(1)
+	return s.Store.Retract(ctx, k)
+}
+
+// Nobody was told that the question was refused, so it is not taken back.
+func TestAQuestionWhoseDeliveryIsCutOffStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &losesBegin{Store: newStore()}
+		b := start(t, setup{store: s, simmed: simmed(steady(2*time.Second, 80))})
+		f := b.follower("alice")
+		f.lose = func(n int) (time.Duration, bool) { return time.Second, n == 1 }
+		x := f.Send(ask)
+		x.want(t, turn.Answer, echo(ask, 80))
+		if n := s.retracted.Load(); n > 0 {
+			t.Errorf("it was taken back %d times", n)
+		}
+		b.calls(1)
+	})
+}
