@@ -39,8 +39,8 @@ const (
 	menuID         = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
 	closeTimeout   = 10 * time.Second // for the store to write what it has
 	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
-	handOver       = 8 * time.Second  // for stopping where the next process waits for this one's end
-	unnoticed      = 3 * time.Second  // that a stopping replica is still sent pushes, at least: proxies learn of it late
+	unnoticed      = 3 * time.Second  // that a stopping process is still sent pushes, at least: proxies learn of it late
+	handOver       = 8 * time.Second  // for the turns that run then, where the next process waits for this one's end
 )
 
 // Options of a server.
@@ -293,7 +293,7 @@ func wait(ctx context.Context, until time.Time) {
 // than finished.
 func (s *Server) patience() time.Duration {
 	if _, alone := s.store.(single); alone {
-		return handOver
+		return unnoticed + handOver
 	}
 	return time.Duration(s.config.Dify.Timeout) + drainMargin
 }

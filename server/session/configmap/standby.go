@@ -12,7 +12,7 @@ import (
 
 const (
 	// standByFor is how long a predecessor may take to close its store before it counts as dead: to be told to stop after
-	// this process has become ready, and for the eight seconds that a server takes for it.
+	// this process has become ready, and for the eleven seconds that a server takes for it.
 	standByFor = 20 * time.Second
 	// standByLook is how often it is looked at meanwhile.
 	standByLook = 500 * time.Millisecond
