@@ -19,7 +19,7 @@ arguments=(--build-arg "VERSION=$version" --build-arg "REVISION=$(git rev-parse 
 
 builder=${BUILDER:-}
 if [[ -z $builder ]]; then
-  builder=$(command -v buildah docker | head -n 1)
+  builder=$(command -v buildah || command -v docker || true)
   builder=${builder##*/}
 fi
 
