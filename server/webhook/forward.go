@@ -16,7 +16,7 @@ import (
 
 // Where one process has the sessions at a time, pushes come to others too: to one that stands by until its predecessor
 // ends, or to one that proxies have not forgotten yet. They forward them as they came, so that followers are answered
-// at once. What cannot be forwarded is answered here, which takes until the sessions are.
+// at once. What cannot be forwarded is answered here, as soon as the sessions have come.
 
 const (
 	// ownerHeader names, in a forwarded push, the process that it is for, and in the response the one that has answered:
