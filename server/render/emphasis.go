@@ -37,8 +37,7 @@ func (e *emphasis) firstOpen(edits []edit) (pos int, ok bool) {
 func (p *inline) run(i int, c byte) int {
 	n := runLength(p.src[i:], c)
 	end := i + n
-	last := end == len(p.src)
-	if last {
+	if end == len(p.src) { // it may grow, and what follows decides
 		p.holdAt(len(p.out))
 	}
 	if n > 3 || c == '~' && n != 2 {
@@ -53,36 +52,30 @@ func (p *inline) run(i int, c byte) int {
 		second = twoTildes
 	}
 	if n >= 2 {
-		p.pair(second, i, 2, l, r, last)
+		p.pair(second, i, 2, l, r)
 	}
 	if n != 2 {
-		p.pair(first, end-1, 1, l, r, last)
+		p.pair(first, end-1, 1, l, r)
 	}
 	return end
 }
 
 // pair closes the last open mark of its kind with the n marks at i, or leaves them open, or as text.
-// The last run of the source settles nothing: it may grow, and what follows decides.
-func (p *inline) pair(kind, i, n int, l, r rune, last bool) {
+func (p *inline) pair(kind, i, n int, l, r rune) {
 	opens, closes := flanks(kind, l, r)
 	stack := &p.emphasis.stacks[kind]
-	pos := len(p.out)
-	p.literal(i, n)
 	if k := len(*stack); closes && k > 0 {
 		open := (*stack)[k-1]
 		*stack = (*stack)[:k-1]
-		p.edits[open].n = n
-		p.edits = append(p.edits, edit{pos: pos, n: n})
+		p.depend(p.edits[open].pos)
 		p.settle(p.edits[open].pos, i+n)
-		if last {
-			p.holdAt(p.edits[open].pos)
-		}
-		return
-	}
-	if opens {
-		p.edits = append(p.edits, edit{pos: pos})
+		p.edits[open].n = n
+		p.edits = append(p.edits, edit{pos: len(p.out), n: n})
+	} else if opens {
+		p.edits = append(p.edits, edit{pos: len(p.out)})
 		*stack = append(*stack, len(p.edits)-1)
 	}
+	p.literal(i, n)
 }
 
 // flanks tells whether a mark between l and r can open or close emphasis. It is looser than CommonMark

@@ -79,10 +79,18 @@ func (p *inline) tag(t tag, instead string) {
 	case t.name == "img":
 		p.image(t)
 	case t.name == "li" && !t.end:
-		p.out = append(p.out, "\n• "...)
+		p.instead("\n• ")
 	case t.end || t.name == "br" || t.name == "hr" || instead == "\n":
-		p.out = append(p.out, instead...)
+		p.instead(instead)
 	}
+}
+
+// instead writes what stands for a tag. A line that goes on may become the head of a table, which has no line breaks.
+func (p *inline) instead(text string) {
+	if p.oneLine && strings.HasPrefix(text, "\n") {
+		p.holdAt(len(p.out))
+	}
+	p.out = append(p.out, text...)
 }
 
 func (p *inline) endAnchor() {

@@ -17,9 +17,10 @@ const (
 // there when a later mark gives an earlier one its meaning, so the work is one pass over the source and
 // one over the result. It is reused from block to block.
 type inline struct {
-	src   string
-	open  bool // the text may go on behind src
-	limit int  // constructs that end behind it are not settled
+	src     string
+	open    bool // the text may go on behind src
+	oneLine bool // src is one line, and that may go on
+	limit   int  // constructs that end behind it are not settled
 
 	out      []byte
 	edits    []edit
@@ -60,7 +61,7 @@ var special = [256]bool{
 // starts before limit and ends behind it. The result is valid until the next call.
 func (p *inline) render(src string, open bool, limit int) []byte {
 	*p = inline{
-		src: src, open: open, limit: limit, anchor: -1,
+		src: src, open: open, oneLine: open && strings.IndexByte(src, '\n') < 0, limit: limit, anchor: -1,
 		out: p.out[:0], edits: p.edits[:0], brackets: p.brackets[:0], final: p.final[:0],
 		emphasis: emphasis{stacks: p.emphasis.stacks},
 	}
@@ -92,6 +93,14 @@ func (p *inline) render(src string, open bool, limit int) []byte {
 
 // holdAt withholds out from pos on.
 func (p *inline) holdAt(pos int) { p.hold = min(p.hold, pos) }
+
+// depend withholds out from pos on if what changes it there, the mark that comes next, may be none: it stands behind
+// something that is not complete, as between dollars that may be a formula's.
+func (p *inline) depend(pos int) {
+	if len(p.out) >= p.hold {
+		p.holdAt(pos)
+	}
+}
 
 // settle withholds a construct that began at pos of out and ended at end of src, if that is not certain.
 func (p *inline) settle(pos, end int) {
@@ -299,8 +308,12 @@ func (p *inline) bareURL(i int) int {
 	for n < len(s) && isURLByte(s[n]) {
 		n++
 	}
+	goesOn := n == len(s)
 	for s[n-1] == '_' || s[n-1] == '~' { // marks behind it
 		n--
+	}
+	if goesOn { // and they are its own then
+		p.holdAt(len(p.out) + n)
 	}
 	return n
 }

@@ -17,6 +17,7 @@ func (p *inline) openBracket(i int, image bool) int {
 		}
 	}
 	if len(p.brackets) == maxBrackets {
+		p.depend(p.edits[p.brackets[0].edit].pos)
 		p.brackets = append(p.brackets[:0], p.brackets[1:]...)
 		p.inactive = max(p.inactive-1, 0)
 	}
@@ -40,6 +41,7 @@ func (p *inline) closeBracket(i int) int {
 	live := b.image || k >= p.inactive
 	p.inactive = min(p.inactive, k)
 	open := &p.edits[b.edit]
+	p.depend(open.pos)
 	if i+1 == len(p.src) {
 		p.holdAt(open.pos)
 	}

@@ -172,6 +172,11 @@ var textCases = []struct{ name, in, want string }{
 
 	// Formulas.
 	{"formulas", `$a_b*c*$ \(x_1*y*\) \[E=mc^2\]`, `$a_b*c*$ \(x_1*y*\) \[E=mc^2\]`},
+	{"a formula that began before emphasis ended", "**\u200d***。$*$", "\u200d*。$*$"},
+	{"code that began before emphasis ended", "x *。y`* x`", "x *。y* x"},
+	{"a formula that began before a link ended", "x。[。$](b)$", "x。[。$](b)$"},
+	{"an address that goes on behind marks", "_。https://a.b/_c_~~-", "_。https://a.b/_c_~~-"},
+	{"a line break in what becomes a table's head", "x<br>。y|z\n---|---\n", "x 。y｜z"},
 	{"display formula", "$$\na_b * c_d\n$$", "$$\na_b * c_d\n$$"},
 	{"prices", "$5 和 **$10** 和 $", "$5 和 $10 和 $"},
 	{"escaped brackets", `\[注\](x) \(好的\)`, "[注](x) (好的)"},
