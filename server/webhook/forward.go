@@ -26,6 +26,7 @@ const (
 	dialTimeout  = time.Second      // in a cluster it takes a millisecond, unless a network policy forbids it
 	idleTimeout  = 10 * time.Second // of connections between the bot's processes; shorter than the server's
 	maxForwarded = 64 << 10         // bytes of a response; a page is 2 KiB, and becomes twice that when it is encrypted
+	atOnce       = 512              // pushes that are forwarded at a time: each is two connections, and its body
 	// lastForward is how long after its first byte the last delivery is forwarded at most, so that it is replied to.
 	lastForward = 4750 * time.Millisecond
 )
@@ -43,6 +44,7 @@ type Peers struct {
 type peers struct {
 	Peers
 	transport *http.Transport
+	places    chan struct{}          // has one for every push that is being forwarded
 	missed    atomic.Pointer[string] // the identity of who was last told to be out of reach
 
 	leaving context.Context // ends when the sessions are given up
@@ -61,7 +63,7 @@ func (h *Handler) Join(p Peers) {
 	h.peers = &peers{Peers: p, transport: &http.Transport{
 		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return p.Dial(ctx, address) },
 		IdleConnTimeout: idleTimeout, DisableCompression: true,
-	}}
+	}, places: make(chan struct{}, atOnce)}
 	h.peers.leaving, h.peers.leave = context.WithCancel(context.Background())
 }
 
@@ -101,8 +103,18 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*http.Request, 
 	return r.WithContext(ctx), func() { stop(); cancel() }, true
 }
 
-// forward has the owner of the sessions answer a push whose body is given. It tells whether that has answered.
+// forward has the owner of the sessions answer a push whose body is given. It tells whether that has answered. Of too
+// many at once, and of one that is larger than WeChat's, it does not try it.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, to owner, p *wechat.Push, body []byte, received time.Time) bool {
+	if len(body) > usualBody {
+		return false
+	}
+	select {
+	case h.peers.places <- struct{}{}:
+		defer func() { <-h.peers.places }()
+	default:
+		return false
+	}
 	until := received.Add(HoldFor)
 	if delivery(p.SentAfter()) == Deliveries {
 		until = received.Add(lastForward)

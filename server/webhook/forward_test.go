@@ -50,17 +50,6 @@ func newPair(t *testing.T, o wechat.Options, b difysim.Behaviour, dial func(cont
 	return p
 }
 
-// connect is a connection to the listener.
-func (p *pipes) connect() (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case p.conns <- server:
-		return client, nil
-	case <-p.closed:
-		return nil, errors.New("connection refused")
-	}
-}
-
 func send(t *testing.T, p *wechatsim.Platform, text string) *wechatsim.Exchange {
 	t.Helper()
 	x, err := p.Follower("").Send(t.Context(), text)
@@ -176,6 +165,29 @@ func TestWithoutAnAddressNothingIsForwarded(t *testing.T) {
 		t.Cleanup(w.handler.Leave)
 		if x := send(t, w.platform(t, wechatsim.Plain), "question"); x.Text != "the standby's" {
 			t.Errorf("%+v", x)
+		}
+	})
+}
+
+// What is forwarded is bounded, in number and in size. The rest waits for the sessions.
+func TestNotTooMuchIsForwardedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPair(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{}, nil)
+		platform := p.standby.platform(t, wechatsim.Plain)
+		for range atOnce {
+			p.standby.handler.peers.places <- struct{}{}
+		}
+		if x := send(t, platform, "question"); x.Text != "the standby's" {
+			t.Errorf("one too many: %+v", x)
+		}
+		<-p.standby.handler.peers.places
+		if x := send(t, platform, strings.Repeat("x", usualBody)); x.Outcome != wechatsim.Replied || p.owner.dify.CallCount() > 0 {
+			t.Errorf("one too large: %+v", x)
+		}
+		for range 2 {
+			if x := send(t, platform, "question"); x.Text != "the owner's" {
+				t.Errorf("the last place: %+v", x)
+			}
 		}
 	})
 }

@@ -261,20 +261,29 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix
 
 func (p *pipes) dial(t *testing.T) net.Conn {
 	t.Helper()
-	client, server := net.Pipe()
-	p.conns <- server
+	client, err := p.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// connect is a connection to the listener.
+func (p *pipes) connect() (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, errors.New("connection refused")
+	}
 }
 
 // client makes an HTTP client of the listener, which keeps its connections unless it is told otherwise.
 func (p *pipes) transport(t *testing.T) *http.Transport {
 	t.Helper()
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		p.conns <- server
-		return client, nil
-	}}
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return p.connect() }}
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport
 }

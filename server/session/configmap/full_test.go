@@ -102,8 +102,12 @@ func TestFullOfOpenQuestions(t *testing.T) {
 		if _, err := ask("4", 400_000); err == nil || !strings.Contains(err.Error(), "is full of open questions") {
 			t.Errorf("a question too much: %v", err)
 		}
+		began := time.Now()
 		if b, err := ask("5", 10); err != nil || b.Verdict != session.Started {
 			t.Errorf("a small one: %+v, %v", b, err)
+		}
+		if took := time.Since(began); took > 2*defaultInterval { // of the bubble's clock
+			t.Errorf("it took %v", took)
 		}
 		var ids []string
 		for _, turn := range look(t, s, "alice").Turns {

@@ -202,7 +202,11 @@ func (sh *shard) writeUntilDone() {
 		if err == nil {
 			return
 		}
-		pause := time.NewTimer(backoff(try, err))
+		wait := backoff(try, err)
+		if errors.Is(err, errFull) { // no request was made, and each question's end makes room for those that wait
+			wait = sh.store.options.Interval
+		}
+		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
 		case <-sh.store.life.Done():
@@ -305,8 +309,11 @@ func (sh *shard) gather() (map[string][]byte, error) {
 		}
 	}
 	sh.shed(shrunk)
-	return nil, fmt.Errorf("ConfigMap %s is full of open questions", sh.name)
+	return nil, fmt.Errorf("ConfigMap %s is %w", sh.name, errFull)
 }
+
+// errFull says that nothing can go to make room.
+var errFull = errors.New("full of open questions")
 
 // shed tells that sessions had to go.
 func (sh *shard) shed(sessions int) {

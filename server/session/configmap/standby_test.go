@@ -13,8 +13,11 @@ import (
 )
 
 // successor is the store of the pod that a rolling update starts next.
-func successor(t testing.TB, a *api) *Store {
-	return open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "next-pod"}, sessionOptions())
+func successor(t testing.TB, a *api) *Store { return inPod(t, a, "next-pod") }
+
+// inPod is the store of a pod of this name; the address of its webhook is that, too.
+func inPod(t testing.TB, a *api, pod string) *Store {
+	return open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: pod, Address: pod + ":8080"}, sessionOptions())
 }
 
 // standing waits until a store stands by: it is ready, and has no sessions.
@@ -142,7 +145,7 @@ func TestWhoResignsTakesNothingOver(t *testing.T) {
 		begin(t, old, "", "alice", "1")
 		between := successor(t, a)
 		standing(t, between)
-		next := open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "last-pod"}, sessionOptions())
+		next := inPod(t, a, "last-pod")
 		standing(t, next)
 		between.Resign()
 		began := time.Now()
@@ -242,9 +245,6 @@ func TestReleasesWhatOthersHaveChanged(t *testing.T) {
 func TestTellsWhereTheSessionsAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
-		at := func(pod, address string) *Store {
-			return open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: pod, Address: address}, sessionOptions())
-		}
 		want := func(when string, s, owner *Store, address string) {
 			t.Helper()
 			var identity string
@@ -255,16 +255,16 @@ func TestTellsWhereTheSessionsAre(t *testing.T) {
 				t.Errorf("%s: it says %q at %q, want %q at %q", when, gotIdentity, gotAddress, identity, address)
 			}
 		}
-		old := at("old", "192.0.2.1:8080")
+		old := inPod(t, a, "old")
 		running := begin(t, old, "old", "alice", "1")
 		want("the owner", old, nil, "")
-		between, last := at("between", "192.0.2.2:8080"), at("last", "192.0.2.3:8080")
+		between, last := inPod(t, a, "between"), inPod(t, a, "last")
 		standing(t, between)
 		standing(t, last)
-		want("stands by", between, old, "192.0.2.1:8080")
+		want("stands by", between, old, "old:8080")
 		last.Resign()
 		synctest.Wait()
-		want("has resigned", last, old, "192.0.2.1:8080")
+		want("has resigned", last, old, "old:8080")
 		if _, err := between.Next(t.Context(), "between", limits); err != nil { // the old one does not close it
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestTellsWhereTheSessionsAre(t *testing.T) {
 			t.Errorf("Ping: %v", err)
 		}
 		wantSuperseded(t, old, running)
-		want("is superseded", old, between, "192.0.2.2:8080")
+		want("is superseded", old, between, "between:8080")
 	})
 }
 
@@ -286,7 +286,7 @@ func TestStandsByForEachOwnerAnew(t *testing.T) {
 		begin(t, old, "", "alice", "1")
 		between := successor(t, a)
 		standing(t, between)
-		last := open(t, Options{API: a.client(), Namespace: namespace, Name: "s", Identity: "last-pod"}, sessionOptions())
+		last := inPod(t, a, "last-pod")
 		standing(t, last)
 		time.Sleep(standByFor - 10*time.Second) // in a bubble
 		closeStore(t, old)
