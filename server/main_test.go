@@ -121,13 +121,16 @@ func (p *place) server(t *testing.T) *Server {
 // asks makes the server ask the stand-in for Dify without sockets, whatever address it is configured with.
 func (p *place) asks(t *testing.T, s *Server) {
 	t.Helper()
-	client, err := dify.New(func() string { return s.dify.key.Load().Reveal() }, dify.Options{
-		BaseURL: "http://dify.invalid/v1", HTTPClient: &http.Client{Transport: p.dify.Transport()},
-	})
-	if err != nil {
+	s.dify.askBy(t, p.dify.Transport(), s.files)
+}
+
+// askBy has all calls made by a transport.
+func (d *difySwitch) askBy(t *testing.T, transport http.RoundTripper, f files) {
+	t.Helper()
+	d.transport, d.target = transport, dify.Target{}
+	if err := d.configure(f); err != nil {
 		t.Fatal(err)
 	}
-	s.dify.current.Store(client)
 }
 
 // pipes is a listener whose connections are pipes, so that a whole server runs in a bubble of testing/synctest.

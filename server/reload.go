@@ -1,9 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,14 +23,20 @@ import (
 type files struct {
 	config  serverconfig.Config
 	secrets serverconfig.Secrets
+	unknown []string // fields that a newer operator has written
 }
 
 // load reads the configuration at path, and the secrets from the folder that it names; or from another one, because
 // secretsDir is a field that a running server does not change.
-func load(path, secretsDir string) (files, error) {
+func load(path, secretsDir string, byOperator bool) (files, error) {
 	var f files
 	var err error
-	if f.config, err = serverconfig.Load(path); err != nil {
+	if byOperator {
+		f.config, f.unknown, err = serverconfig.LoadByOperator(path)
+	} else {
+		f.config, err = serverconfig.Load(path)
+	}
+	if err != nil {
 		return f, err
 	}
 	if f.secrets, err = serverconfig.LoadSecrets(cmp.Or(secretsDir, f.config.SecretsDir)); err != nil {
@@ -55,8 +63,9 @@ func (s *Server) reload(ctx context.Context) {
 
 // look applies what has changed and returns the problem of files that were refused, to report it once.
 func (s *Server) look(now time.Time, refused string) string {
-	f, err := load(s.options.ConfigPath, s.config.SecretsDir)
+	f, err := load(s.options.ConfigPath, s.config.SecretsDir, s.options.ConfigByOperator)
 	if err == nil {
+		s.tellUnknown(f.unknown)
 		err = s.apply(f, now)
 	}
 	if err == nil {
@@ -90,6 +99,7 @@ func (s *Server) apply(f files, now time.Time) error {
 		return err
 	}
 	s.rotation = rotation
+	s.rendering.Store(new(RenderOptions(f.config)))
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {
@@ -102,6 +112,16 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.files = f
 	s.secrets.Store(&f.secrets)
 	return nil
+}
+
+// tellUnknown counts the fields that a newer operator has written and this server does not know, and logs them when they
+// change.
+func (s *Server) tellUnknown(fields []string) {
+	s.metrics.unknownFields.Set(float64(len(fields)))
+	if len(fields) > 0 && !slices.Equal(s.unknown, fields) {
+		s.options.Log.Warn("The configuration has fields that this version does not know: they are of no effect", "fields", strings.Join(fields, ", "))
+	}
+	s.unknown = fields
 }
 
 // rotationGrace is how long an old token or EncodingAESKey is accepted beside the new one: the console and the Secret
@@ -162,11 +182,14 @@ func (r rotation) account(f files) (*wechat.Account, error) {
 	return a, nil
 }
 
-// difySwitch is the Dify client of the configuration that is in force. A call goes on with the client that began it.
+// difySwitch is the Dify client of the configuration that is in force. Address, key and authorities change in one step. A
+// call goes on with the client that began it.
 type difySwitch struct {
-	current atomic.Pointer[dify.Client]
-	made    dify.Options
-	key     atomic.Pointer[serverconfig.Secret]
+	current   atomic.Pointer[dify.Client]
+	target    dify.Target       // of current, without key and authorities
+	ca        []byte            // its authorities, as the file has them
+	options   dify.Options      // of current, without the transport
+	transport http.RoundTripper // nil but in tests
 }
 
 var _ turn.Dify = (*difySwitch)(nil)
@@ -180,24 +203,48 @@ func newDifySwitch(f files) (*difySwitch, error) {
 	return d, err
 }
 
+// configure puts another client in force, which shares the connections of the one before if only the key has changed.
 func (d *difySwitch) configure(f files) error {
-	c := f.config.Dify
+	c, key := f.config.Dify, f.secrets.DifyAPIKey.Reveal()
+	target := dify.Target{BaseURL: c.BaseURL}
 	o := dify.Options{
-		BaseURL: c.BaseURL, UserAgent: "wechatbot-server", MaxConns: f.config.Limits.Concurrency + spareConnections,
+		UserAgent: "wechatbot-server", MaxConns: f.config.Limits.Concurrency + spareConnections,
 		IdleTimeout: time.Duration(c.IdleTimeout), FirstEventTimeout: time.Duration(c.IdleTimeout),
 	}
-	if o != d.made {
-		client, err := dify.New(func() string { return d.key.Load().Reveal() }, o)
-		if err != nil {
-			return fmt.Errorf("dify.baseURL: %w", err)
+	old := d.current.Load()
+	client := old
+	if old == nil || target != d.target || o != d.options || !bytes.Equal(f.secrets.DifyCA, d.ca) {
+		var err error
+		if client, err = d.make(target, f.secrets.DifyCA, o); err != nil {
+			return err
 		}
-		if old := d.current.Swap(client); old != nil {
-			old.CloseIdleConnections()
-		}
-		d.made = o
 	}
-	d.key.Store(&f.secrets.DifyAPIKey)
+	keyed, err := client.WithKey(key)
+	if err != nil {
+		return fmt.Errorf("dify-api-key: %w", err)
+	}
+	d.current.Store(keyed)
+	d.target, d.ca, d.options = target, f.secrets.DifyCA, o
+	if old != nil && client != old {
+		old.CloseIdleConnections()
+	}
 	return nil
+}
+
+// make makes a client, without a key.
+func (d *difySwitch) make(target dify.Target, ca []byte, o dify.Options) (*dify.Client, error) {
+	var err error
+	if len(ca) > 0 {
+		if target.CA, err = dify.CertPool(ca); err != nil {
+			return nil, fmt.Errorf("dify-ca.crt: %w", err)
+		}
+	}
+	o.Transport = d.transport
+	c, err := dify.New(target, o)
+	if err != nil {
+		return nil, fmt.Errorf("dify.baseURL: %w", err)
+	}
+	return c, nil
 }
 
 func (d *difySwitch) Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error) {
@@ -208,12 +255,12 @@ func (d *difySwitch) Stop(ctx context.Context, taskID, user string) error {
 	return d.current.Load().Stop(ctx, taskID, user)
 }
 
-func (d *difySwitch) Messages(ctx context.Context, conversationID, user string, limit int) ([]dify.Message, error) {
-	return d.current.Load().Messages(ctx, conversationID, user, limit)
+func (d *difySwitch) Await(ctx context.Context, r dify.Run) (dify.Answer, error) {
+	return d.current.Load().Await(ctx, r)
 }
 
-func (d *difySwitch) Info(ctx context.Context) (dify.Info, error) {
-	return d.current.Load().Info(ctx)
+func (d *difySwitch) DeleteConversations(ctx context.Context, user string) (int, error) {
+	return d.current.Load().DeleteConversations(ctx, user)
 }
 
 func (d *difySwitch) DeleteConversation(ctx context.Context, id, user string) error {

@@ -1,7 +1,16 @@
 package server
 
 import (
+	"context"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
 
@@ -186,16 +196,68 @@ func TestChangesThatNeedARestartAreTold(t *testing.T) {
 func TestChangedDifyIsAskedFromThenOn(t *testing.T) {
 	p := newPlace(t, minimal)
 	s := p.server(t)
-	before := s.dify.current.Load()
-	p.write(t, "secrets/dify-api-key", "app-another")
-	p.look(t, s, 0)
-	if s.dify.current.Load() != before || s.dify.key.Load().Reveal() != "app-another" {
-		t.Error("a changed key needs no new client, and is to be in force")
+	var asked string
+	s.dify.askBy(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+		asked = r.URL.Host + " " + r.Header.Get("Authorization")
+		return nil, io.EOF
+	}), s.files)
+	want := func(asks string) {
+		t.Helper()
+		if _, err := s.dify.Parameters(t.Context()); err == nil || asked != asks {
+			t.Errorf("asks %q, want %q", asked, asks)
+		}
 	}
+	p.write(t, "secrets/dify-api-key", "app-another\n")
+	p.look(t, s, 0)
+	want("api.dify.ai Bearer app-another")
 	p.write(t, "bot.yaml", minimal+"dify: {baseURL: http://another.invalid/v1}\n")
 	p.look(t, s, 0)
-	if s.dify.current.Load() == before {
-		t.Error("the client asks the old address still")
+	want("another.invalid Bearer app-another")
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Address and key change together: no request has one of the old and one of the new.
+func TestNoKeyGoesToAnotherDify(t *testing.T) {
+	var wrong, right atomic.Int64
+	of := func(name string) files {
+		c := serverconfig.Default()
+		c.Dify.BaseURL = "http://" + name + ".invalid"
+		return files{config: c, secrets: serverconfig.Secrets{DifyAPIKey: serverconfig.Secret(name)}}
+	}
+	d := new(difySwitch)
+	d.askBy(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+		if "Bearer "+strings.TrimSuffix(r.URL.Host, ".invalid") == r.Header.Get("Authorization") {
+			right.Add(1)
+		} else {
+			wrong.Add(1)
+		}
+		return nil, io.EOF
+	}), of("a"))
+	ctx, stop := context.WithCancel(t.Context())
+	var askers sync.WaitGroup
+	for range 8 {
+		askers.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = d.Parameters(ctx)
+			}
+		})
+	}
+	for i := range 1000 {
+		if err := d.configure(of([]string{"a", "b", "c"}[i%3])); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	for right.Load() == 0 {
+		runtime.Gosched()
+	}
+	stop()
+	askers.Wait()
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d requests carried another Dify's key", n)
 	}
 }
 
@@ -286,4 +348,59 @@ func TestEveryCallOfDifyIsMade(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An operator may be newer than the server that it configures: what this version does not know is told once, counted, and
+// of no effect. A person's typo is still refused.
+func TestFieldsOfANewerOperatorAreLeftOut(t *testing.T) {
+	p := newPlace(t, minimal+"new: {a: 1}\nreply: {texts: {help: old words, newText: x}}\n")
+	if _, err := New(p.options()); err == nil || !strings.Contains(err.Error(), "new: unknown field") {
+		t.Fatalf("a person's file gives %v", err)
+	}
+	o := p.options()
+	o.ConfigByOperator = true
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = s.webhook.Close(), s.admin.Close() })
+	if _, body := askHelp(t, s, token); !strings.Contains(body, "old words") {
+		t.Errorf("what is known is of no effect: %s", body)
+	}
+	p.look(t, s, 0)
+	p.look(t, s, 0)
+	if n := p.lines("does not know"); n != 1 || p.lines("new, reply.texts.newText") != 1 {
+		t.Errorf("told %d times: %s", n, p.log)
+	}
+	if n := testutil.ToFloat64(s.metrics.unknownFields); n != 2 {
+		t.Errorf("%v unknown fields are counted", n)
+	}
+	p.write(t, "bot.yaml", minimal+"newer: 1\nreply: {texts: {help: new words}}\n")
+	p.look(t, s, 0)
+	if _, body := askHelp(t, s, token); !strings.Contains(body, "new words") || testutil.ToFloat64(s.metrics.unknownFields) != 1 {
+		t.Errorf("a change beside an unknown field is not taken: %s", body)
+	}
+}
+
+// A private authority is trusted beside the system's, also one that comes, or is replaced, while the server runs.
+func TestDifyOfAPrivateAuthority(t *testing.T) {
+	sim := difysim.New(difysim.Options{Key: difyKey, AppName: "Winter"})
+	difyServer := httptest.NewTLSServer(sim)
+	difyServer.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(func() { difyServer.Close(); sim.Close() })
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: difyServer.Certificate().Raw})
+	p := newPlace(t, minimal+"dify: {baseURL: "+difyServer.URL+"}\n")
+	s := p.server(t)
+	if _, err := s.dify.Parameters(t.Context()); dify.KindOf(err) != dify.UnknownAuthority {
+		t.Fatalf("without its authority: %v", err)
+	}
+	p.write(t, "secrets/dify-ca.crt", string(authority))
+	p.look(t, s, 0)
+	if _, err := s.dify.Parameters(t.Context()); err != nil {
+		t.Errorf("with its authority: %v", err)
+	}
+	p.write(t, "secrets/dify-ca.crt", "no certificate")
+	if refused := s.look(time.Now(), ""); !strings.Contains(refused, "dify-ca.crt: holds no PEM certificate") {
+		t.Errorf("refused %q", refused)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -49,9 +50,22 @@ func TestAdminEndpoints(t *testing.T) {
 				t.Errorf("the metrics lack %s", line)
 			}
 		}
-		r.store = brokenStore{r.store}
+		// A store that is away later makes nothing unready: followers still get a line for each message.
+		store := r.store
+		r.store = brokenStore{store}
+		if status, body := r.get(t, "/readyz"); status != 200 {
+			t.Errorf("/readyz with a store that broke later: %d %q", status, body)
+		}
+		time.Sleep(2 * storeEvery)
+		if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "\nwechatbot_session_store_up 0") {
+			t.Error("the metrics do not say that the store is away")
+		}
+		r.reached.Store(false)
 		if status, body := r.get(t, "/readyz"); status != 503 || body != "the session store does not answer\n" {
-			t.Errorf("/readyz with a broken store: %d %q", status, body)
+			t.Errorf("/readyz with a store that was never reached: %d %q", status, body)
+		}
+		if status, body := r.get(t, "/readyz?verbose"); status != 503 || !strings.HasPrefix(body, "the session store does not answer: ") {
+			t.Errorf("/readyz?verbose with a broken store: %d %q", status, body)
 		}
 		if status, _ := r.get(t, "/healthz"); status != 200 {
 			t.Errorf("/healthz with a broken store: %d, want 200: a restart would not help", status)
@@ -189,7 +203,7 @@ func TestStopThatTakesTooLongIsTold(t *testing.T) {
 // alone is a store that outlives its process and that one process has at a time. It is told when that is about to stop.
 type alone struct {
 	session.Store
-	resigned *atomic.Bool
+	steppedDown *atomic.Bool
 }
 
 func (alone) Durable() bool { return true }
@@ -198,7 +212,7 @@ func (alone) Identity() string { return "this" }
 
 func (alone) Elsewhere() (identity, address string) { return "", "" }
 
-func (a alone) Resign() { a.resigned.Store(true) }
+func (a alone) StepDown() { a.steppedDown.Store(true) }
 
 // With sessions in ConfigMaps nobody takes pushes until this process has ended: it does not stay for a long turn, but
 // leaves it where the next process finds it.
@@ -206,9 +220,9 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := newPlace(t, minimal)
 		p.dify.SetBehaviour(difysim.Behaviour{Total: 2 * time.Minute})
-		var resigned atomic.Bool
+		var steppedDown atomic.Bool
 		r := p.run(t, func(s *Server) {
-			s.store = alone{s.store, &resigned}
+			s.store = alone{s.store, &steppedDown}
 			s.engine.Store = s.store
 		})
 		done := r.asked(t, r.platform(t), "question")
@@ -223,15 +237,15 @@ func TestStopHandsALongTurnOver(t *testing.T) {
 		if after := time.Since(began); after < unnoticed+handOver || after > unnoticed+handOver+time.Second {
 			t.Errorf("stopping took %v, want %v", after, unnoticed+handOver)
 		}
-		lease, err := r.store.Next(t.Context(), "next", session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
-		if err != nil || lease.Turn.Question != "question" || lease.Turn.Attempts != 2 {
-			t.Errorf("the next process gets %+v, %v, want the turn at once", lease.Turn, err)
+		next, err := r.store.Next(t.Context(), session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
+		if err != nil || next.Lease == nil || next.Lease.Turn.Question != "question" || next.Lease.Turn.Attempts != 2 {
+			t.Errorf("the next process gets %+v, %v, want the turn at once", next, err)
 		}
 		if time.Since(began) > unnoticed+handOver+time.Second {
 			t.Errorf("after %v, want at once", time.Since(began))
 		}
 		<-done
-		if !resigned.Load() {
+		if !steppedDown.Load() {
 			t.Error("the store was not told")
 		}
 		if p.lines("handing over") != 1 {
@@ -260,11 +274,12 @@ func TestStopBeginsWhatNobodyElseCan(t *testing.T) {
 		if x := <-soon; x.Outcome != wechatsim.Replied || x.Took != 3*time.Second {
 			t.Errorf("%+v", x)
 		}
-		lease, err := r.store.Next(t.Context(), "next", session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
-		if err != nil || lease.Turn.Question != "late" || lease.Turn.Attempts != 1 {
-			t.Errorf("the next process gets %+v, %v", lease.Turn, err)
+		next, err := r.store.Next(t.Context(), session.Limits{Questions: 20, Window: time.Minute, Concurrency: 1})
+		if err != nil || next.Lease == nil || next.Lease.Turn.Question != "late" || next.Lease.Turn.Attempts != 1 {
+			t.Fatalf("the next process gets %+v, %v", next, err)
 		}
-		if err := r.store.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Answer: "the next one's"}); err != nil {
+		o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "the next one's"}}
+		if err := r.store.Finish(t.Context(), next.Lease, o); err != nil {
 			t.Fatal(err)
 		}
 		if x := <-late; x.Text != "the next one's" {
@@ -375,10 +390,16 @@ func TestStopOfAnIdleServer(t *testing.T) {
 	})
 }
 
-// Aliases name followers in logs: the same from replica to replica, of no use without the token, and short.
+// Aliases name followers in logs: the same from replica to replica, of no use without the token, others after it was
+// rotated, and short.
 func TestAliasTellsNobody(t *testing.T) {
-	a, b := alias(token)("oFollower"), alias(newToken)("oFollower")
-	if a != alias(token)("oFollower") || a == b || a == alias(token)("oAnother") || len(a) != 10 || strings.Contains(a, "oFollower") {
+	with := func(token serverconfig.Secret) func(string) string {
+		s := new(Server)
+		s.secrets.Store(&serverconfig.Secrets{Token: token})
+		return s.alias
+	}
+	a, b := with(token)("oFollower"), with(newToken)("oFollower")
+	if a != with(token)("oFollower") || a == b || a == with(token)("oAnother") || len(a) != 10 || strings.Contains(a, "oFollower") {
 		t.Errorf("aliases %q and %q", a, b)
 	}
 }

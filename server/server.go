@@ -17,12 +17,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/render"
@@ -33,19 +33,22 @@ import (
 )
 
 const (
-	maxConnections = 16 << 10         // of the webhook, idle ones included; more wait to be accepted
-	queuePerPlace  = 10               // questions that may wait for each one that is answered at once
-	openQuestions  = 5                // of one follower, the running one included
-	menuID         = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
-	closeTimeout   = 10 * time.Second // for the store to write what it has
-	drainMargin    = 30 * time.Second // beyond the longest turn, for stopping
-	unnoticed      = 3 * time.Second  // that a stopping process is still sent pushes, at least: proxies learn of it late
-	handOver       = 8 * time.Second  // for the turns that run then, where the next process waits for this one's end
+	queuePerPlace = 10               // questions that may wait for each one that is answered at once
+	openQuestions = 5                // of one follower, the running one included
+	menuID        = "bot"            // of every tap-link: WeChat wants one, what is sent says enough
+	closeTimeout  = 10 * time.Second // for the store to write what it has
+	drainMargin   = 30 * time.Second // beyond the longest turn, for stopping
+	unnoticed     = 3 * time.Second  // that a stopping process is still sent pushes, at least: proxies learn of it late
+	handOver      = 8 * time.Second  // for the turns that run then, where the next process waits for this one's end
 )
 
 // Options of a server.
 type Options struct {
-	ConfigPath  string
+	ConfigPath string
+	// ConfigByOperator: an operator writes the file, which may be newer than this server. Fields that are not known are
+	// logged and counted instead of ending it.
+	ConfigByOperator bool
+
 	Log         *slog.Logger
 	HTTPLog     *log.Logger   // what net/http reports of broken connections
 	ReloadEvery time.Duration // how often the files are looked at; 0 is every 5 s
@@ -59,18 +62,22 @@ type Server struct {
 	config   serverconfig.Config // as applied
 	files    files
 	rotation rotation
+	unknown  []string // fields of the configuration that were told to be unknown
 
-	registry *prometheus.Registry
-	metrics  *metrics
-	store    session.Store
-	secrets  atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
-	dify     *difySwitch
-	engine   *turn.Engine
-	handler  *webhook.Handler
+	registry  *prometheus.Registry
+	metrics   *metrics
+	store     session.Store
+	secrets   atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
+	rendering atomic.Pointer[render.Options]       // likewise
+	dify      *difySwitch
+	engine    *turn.Engine
+	handler   *webhook.Handler
 
 	webhook, admin net.Listener
 	closeStore     func(context.Context) error
 	draining       atomic.Bool
+	reached        atomic.Bool // the store, since the start
+	notes          storeNotes
 }
 
 // New reads the configuration and the secrets, puts the server together and starts to listen. An error names what is
@@ -86,16 +93,18 @@ func New(o Options) (*Server, error) {
 		}
 		o.Host = host
 	}
-	loaded, err := load(o.ConfigPath, "")
+	loaded, err := load(o.ConfigPath, "", o.ConfigByOperator)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{options: o, config: loaded.config, files: loaded, registry: prometheus.NewRegistry()}
 	s.secrets.Store(&loaded.secrets)
+	s.rendering.Store(new(RenderOptions(loaded.config)))
 	s.metrics = newMetrics(s.registry)
+	s.tellUnknown(loaded.unknown)
 	s.store, s.closeStore, err = stores{
 		log: o.Log, registry: s.registry, secrets: func() serverconfig.Secrets { return *s.secrets.Load() },
-		host: o.Host, ip: o.IP,
+		host: o.Host, ip: o.IP, holder: o.Host + "/" + rand.Text(),
 	}.open(s.config)
 	if err != nil {
 		return nil, err
@@ -110,7 +119,7 @@ func New(o Options) (*Server, error) {
 type single interface {
 	Identity() string
 	Elsewhere() (identity, address string)
-	Resign()
+	StepDown()
 }
 
 // assemble makes what stands before the store, from the inside out.
@@ -126,7 +135,7 @@ func (s *Server) assemble(f files) (err error) {
 		return err
 	}
 	s.handler = webhook.New(s.config.Path, webhook.Bot{Account: account, VerificationFiles: s.config.WeChat.VerificationFiles},
-		s.engine, webhook.NewMetrics(s.registry), s.options.Log)
+		s.engine, webhook.NewMetrics(s.registry), webhook.LimitsFor(debug.SetMemoryLimit(-1)), s.options.Log)
 	s.join()
 	if s.webhook, err = listen("listen", s.config.Listen); err != nil {
 		return err
@@ -164,12 +173,12 @@ func listen(field, address string) (net.Listener, error) {
 
 func (s *Server) newEngine(f files) (*turn.Engine, error) {
 	return turn.New(turn.Options{
-		Store: s.store, Dify: s.dify, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
-		Owner: s.options.Host + "/" + rand.Text(),
-		Link:  func(label, send string) string { return wechat.TapLink(label, send, menuID) },
-		Alias: alias(f.secrets.Token),
+		Store: s.store, Dify: s.dify, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
+		Renderer: Renderer{func() render.Options { return *s.rendering.Load() }},
+		Link:     func(label, send string) string { return wechat.TapLink(label, send, menuID) },
+		Alias:    s.alias,
 
-		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,
+		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
 }
 
@@ -178,23 +187,23 @@ func Settings(c serverconfig.Config) turn.Settings {
 	return turn.Settings{
 		Deadline:       time.Duration(c.Reply.Deadline),
 		HoldsPerMinute: c.Reply.HoldsPerMinute,
-		Timeout:        time.Duration(c.Dify.Timeout),
 		Inputs:         c.Dify.Inputs,
 		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
+		ContinueWords:  c.Reply.ContinueWords,
 		Limits: session.Limits{
+			Timeout:   time.Duration(c.Dify.Timeout),
 			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
 		},
 	}
 }
 
-// alias gives followers names for logs: short, the same on all replicas, and of no use without the token.
-func alias(key serverconfig.Secret) func(string) string {
-	return func(follower string) string {
-		mac := hmac.New(sha256.New, []byte(key.Reveal()))
-		mac.Write([]byte(follower))
-		return hex.EncodeToString(mac.Sum(nil)[:5])
-	}
+// alias gives followers and messages names for logs: short, the same on all replicas, of no use without the token, and
+// others once that is rotated.
+func (s *Server) alias(of string) string {
+	mac := hmac.New(sha256.New, []byte(s.secrets.Load().Token.Reveal()))
+	mac.Write([]byte(of))
+	return hex.EncodeToString(mac.Sum(nil)[:5])
 }
 
 // Addr is where the webhook listens.
@@ -211,6 +220,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.engine.Run(life) })
 	background.Go(func() { s.reload(life) })
+	background.Go(func() { s.watchStore(life) })
 
 	hook := s.handler.Server(s.options.HTTPLog)
 	admin := &http.Server{
@@ -223,7 +233,7 @@ func (s *Server) Run(ctx context.Context) error {
 			failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 		}
 	}
-	background.Go(func() { serve(hook, webhook.Listener(netutil.LimitListener(s.webhook, maxConnections))) })
+	background.Go(func() { serve(hook, s.handler.Listener(s.webhook)) })
 	background.Go(func() { serve(admin, s.admin) })
 	s.options.Log.Info("Serving", "webhook", s.Addr().String(), "path", s.config.Path, "admin", s.AdminAddr().String())
 
@@ -246,7 +256,7 @@ func (s *Server) drain(ctx context.Context, hook *http.Server) error {
 	s.draining.Store(true)
 	s.options.Log.Info("Stopping: finishing the turns")
 	if one, ok := s.store.(single); ok { // its turn to have the sessions has perhaps not come yet
-		one.Resign()
+		one.StepDown()
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,9 +22,16 @@ import (
 )
 
 const (
-	leaseTTL    = 10 * time.Second // a dead process's turns are taken over after this
-	memoryBytes = 256 << 20        // what the Memory store may hold
+	leaseTTL = 10 * time.Second // the turns of a process that is silent for so long are taken over
+
+	// What the Memory store may hold: a share of what the process may have, within bounds.
+	memoryShare = 4
+	leastMemory = 8 << 20
+	mostMemory  = 256 << 20
 )
+
+// memoryBytes is what the Memory store may hold in a process with a soft limit of its memory (GOMEMLIMIT).
+func memoryBytes(limit int64) int64 { return min(max(limit/memoryShare, leastMemory), mostMemory) }
 
 // stores makes the store that a configuration asks for.
 type stores struct {
@@ -31,16 +39,17 @@ type stores struct {
 	registry prometheus.Registerer
 	secrets  func() serverconfig.Secrets // as they are now: a password can be rotated
 	host, ip string                      // Options.Host and Options.IP
+	holder   string                      // this process' name in leases
 }
 
 // open makes the store, and what ends it.
 func (s stores) open(c serverconfig.Config) (session.Store, func(context.Context) error, error) {
 	o := session.Options{
-		IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
+		Holder: s.holder, IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
 	}
 	switch c.Session.Type {
 	case serverconfig.SessionMemory:
-		return memory.New(o, memoryBytes), func(context.Context) error { return nil }, nil
+		return memory.NewStore(o, memoryBytes(debug.SetMemoryLimit(-1))), func(context.Context) error { return nil }, nil
 	case serverconfig.SessionConfigMap:
 		return s.configMap(c, o)
 	case serverconfig.SessionRedis:

@@ -3,8 +3,6 @@ package serverconfig
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -13,9 +11,18 @@ import (
 // it listens on, names under which things are already stored, and the store itself. Everything else is applied in place.
 var boundAtStart = []string{"bot", "listen", "adminListen", "path", "secretsDir", "session"}
 
-// Diff names the fields in which c differs from old, in the file's order.
+// Diff names the fields in which c differs from old, in the file's order. A mapping or list that a person writes counts
+// as one.
 func (c *Config) Diff(old *Config) []string {
-	return diff(reflect.ValueOf(c).Elem(), reflect.ValueOf(old).Elem(), "")
+	now, before := leaves(c), leaves(old)
+	is, was := values(now), values(before)
+	var changed []string
+	for _, l := range slices.Concat(now, before) {
+		if differ(is[l.field], was[l.field]) && !slices.Contains(changed, l.field) {
+			changed = append(changed, l.field)
+		}
+	}
+	return changed
 }
 
 // RestartNeeded names those of Diff's fields that take effect at the next start only.
@@ -31,41 +38,9 @@ func (c *Config) RestartNeeded(old *Config) []string {
 // the hash of existing bots as it was.
 func (c *Config) StartHash() string {
 	h := sha256.New()
-	defaults := Default()
+	defaults, value := Default(), values(leaves(c))
 	for _, field := range c.RestartNeeded(&defaults) {
-		value, err := json.Marshal(valueAt(reflect.ValueOf(c).Elem(), field).Interface())
-		if err != nil {
-			panic("serverconfig: " + field + ": " + err.Error()) // texts, numbers and lists of them always encode
-		}
-		h.Write([]byte(field + "=" + string(value) + "\n"))
+		h.Write([]byte(field + "=" + value[field] + "\n"))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-func diff(a, b reflect.Value, path string) []string {
-	switch a.Kind() {
-	case reflect.Struct:
-	case reflect.Map, reflect.Slice:
-		if a.Len()+b.Len() == 0 || reflect.DeepEqual(a.Interface(), b.Interface()) {
-			return nil
-		}
-		return []string{path}
-	default:
-		if a.Equal(b) {
-			return nil
-		}
-		return []string{path}
-	}
-	var fields []string
-	for i, name := range fieldNames(a.Type()) {
-		fields = append(fields, diff(a.Field(i), b.Field(i), child(path, name))...)
-	}
-	return fields
-}
-
-func valueAt(v reflect.Value, path string) reflect.Value {
-	for name := range strings.SplitSeq(path, ".") {
-		v = v.Field(slices.Index(fieldNames(v.Type()), name))
-	}
-	return v
 }

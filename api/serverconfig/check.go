@@ -1,11 +1,12 @@
 package serverconfig
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net"
 	"net/url"
 	"path"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ var (
 
 // Check says what is wrong with c, as Parse would, or nil. It does not look at the secrets: Validate does.
 func (c *Config) Check() error {
-	if err := checkCharacters(reflect.ValueOf(c).Elem(), ""); err != nil {
+	if err := c.checkCharacters(); err != nil {
 		return err
 	}
 	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check} {
@@ -48,34 +49,30 @@ func (c *Config) Check() error {
 }
 
 // checkCharacters refuses texts that YAML cannot carry and no log, header or WeChat reply can show.
-func checkCharacters(v reflect.Value, path string) error {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i, name := range fieldNames(v.Type()) {
-			if err := checkCharacters(v.Field(i), child(path, name)); err != nil {
-				return err
-			}
-		}
-	case reflect.Map:
-		texts, _ := reflect.TypeAssert[map[string]string](v)
+func (c *Config) checkCharacters() error {
+	for i, texts := range []map[string]string{c.WeChat.VerificationFiles, c.Dify.Inputs, c.Reply.Texts} {
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
 			if !isPrintable(key) || !isPrintable(texts[key]) {
-				return wrong(child(path, key), "holds a control character or is not UTF-8: remove it")
+				return unprintable(child(freeform[i], key))
 			}
 		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			if err := checkCharacters(v.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {
-				return err
-			}
+	}
+	for i, address := range c.Session.Redis.Addresses {
+		if !isPrintable(address) {
+			return unprintable("session.redis.addresses[" + strconv.Itoa(i) + "]")
 		}
-	case reflect.String:
-		if !isPrintable(v.String()) {
-			return wrong(path, "holds a control character or is not UTF-8: remove it")
+	}
+	for _, l := range leaves(c) {
+		var text string
+		if json.Unmarshal([]byte(l.value), &text) == nil && !isPrintable(text) {
+			return unprintable(l.field)
 		}
-	default:
 	}
 	return nil
+}
+
+func unprintable(path string) error {
+	return wrong(path, "holds a control character or is not UTF-8: remove it")
 }
 
 func isPrintable(s string) bool {
@@ -198,6 +195,14 @@ func (r *Reply) check() error {
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
 	}
+	if n := len(r.ContinueWords); n < 1 || n > maxContinueWords {
+		return wrong("reply.continueWords", "%d words: give 1 to %d", n, maxContinueWords)
+	}
+	for i, word := range r.ContinueWords {
+		if word != strings.TrimSpace(word) || word == "" || len(word) > 30 || strings.HasPrefix(word, "/") || !utf8.ValidString(word) {
+			return wrong(fmt.Sprintf("reply.continueWords[%d]", i), "%q: a word has 1 to 30 bytes, no slash in front and no blanks around it", word)
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(r.Texts)) {
 		if err := checkText(child("reply.texts", key), key, r.Texts[key]); err != nil {
 			return err
@@ -205,6 +210,9 @@ func (r *Reply) check() error {
 	}
 	return nil
 }
+
+// maxContinueWords bounds reply.continueWords.
+const maxContinueWords = 8
 
 func checkText(field, key, text string) error {
 	switch {

@@ -80,6 +80,10 @@ type Reply struct {
 	HoldsPerMinute int `json:"holdsPerMinute"`
 	// Language of the built-in texts: zh-CN or en.
 	Language string `json:"language"`
+	// ContinueWords are what a follower types, 1 to 8 of them, to get what is undelivered: the next page, a finished
+	// answer. The first is what tap-links send. One that is 1 is a question instead when everything is delivered and
+	// the last answer asks for a number.
+	ContinueWords []string `json:"continueWords"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
 	Texts map[string]string `json:"texts,omitempty"`
 }
@@ -110,6 +114,7 @@ func Default() Config {
 			Mode:           ReplyModePassive,
 			Deadline:       Duration(4500 * time.Millisecond),
 			HoldsPerMinute: 30,
+			ContinueWords:  []string{"1", "继续"},
 			Language:       LanguageChinese,
 		},
 		Limits: Limits{Questions: 20, Window: Duration(10 * time.Minute), Concurrency: 50},

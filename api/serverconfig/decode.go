@@ -1,172 +1,144 @@
 package serverconfig
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 )
 
-// decodeInto sets the fields of c that tree mentions. encoding/json would do, but it folds the case of names and tells
-// neither the path of an unknown field nor what a person should write instead.
-func decodeInto(c *Config, tree map[string]any) error {
-	return decodeStruct(reflect.ValueOf(c).Elem(), "", tree)
+// decode reads the one document of a file into c, which holds the defaults. Names keep their case, and a field that is
+// null is left out. unknown are the paths of fields that c does not have.
+func decode(c *Config, file []byte) (unknown []string, err error) {
+	if len(file) > MaxFileBytes {
+		return nil, wrong("", "the file is larger than %d bytes", MaxFileBytes)
+	}
+	if hasSecondDocument(file) {
+		return nil, wrong("", "the file holds more than one YAML document: keep one")
+	}
+	text, err := yaml.YAMLToJSONStrict(file)
+	if err != nil {
+		return nil, wrong("", "not valid YAML: %s", oneLine(err))
+	}
+	strict, err := kjson.UnmarshalStrict(text, c, kjson.DisallowUnknownFields)
+	if err != nil {
+		return nil, wrongType(err)
+	}
+	for _, one := range strict {
+		field, ok := errors.AsType[kjson.FieldError](one)
+		if !ok {
+			return nil, wrong("", "not valid YAML: %s", oneLine(one))
+		}
+		unknown = append(unknown, shorten(field.FieldPath()))
+	}
+	return unknown, noEmptyValues(text)
 }
 
-func decodeStruct(into reflect.Value, path string, tree map[string]any) error {
-	names := fieldNames(into.Type())
-	for _, name := range slices.Sorted(maps.Keys(tree)) {
-		if !slices.Contains(names, name) {
-			return wrong(child(path, name), "unknown field; known here: %s", strings.Join(names, ", "))
+// noEmptyValues refuses names without a value where people choose the names: a line that is not finished, most likely.
+func noEmptyValues(text []byte) error {
+	var file struct {
+		WeChat struct {
+			VerificationFiles map[string]*string
 		}
+		Dify  struct{ Inputs map[string]*string }
+		Reply struct{ Texts map[string]*string }
 	}
-	for i, name := range names {
-		if value, ok := tree[name]; ok && value != nil {
-			if err := decode(into.Field(i), child(path, name), value); err != nil {
-				return err
+	if err := json.Unmarshal(text, &file); err != nil {
+		return wrong("", "not valid YAML: %s", oneLine(err))
+	}
+	for i, mapping := range []map[string]*string{file.WeChat.VerificationFiles, file.Dify.Inputs, file.Reply.Texts} {
+		for _, name := range slices.Sorted(maps.Keys(mapping)) {
+			if mapping[name] == nil {
+				return wrong(child(freeform[i], name), "is empty, must be a text")
 			}
 		}
 	}
 	return nil
 }
 
-func decode(into reflect.Value, path string, value any) error {
-	if into.Type() == reflect.TypeFor[Duration]() {
-		return decodeDuration(into, path, value)
+// wrongType says what a value of another type should be.
+func wrongType(err error) error {
+	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return wrong("", "not valid YAML: %s", oneLine(err))
 	}
-	switch into.Kind() {
-	case reflect.Struct:
-		tree, ok := value.(map[string]any)
-		if !ok {
-			return wrong(path, "is %s, must be a mapping of fields", kindOf(value))
-		}
-		return decodeStruct(into, path, tree)
-	case reflect.Map:
-		return decodeMap(into, path, value)
-	case reflect.Slice:
-		return decodeSlice(into, path, value)
-	case reflect.Bool:
-		b, ok := value.(bool)
-		if !ok {
-			return wrong(path, "is %s, must be true or false", kindOf(value))
-		}
-		into.SetBool(b)
-	case reflect.Int:
-		return decodeInt(into, path, value)
+	if e.Field == "" {
+		return wrong("", "the file is %s, it must be a mapping of fields", inWords(e.Value))
+	}
+	must, hint := "a mapping of fields", ""
+	switch e.Type.Kind() {
 	case reflect.String:
-		s, ok := value.(string)
-		if !ok {
-			return wrong(path, "is %s, must be a text%s", kindOf(value), quoteHint(value))
+		if must = "a text"; e.Value == "bool" || strings.HasPrefix(e.Value, "number") {
+			hint = ": put it in quotes"
 		}
-		into.SetString(s)
+	case reflect.Bool:
+		must = "true or false"
+	case reflect.Int:
+		must = "a whole number of at most nine digits"
+	case reflect.Int64: // a Duration
+		must = "a duration: a number and its unit, such as 4500ms, 60s or 5m"
+	case reflect.Slice:
+		must = "a list of texts"
+	case reflect.Map:
+		must = "a mapping of texts"
 	default:
-		panic("serverconfig: no decoding for a field of type " + into.Type().String())
 	}
-	return nil
+	return wrong(e.Field, "is %s, must be %s%s", inWords(e.Value), must, hint)
 }
 
-func decodeDuration(into reflect.Value, path string, value any) error {
-	text, ok := value.(string)
-	if !ok {
-		return wrong(path, "is %s, must be a duration with its unit, such as 4500ms, 60s or 5m", kindOf(value))
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return wrong(path, "%q is not a duration: write a number and its unit, such as 4500ms, 60s or 5m", text)
-	}
-	into.SetInt(int64(d))
-	return nil
-}
-
-func decodeInt(into reflect.Value, path string, value any) error {
-	number, ok := value.(json.Number)
-	if !ok {
-		return wrong(path, "is %s, must be a whole number", kindOf(value))
-	}
-	n, err := strconv.ParseInt(number.String(), 10, 32)
-	if err != nil {
-		return wrong(path, "%s is not a whole number of at most nine digits", number)
-	}
-	into.SetInt(n)
-	return nil
-}
-
-func decodeMap(into reflect.Value, path string, value any) error {
-	tree, ok := value.(map[string]any)
-	if !ok {
-		return wrong(path, "is %s, must be a mapping of texts", kindOf(value))
-	}
-	texts := make(map[string]string, len(tree))
-	for _, key := range slices.Sorted(maps.Keys(tree)) {
-		text, ok := tree[key].(string)
-		if !ok {
-			return wrong(child(path, key), "is %s, must be a text%s", kindOf(tree[key]), quoteHint(tree[key]))
-		}
-		texts[key] = text
-	}
-	if len(texts) == 0 {
-		texts = nil // an empty map and none are one configuration
-	}
-	into.Set(reflect.ValueOf(texts))
-	return nil
-}
-
-func decodeSlice(into reflect.Value, path string, value any) error {
-	list, ok := value.([]any)
-	if !ok {
-		return wrong(path, "is %s, must be a list of texts", kindOf(value))
-	}
-	var texts []string
-	for i, item := range list {
-		text, ok := item.(string)
-		if !ok {
-			return wrong(path+"["+strconv.Itoa(i)+"]", "is %s, must be a text%s", kindOf(item), quoteHint(item))
-		}
-		texts = append(texts, text)
-	}
-	into.Set(reflect.ValueOf(texts))
-	return nil
-}
-
-// fieldNames are the names that the fields of t have in the file, in order.
-func fieldNames(t reflect.Type) []string {
-	var names []string
-	for field := range t.Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}
-
-// kindOf says what a decoded value is, in the words of the file.
-func kindOf(value any) string {
-	switch value.(type) {
-	case nil:
-		return "empty"
-	case bool:
+// inWords says what a value is, in the words of the file.
+func inWords(kind string) string {
+	switch kind {
+	case "bool":
 		return "true or false"
-	case json.Number:
-		return "a number"
-	case string:
+	case "string":
 		return "a text"
-	case []any:
+	case "array":
 		return "a list"
-	default:
+	case "object":
 		return "a mapping"
+	case "number":
+		return "a number"
 	}
+	return strings.TrimPrefix(kind, "number ")
 }
 
-func quoteHint(value any) string {
-	switch value.(type) {
-	case bool, json.Number:
-		return ": put it in quotes"
-	default:
-		return ""
+// hasSecondDocument looks for content after a document's end, which the YAML library would not read without a word.
+func hasSecondDocument(file []byte) bool {
+	content, ended := false, false
+	for line := range bytes.Lines(file) {
+		line = bytes.TrimRight(line, " \t\r\n")
+		marker := bytes.Equal(line, []byte("---")) || bytes.HasPrefix(line, []byte("--- ")) || bytes.Equal(line, []byte("..."))
+		trimmed := bytes.TrimLeft(line, " \t")
+		switch {
+		case marker:
+			ended = content
+			content = content || len(line) > len("---")
+		case len(trimmed) == 0 || trimmed[0] == '#' || line[0] == '%':
+		case ended:
+			return true
+		default:
+			content = true
+		}
 	}
+	return false
+}
+
+// oneLine keeps what the libraries say of a file, in one line and without the names of their packages.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return text
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

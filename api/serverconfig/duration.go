@@ -1,6 +1,8 @@
 package serverconfig
 
 import (
+	"encoding/json"
+	"reflect"
 	"strconv"
 	"time"
 )
@@ -27,4 +29,23 @@ func (d Duration) String() string {
 // MarshalText writes what String does.
 func (d Duration) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
+}
+
+// UnmarshalJSON reads what String writes, and every other spelling that time.ParseDuration knows. Its error is a wrong
+// type, so that the decoder tells the field.
+func (d *Duration) UnmarshalJSON(text []byte) error {
+	var s string
+	if string(text) == "null" {
+		return nil
+	}
+	value := "number"
+	if json.Unmarshal(text, &s) == nil {
+		parsed, err := time.ParseDuration(s)
+		if err == nil {
+			*d = Duration(parsed)
+			return nil
+		}
+		value = "number " + strconv.Quote(shorten(s))
+	}
+	return &json.UnmarshalTypeError{Value: value, Type: reflect.TypeFor[Duration]()}
 }

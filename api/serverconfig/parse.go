@@ -1,16 +1,13 @@
 package serverconfig
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"sigs.k8s.io/yaml"
+	"slices"
 )
 
 // MaxFileBytes bounds the file; a ConfigMap cannot hold more.
@@ -39,12 +36,38 @@ func wrong(field, format string, args ...any) error {
 // range are refused with an *Error; null is the same as leaving a field out.
 func Parse(file []byte) (Config, error) {
 	c := Default()
-	tree, err := readYAML(file)
+	unknown, err := decode(&c, file)
+	if err == nil && len(unknown) > 0 {
+		err = wrong(unknown[0], "unknown field: correct its name, or remove it")
+	}
 	if err != nil {
 		return Config{}, err
 	}
-	if err := decodeInto(&c, tree); err != nil {
-		return Config{}, err
+	return c.checked()
+}
+
+// ParseByOperator reads a file that an operator wrote, which may be newer than this server. Fields and texts that are
+// not known are left out, and named by their paths.
+func ParseByOperator(file []byte) (c Config, unknown []string, err error) {
+	c = Default()
+	if unknown, err = decode(&c, file); err != nil {
+		return Config{}, nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Reply.Texts)) {
+		if !slices.Contains(TextKeys, key) {
+			delete(c.Reply.Texts, key)
+			unknown = append(unknown, child("reply.texts", key))
+		}
+	}
+	c, err = c.checked()
+	return c, unknown, err
+}
+
+func (c Config) checked() (Config, error) {
+	for _, texts := range []*map[string]string{&c.WeChat.VerificationFiles, &c.Dify.Inputs, &c.Reply.Texts} {
+		if len(*texts) == 0 {
+			*texts = nil // an empty mapping and none are one configuration
+		}
 	}
 	c.complete()
 	if err := c.Check(); err != nil {
@@ -53,79 +76,34 @@ func Parse(file []byte) (Config, error) {
 	return c, nil
 }
 
-// Load reads and parses the file at path. A relative secretsDir becomes one below the file's folder, so that a server
+// Load reads the file at path with Parse. A relative secretsDir becomes one below the file's folder, so that a server
 // finds its secrets wherever it was started from.
 func Load(path string) (Config, error) {
+	c, _, err := load(path, func(file []byte) (Config, []string, error) {
+		c, err := Parse(file)
+		return c, nil, err
+	})
+	return c, err
+}
+
+// LoadByOperator is Load with ParseByOperator.
+func LoadByOperator(path string) (c Config, unknown []string, err error) {
+	return load(path, ParseByOperator)
+}
+
+func load(path string, parse func([]byte) (Config, []string, error)) (Config, []string, error) {
 	file, err := readFile(path, MaxFileBytes)
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
+		return Config{}, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	c, err := Parse(file)
+	c, unknown, err := parse(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if !filepath.IsAbs(c.SecretsDir) {
 		c.SecretsDir = filepath.Join(filepath.Dir(path), c.SecretsDir)
 	}
-	return c, nil
-}
-
-// readYAML turns the one document of a file into maps, slices and scalars.
-func readYAML(file []byte) (map[string]any, error) {
-	if len(file) > MaxFileBytes {
-		return nil, wrong("", "the file is larger than %d bytes", MaxFileBytes)
-	}
-	if hasSecondDocument(file) {
-		return nil, wrong("", "the file holds more than one YAML document: keep one")
-	}
-	text, err := yaml.YAMLToJSONStrict(file)
-	if err != nil {
-		return nil, wrong("", "not valid YAML: %s", oneLine(err))
-	}
-	numbers := json.NewDecoder(bytes.NewReader(text))
-	numbers.UseNumber()
-	var tree any
-	if err := numbers.Decode(&tree); err != nil {
-		return nil, wrong("", "not valid YAML: %s", oneLine(err))
-	}
-	switch root := tree.(type) {
-	case nil:
-		return nil, nil
-	case map[string]any:
-		return root, nil
-	default:
-		return nil, wrong("", "the file is %s, it must be a mapping of fields", kindOf(tree))
-	}
-}
-
-// hasSecondDocument looks for content after a document's end, which the YAML library would not read without a word.
-func hasSecondDocument(file []byte) bool {
-	content, ended := false, false
-	for line := range bytes.Lines(file) {
-		line = bytes.TrimRight(line, " \t\r\n")
-		marker := bytes.Equal(line, []byte("---")) || bytes.HasPrefix(line, []byte("--- ")) || bytes.Equal(line, []byte("..."))
-		trimmed := bytes.TrimLeft(line, " \t")
-		switch {
-		case marker:
-			ended = content
-			content = content || len(line) > len("---")
-		case len(trimmed) == 0 || trimmed[0] == '#' || line[0] == '%':
-		case ended:
-			return true
-		default:
-			content = true
-		}
-	}
-	return false
-}
-
-// oneLine keeps what the YAML library says of a file, in one line and without the names of its packages.
-func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors: "} {
-		text = strings.TrimPrefix(text, prefix)
-	}
-	return text
+	return c, unknown, nil
 }
 
 // readFile reads a regular file of at most limit bytes.

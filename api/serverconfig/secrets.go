@@ -20,6 +20,7 @@ const (
 	fileRedisUsername  = "redis-username"
 	fileRedisPassword  = "redis-password"
 	fileRedisCA        = "redis-ca.crt"
+	fileDifyCA         = "dify-ca.crt"
 
 	fileRedisSentinelUsername = "redis-sentinel-username"
 	fileRedisSentinelPassword = "redis-sentinel-password"
@@ -37,6 +38,7 @@ type Secrets struct {
 	RedisUsername  Secret // file redis-username
 	RedisPassword  Secret // file redis-password
 	RedisCA        []byte // file redis-ca.crt: PEM certificates Redis is checked against
+	DifyCA         []byte // file dify-ca.crt: PEM certificates Dify is checked against, beside the system's
 
 	RedisSentinelUsername Secret // file redis-sentinel-username: the sentinels' own
 	RedisSentinelPassword Secret // file redis-sentinel-password: the sentinels' own; read at the start only
@@ -72,11 +74,12 @@ func LoadSecrets(dir string) (Secrets, error) {
 		}
 		*file.into = Secret(content)
 	}
-	ca, err := readSecret(dir, fileRedisCA, false)
-	if err != nil {
-		return Secrets{}, err
+	for name, into := range map[string]*[]byte{fileRedisCA: &s.RedisCA, fileDifyCA: &s.DifyCA} {
+		var err error
+		if *into, err = readSecret(dir, name, false); err != nil {
+			return Secrets{}, err
+		}
 	}
-	s.RedisCA = ca
 	return s, nil
 }
 
@@ -116,6 +119,8 @@ func Validate(c Config, s Secrets) error {
 		return wrong(fileAppSecret, "must hold no spaces: copy AppSecret from WeChat's console")
 	case len(s.RedisCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.RedisCA):
 		return wrong(fileRedisCA, "holds no PEM certificate")
+	case len(s.DifyCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.DifyCA):
+		return wrong(fileDifyCA, "holds no PEM certificate")
 	}
 	return nil
 }

@@ -18,6 +18,9 @@ const (
 	TextRateLimited   = "rateLimited"   // the follower asked too many questions
 	TextTimedOut      = "timedOut"      // the turn took longer than dify.timeout
 	TextMisconfigured = "misconfigured" // the app's key, mode or variables are wrong
+	TextFiltered      = "filtered"      // a content filter refuses the question or the answer
+	TextTooLong       = "tooLong"       // question and conversation are too long; may hold {{clear}}
+	TextPaused        = "paused"        // the app's workflow waits for a person
 	TextNothingYet    = "nothingYet"    // `1` before any question
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
@@ -30,6 +33,7 @@ const (
 var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
+	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -43,6 +44,9 @@ func newBot(t *testing.T, sealed bool) *botsim.Bot {
 	return b
 }
 
+// other is a reply of a kind that the product's server does not send.
+const other = "<xml><ToUserName>%s</ToUserName><FromUserName>%s</FromUserName><CreateTime>1</CreateTime><MsgType>%s</MsgType>%s</xml>"
+
 func answer(b *botsim.Bot, w http.ResponseWriter, r *http.Request, push *wechat.Push) {
 	var reply wechat.Reply = wechat.Text{Content: push.MsgType + push.Event + push.EventKey + ": " + push.Content + push.MenuID}
 	switch push.Content {
@@ -63,11 +67,14 @@ func answer(b *botsim.Bot, w http.ResponseWriter, r *http.Request, push *wechat.
 	case "escape":
 		reply = wechat.Text{Content: "a\u009b31mb\nc"}
 	case "image":
-		reply = wechat.Image{MediaID: "m"}
+		_, _ = fmt.Fprintf(w, other, push.FromUserName, push.ToUserName, "image", "<Image><MediaId>m</MediaId></Image>")
+		return
 	case "human":
 		reply = wechat.TransferCustomerService{}
 	case "news":
-		reply = wechat.News{Title: "title", URL: "https://p.example/"}
+		_, _ = fmt.Fprintf(w, other, push.FromUserName, push.ToUserName, "news", "<ArticleCount>1</ArticleCount><Articles><item>"+
+			"<Title>title</Title><Description></Description><PicUrl></PicUrl><Url>https://p.example/</Url></item></Articles>")
+		return
 	}
 	if push.MsgType == "event" && push.Event != "subscribe" && push.Event != "CLICK" {
 		_, _ = io.WriteString(w, wechat.Success)

@@ -173,7 +173,7 @@ func (s *session) show(x *wechatsim.Exchange) {
 	switch x.Outcome {
 	case wechatsim.Replied:
 		s.reply(x)
-	case wechatsim.Silent:
+	case wechatsim.Silent, wechatsim.Served:
 		s.say("(no reply)\n")
 	case wechatsim.Fault, wechatsim.Blocked:
 		if x.Toast {

@@ -32,6 +32,7 @@ func main() {
 
 func command() *cobra.Command {
 	var config string
+	var byOperator bool
 	var flags logging.Flags
 	c := &cobra.Command{
 		Use:           "server --config FILE",
@@ -45,11 +46,14 @@ func command() *cobra.Command {
 			defer stop()
 			// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
 			context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
-			return run(ctx, config, flags)
+			return run(ctx, config, byOperator, flags)
 		},
 	}
 	c.SetContext(context.Background())
 	c.Flags().StringVar(&config, "config", "", "configuration file (docs/server.md)")
+	// A variable too, as a server of a release that does not know the flag would end by it.
+	c.Flags().BoolVar(&byOperator, "config-by-operator", os.Getenv("CONFIG_BY_OPERATOR") == "true",
+		"an operator writes the file: fields that are not known are logged and counted, as it may be newer than this server")
 	flags.Define(c.Flags())
 	if err := c.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined above
@@ -57,18 +61,19 @@ func command() *cobra.Command {
 	return c
 }
 
-func run(ctx context.Context, config string, flags logging.Flags) error {
+func run(ctx context.Context, config string, byOperator bool, flags logging.Flags) error {
 	logger, err := flags.Logger(false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = logger.Sync() }() // stderr cannot be synced on every system
 	s, err := server.New(server.Options{ //nolint:contextcheck // the listeners live as long as the server
-		ConfigPath: config,
-		Log:        slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
-		HTTPLog:    httpLog(logger),
-		Host:       os.Getenv("POD_NAME"),
-		IP:         os.Getenv("POD_IP"),
+		ConfigPath:       config,
+		ConfigByOperator: byOperator,
+		Log:              slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
+		HTTPLog:          httpLog(logger),
+		Host:             os.Getenv("POD_NAME"),
+		IP:               os.Getenv("POD_IP"),
 	})
 	if err != nil {
 		return err

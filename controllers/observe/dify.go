@@ -248,8 +248,8 @@ func (p *Prober) answer(ctx context.Context, q *question) {
 func (p *Prober) ask(ctx context.Context, q *question) (Dify, []string) {
 	d := Dify{Asked: true}
 	var parameters dify.Parameters
-	c, err := dify.New(q.key.Reveal, dify.Options{
-		BaseURL: q.baseURL, HTTPClient: p.client, FirstEventTimeout: probeTimeout, UserAgent: "wechatbot-operator",
+	c, err := dify.New(dify.Target{BaseURL: q.baseURL, Key: q.key.Reveal()}, dify.Options{
+		Transport: p.client.Transport, FirstEventTimeout: probeTimeout, UserAgent: "wechatbot-operator",
 	})
 	if err == nil {
 		d.App, err = info(ctx, c)

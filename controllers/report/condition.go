@@ -118,7 +118,7 @@ func difyError(baseURL string, err error) *finding {
 			"app, an agent or a chatflow in spec.dify.apiKeySecretRef")
 	case dify.AppUnavailable:
 		return bad(v1alpha1.ReasonUnreachable, "the Dify app is not published: publish it in Dify")
-	case dify.NotFound, dify.BadResponse:
+	case dify.NotFound, dify.BadResponse, dify.HTMLResponse, dify.Redirected:
 		return bad(v1alpha1.ReasonUnreachable, "what answers at %s is not Dify's service API: correct spec.dify.baseURL", baseURL)
 	case dify.Server, dify.RateLimited:
 		return bad(v1alpha1.ReasonUnreachable, "Dify at %s, or a proxy before it, answers with errors", baseURL)

@@ -1,16 +1,6 @@
 package dify
 
-import (
-	"math"
-	"strconv"
-	"strings"
-)
-
-// MaxText is how many bytes of an answer are kept. What follows is dropped and Answer.Cut set.
-const MaxText = 256 << 10
-
-// maxFiles is how many files of an answer are kept.
-const maxFiles = 32
+import "time"
 
 // Update is the state of an answer while it is being written.
 type Update struct {
@@ -18,83 +8,74 @@ type Update struct {
 	// replaced by other text, for instance by a moderation's.
 	Text                              string
 	ConversationID, TaskID, MessageID string
+	// Begun: see Answer.
+	Begun bool
 }
 
-// Answer is what Dify answered. Next to an error it holds what came before it.
+// Answer is an answer of Dify's. Next to an error it is what had arrived.
 type Answer struct {
-	// Text is the raw answer; an app may end properly without any.
+	// Text is the raw answer. It may be empty.
 	Text string
-	// ConversationID is the one to continue with, even if another was sent.
+	// ConversationID is the conversation to continue, which may differ from the request's.
 	ConversationID, TaskID, MessageID string
 	Usage                             Usage
-	// Stopped: the workflow was stopped by Stop. A stopped chat app ends like a finished one and does not tell.
-	Stopped bool
-	// Paused: the workflow waits for a person's input, outside this conversation.
-	Paused bool
-	// Cut: the answer was longer than MaxText.
-	Cut   bool
+	// Files are the files that the app made, in order. Text may link to some of them; see AnswerFile.LinkedIn.
 	Files []AnswerFile
+	// Begun: a node of the workflow, or a tool of the agent, has started. It may have had side effects, so do not send the
+	// question again.
+	Begun bool
+	// Moderated: the app's moderation has replaced the model's text. Text is the whole answer.
+	Moderated bool
+	// Stopped: the workflow was stopped by Stop. A stopped chat app ends like a finished one.
+	Stopped bool
+	// Pause is set if the workflow waits for a person.
+	Pause *Pause
+	// Cut: the answer was longer than MaxText.
+	Cut bool
 }
 
-// AnswerFile is a file that the app made. Its URL is absolute and expires, by default after 300 s.
-type AnswerFile struct {
-	Type     string // image, document, audio, video, custom
-	URL      string
-	Filename string
-	MIMEType string
-	Size     int64 // in bytes, 0 if unknown
-}
+// Empty reports whether there is nothing to show: no text, no file, no form.
+func (a *Answer) Empty() bool { return a.Text == "" && len(a.Files) == 0 && a.Pause == nil }
 
-// Usage is what an answer took. Dify may say all zeros.
+// Usage is what an answer used, as Dify reports it. It may be zero, and is never negative.
 type Usage struct {
-	PromptTokens     int     `json:"prompt_tokens"`
-	CompletionTokens int     `json:"completion_tokens"`
-	TotalPrice       float64 `json:"-"`
-	Currency         string  `json:"currency"` // of TotalPrice, such as USD
+	PromptTokens, CompletionTokens int     // at most a billion
+	TotalPrice                     float64 // at most a million
+	Currency                       string  // of TotalPrice, three capital letters such as USD; empty if it is none
 }
 
-// wireUsage is Usage as Dify sends it: the price is a decimal string.
-type wireUsage struct {
-	Usage
-	TotalPrice decimal `json:"total_price"`
+const (
+	maxTokens = 1e9
+	maxPrice  = 1e6
+)
+
+// Pause is the state of a workflow that waits for a person (from 1.13 on). Its run continues when a form is submitted or
+// expires.
+type Pause struct {
+	// Forms are to be filled in. Some releases do not name them (langgenius/dify#35504).
+	Forms []Form
 }
 
-func (w wireUsage) usage() Usage {
-	w.Usage.TotalPrice = float64(w.TotalPrice)
-	return w.Usage
+// maxForms bounds the forms of a pause, and the inputs and actions of a form.
+const maxForms = 16
+
+// Form is a form for a person.
+type Form struct {
+	ID string
+	// Token is needed to get and submit the form. It is empty for a form that was sent to somebody else by mail.
+	Token   string
+	Title   string // of the node that waits
+	Content string // Markdown
+	Inputs  []FormInput
+	Actions []FormAction // one of them submits the form
+	Expires time.Time    // zero if unknown
 }
 
-// decimal reads a JSON number or a string that holds one; anything else is 0.
-type decimal float64
-
-func (d *decimal) UnmarshalJSON(b []byte) error {
-	*d = 0
-	f, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
-	if err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
-		*d = decimal(f)
-	}
-	return nil
+// FormInput is a field of a form.
+type FormInput struct {
+	Variable string
+	Type     string // text_input, paragraph, …
 }
 
-// text is an answer's growing text. A string taken of it stays valid and is not a copy.
-type text struct {
-	b   strings.Builder
-	cut bool
-}
-
-func (t *text) append(s string) {
-	if t.cut {
-		return
-	}
-	if room := MaxText - t.b.Len(); len(s) > room {
-		s = prefix(s, room)
-		t.cut = true
-	}
-	t.b.WriteString(s)
-}
-
-func (t *text) replace(s string) {
-	t.b.Reset() // lets go of the old bytes, does not write over them
-	t.cut = false
-	t.append(s)
-}
+// FormAction is a button of a form.
+type FormAction struct{ ID, Title string }

@@ -62,7 +62,7 @@ func TestParameters(t *testing.T) {
 	opening := dify.Parameters{
 		OpeningStatement: "您好，欢迎光临", SuggestedQuestions: []string{"怎么退货？", "运费谁出？"}, SuggestedAfter: true,
 	}
-	none := dify.Parameters{SuggestedQuestions: []string{}}
+	none := dify.Parameters{}
 	for name, want := range map[string]dify.Parameters{
 		"responses/0.6.5/parameters-chat-opening.200.json":  opening,
 		"responses/1.13.3/parameters-chat-opening.200.json": opening,
@@ -92,16 +92,16 @@ func TestParametersOfAForm(t *testing.T) {
 			want: dify.Parameters{Inputs: []dify.Input{
 				{Type: "text-input", Variable: "city", Label: "城市", Required: true, MaxLength: 48},
 				{Type: "select", Variable: "lang", Label: "语言", Options: []string{"zh", "en"}},
-				{Type: "number", Variable: "n", Label: "n", Required: true},
+				{Type: "number", Variable: "n", Label: "n", Default: "3", Required: true},
 			}},
 			required: []string{"city", "n"},
 		},
 		"images only": {
-			in:   `{"file_upload":{"image":{"enabled":true,"number_limits":3,"transfer_methods":["remote_url","local_file"]}}}`,
+			in:   `{"user_input_form":[],"file_upload":{"image":{"enabled":true,"number_limits":3,"transfer_methods":["remote_url","local_file"]}}}`,
 			want: dify.Parameters{FileUpload: dify.FileUpload{Enabled: true, Types: []string{"image"}, Methods: []string{"remote_url", "local_file"}, Limit: 3}},
 		},
 		"any file": {
-			in: `{"file_upload":{"enabled":true,"allowed_file_types":["image","document"],"allowed_file_upload_methods":["local_file"],"number_limits":2,"image":{"enabled":true}},
+			in: `{"user_input_form":[],"file_upload":{"enabled":true,"allowed_file_types":["image","document"],"allowed_file_upload_methods":["local_file"],"number_limits":2,"image":{"enabled":true}},
 				"speech_to_text":{"enabled":true}}`,
 			want: dify.Parameters{SpeechToText: true, FileUpload: dify.FileUpload{
 				Enabled: true, Types: []string{"image", "document"}, Methods: []string{"local_file"}, Limit: 2,
@@ -240,7 +240,7 @@ func TestWhatTheCallsSend(t *testing.T) {
 				}
 				got = r.Method + " " + r.URL.RequestURI() + " " + string(body)
 				w.Header().Set("Content-Type", "application/json")
-				_, _ = io.WriteString(w, `{"result":"success","data":[]}`)
+				_, _ = io.WriteString(w, `{"result":"success","data":[],"name":"x","user_input_form":[]}`)
 			}, dify.Options{})
 			if err := c.do(client); err != nil || got != c.want {
 				t.Errorf("sent %q, %v\nwant %q", got, err, c.want)

@@ -3,52 +3,64 @@ package dify
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 )
 
-// Info is what an app says of itself.
+// Info is an app's description of itself.
 type Info struct {
 	Name, Description string
 	// Mode is chat, agent-chat, advanced-chat (a chatflow), agent, completion or workflow; empty before about 1.4.
 	Mode string
-	// Version is Dify's, such as 1.13.3; a proxy may take it away.
+	// Version is Dify's, such as 1.13.3; empty if a proxy removes it.
 	Version string
 }
 
-// OutlivesClient tells whether a run of the app goes on when its client is gone, and its answer is found in Messages:
-// chatflows do since 1.13, which runs them in a worker. All others lose the answer with the connection.
-func (i Info) OutlivesClient() bool {
+// OutlivesClient reports whether a run continues without its client, so that Messages has its answer later. That is so for
+// chatflows since 1.13, which run in a worker. Other apps lose the answer with the connection.
+func (i Info) OutlivesClient() bool { return i.Mode == "advanced-chat" && runsInWorker(i.Version) }
+
+// runsInWorker reports whether a release runs chatflows in a worker. An unknown version is taken for a new one.
+func runsInWorker(version string) bool {
 	var major, minor int
-	if _, err := fmt.Sscanf(i.Version, "%d.%d.", &major, &minor); err != nil {
-		major, minor = 1, 13 // hidden: most likely it is new
+	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &minor); err != nil {
+		return true
 	}
-	return i.Mode == "advanced-chat" && (major > 1 || major == 1 && minor >= 13)
+	return major > 1 || major == 1 && minor >= 13
 }
 
-// Info reads the app's name and mode. It has no side effect in Dify, so it serves as a probe of the key.
+// Info reads the app's name and mode. It has no side effects, so it can probe the key. A response without a name is a
+// BadResponse.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	var body struct {
-		Name        string `json:"name"`
-		Description string `json:"description"`
-		Mode        string `json:"mode"`
-	}
-	header, err := c.call(ctx, request{op: "info", method: http.MethodGet, path: []string{"info"}}, &body)
+	var i Info
+	r := request{op: "info", method: http.MethodGet, path: []string{"info"}}
+	header, err := c.call(ctx, r, func(l *lexer, name []byte) {
+		switch string(name) {
+		case "name":
+			i.Name = l.prefix(maxTitle)
+		case "description":
+			i.Description = l.prefix(maxForm)
+		case "mode":
+			i.Mode = l.short(maxTitle)
+		default:
+			l.skip()
+		}
+	})
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{
-		Name: body.Name, Description: body.Description, Mode: body.Mode, Version: prefix(header.Get("X-Version"), 64),
-	}, nil
+	if i.Name == "" {
+		return Info{}, &Error{Op: r.op, Kind: BadResponse, Status: http.StatusOK}
+	}
+	i.Version = prefix(header.Get("X-Version"), 64)
+	return i, nil
 }
 
-// Parameters are an app's settings that matter to who talks to it.
+// Parameters are an app's settings.
 type Parameters struct {
-	// OpeningStatement is what the app greets with. Dify never sends it in an answer.
+	// OpeningStatement is the app's greeting, which is not part of any answer. See Filled.
 	OpeningStatement   string
 	SuggestedQuestions []string // shown with the opening statement
-	SuggestedAfter     bool     // Suggested works
+	SuggestedAfter     bool     // Suggested is enabled
 	SpeechToText       bool
 	Inputs             []Input
 	FileUpload         FileUpload
@@ -59,20 +71,21 @@ type Input struct {
 	Type      string // text-input, paragraph, select, number, checkbox, file or file-list
 	Variable  string
 	Label     string
+	Default   string // of Dify if no value is sent
 	Required  bool
 	MaxLength int      // in characters, 0 for none
 	Options   []string // of a select
 }
 
-// FileUpload says which files a question may have.
+// FileUpload are the settings of files in questions.
 type FileUpload struct {
-	Enabled bool     // images at least
+	Enabled bool     // at least for images
 	Types   []string // image, document, audio, video, custom
 	Methods []string // local_file, remote_url
-	Limit   int      // files of a question, 0 if not said
+	Limit   int      // files of a question, 0 if unknown
 }
 
-// Required returns the variables without which Dify refuses every question, or hangs (chatflows from 1.13 on).
+// Required returns the required variables. Without them Dify refuses a question, or hangs (chatflows from 1.13 on).
 func (p Parameters) Required() []string {
 	var names []string
 	for _, in := range p.Inputs {
@@ -83,69 +96,146 @@ func (p Parameters) Required() []string {
 	return names
 }
 
-type enabled struct {
-	Enabled bool `json:"enabled"`
+// Bounds of what is kept of an app's settings.
+const (
+	maxInputs  = 100 // variables, options of one, suggested questions
+	maxOpening = 64 << 10
+)
+
+// Parameters reads the app's settings. An app that was never published is AppUnavailable. A response without
+// user_input_form is a BadResponse.
+func (c *Client) Parameters(ctx context.Context) (Parameters, error) {
+	var p Parameters
+	var upload wireUpload
+	hasForm := false
+	r := request{op: "parameters", method: http.MethodGet, path: []string{"parameters"}}
+	_, err := c.call(ctx, r, func(l *lexer, name []byte) {
+		switch string(name) {
+		case "opening_statement":
+			p.OpeningStatement = l.prefix(maxOpening)
+		case "suggested_questions":
+			p.SuggestedQuestions = l.strings()
+		case "suggested_questions_after_answer":
+			p.SuggestedAfter = l.enabled()
+		case "speech_to_text":
+			p.SpeechToText = l.enabled()
+		case "user_input_form":
+			hasForm = true
+			l.elements(func() {
+				l.members(func(kind []byte) { // one member
+					if in := readInput(l, string(kind)); in.Variable != "" && len(p.Inputs) < maxInputs {
+						p.Inputs = append(p.Inputs, in)
+					}
+				})
+			})
+		case "file_upload":
+			l.members(func(name []byte) { upload.member(l, name) })
+		default:
+			l.skip()
+		}
+	})
+	if err != nil {
+		return Parameters{}, err
+	}
+	if !hasForm {
+		return Parameters{}, &Error{Op: r.op, Kind: BadResponse, Status: http.StatusOK}
+	}
+	p.FileUpload = upload.fileUpload()
+	return p, nil
 }
 
-type wireInput struct {
-	Variable  string   `json:"variable"`
-	Label     string   `json:"label"`
-	Required  bool     `json:"required"`
-	MaxLength int      `json:"max_length"`
-	Options   []string `json:"options"`
+func readInput(l *lexer, kind string) Input {
+	in := Input{Type: kind}
+	l.members(func(name []byte) {
+		switch string(name) {
+		case "variable":
+			in.Variable = l.short(maxTitle)
+		case "label":
+			in.Label = l.prefix(maxTitle)
+		case "default":
+			in.Default = l.value(maxForm)
+		case "required":
+			in.Required = l.boolean()
+		case "max_length":
+			in.MaxLength = int(clamp(l.number(), maxTokens))
+		case "options":
+			in.Options = l.strings()
+		default:
+			l.skip()
+		}
+	})
+	return in
 }
 
-type wireFileUpload struct {
-	enabled
-	AllowedFileTypes   []string `json:"allowed_file_types"`
-	AllowedFileMethods []string `json:"allowed_file_upload_methods"`
-	NumberLimits       int      `json:"number_limits"`
-	Image              struct {
-		enabled
-		NumberLimits    int      `json:"number_limits"`
-		TransferMethods []string `json:"transfer_methods"`
-	} `json:"image"`
+// wireUpload is file_upload. Since 0.10 it has settings for all files beside those for images.
+type wireUpload struct{ any, image FileUpload }
+
+func (w *wireUpload) member(l *lexer, name []byte) {
+	if string(name) == "image" {
+		w.image.Types = []string{"image"}
+		l.members(func(name []byte) { readUpload(&w.image, l, name) })
+		return
+	}
+	readUpload(&w.any, l, name)
 }
 
-// fileUpload prefers the settings for any file, which 0.10 brought, to those for images only.
-func (w *wireFileUpload) fileUpload() FileUpload {
+func readUpload(u *FileUpload, l *lexer, name []byte) {
+	switch string(name) {
+	case "enabled":
+		u.Enabled = l.boolean()
+	case "allowed_file_types":
+		u.Types = l.strings()
+	case "allowed_file_upload_methods", "transfer_methods":
+		u.Methods = l.strings()
+	case "number_limits":
+		u.Limit = int(clamp(l.number(), maxTokens))
+	default:
+		l.skip()
+	}
+}
+
+// fileUpload prefers the settings for any file.
+func (w *wireUpload) fileUpload() FileUpload {
 	switch {
-	case w.Enabled:
-		return FileUpload{Enabled: true, Types: w.AllowedFileTypes, Methods: w.AllowedFileMethods, Limit: w.NumberLimits}
-	case w.Image.Enabled:
-		return FileUpload{Enabled: true, Types: []string{"image"}, Methods: w.Image.TransferMethods, Limit: w.Image.NumberLimits}
+	case w.any.Enabled:
+		return w.any
+	case w.image.Enabled:
+		return w.image
 	}
 	return FileUpload{}
 }
 
-// Parameters reads the app's settings. An app that was never published is AppUnavailable.
-func (c *Client) Parameters(ctx context.Context) (Parameters, error) {
-	var body struct {
-		OpeningStatement   string                 `json:"opening_statement"`
-		SuggestedQuestions []string               `json:"suggested_questions"`
-		SuggestedAfter     enabled                `json:"suggested_questions_after_answer"`
-		SpeechToText       enabled                `json:"speech_to_text"`
-		UserInputForm      []map[string]wireInput `json:"user_input_form"`
-		FileUpload         wireFileUpload         `json:"file_upload"`
-	}
-	if _, err := c.call(ctx, request{op: "parameters", method: http.MethodGet, path: []string{"parameters"}}, &body); err != nil {
-		return Parameters{}, err
-	}
-	p := Parameters{
-		OpeningStatement:   body.OpeningStatement,
-		SuggestedQuestions: body.SuggestedQuestions,
-		SuggestedAfter:     body.SuggestedAfter.Enabled,
-		SpeechToText:       body.SpeechToText.Enabled,
-		FileUpload:         body.FileUpload.fileUpload(),
-	}
-	for _, item := range body.UserInputForm {
-		for _, kind := range slices.Sorted(maps.Keys(item)) { // one, in every release
-			in := item[kind]
-			p.Inputs = append(p.Inputs, Input{
-				Type: kind, Variable: in.Variable, Label: in.Label, Required: in.Required, MaxLength: in.MaxLength,
-				Options: in.Options,
-			})
+// strings reads an array of strings.
+func (l *lexer) strings() []string {
+	var list []string
+	l.elements(func() {
+		if s := l.prefix(maxForm); s != "" && len(list) < maxInputs {
+			list = append(list, s)
 		}
+	})
+	return list
+}
+
+// enabled reads the member enabled of an object.
+func (l *lexer) enabled() (on bool) {
+	l.members(func(name []byte) {
+		if string(name) == "enabled" {
+			on = l.boolean()
+		} else {
+			l.skip()
+		}
+	})
+	return on
+}
+
+// value reads a string, number or boolean as text of at most limit bytes.
+func (l *lexer) value(limit int) string {
+	if !l.isLiteral() {
+		return l.prefix(limit)
 	}
-	return p, nil
+	var room [32]byte
+	if s := string(l.literal(room[:0])); s != "null" {
+		return s
+	}
+	return ""
 }

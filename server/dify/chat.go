@@ -3,7 +3,6 @@ package dify
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -11,17 +10,17 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/dify/sse"
 )
 
-// MaxUser is how many characters the name of a user may have: more is a crash in Dify's database.
+// MaxUser is the maximum length of a user's name, in characters: Dify's database does not take more.
 const MaxUser = 255
 
-// endGrace is how long to wait for what may follow workflow_finished: message_replace and message_end up to 1.12.
+// endGrace is how long to wait for events after workflow_finished: up to 1.12 message_replace and message_end follow.
 const endGrace = 2500 * time.Millisecond
 
 // ChatRequest is one question.
 type ChatRequest struct {
 	// Query is the question; Dify refuses an empty one.
 	Query string
-	// User identifies who asks, within the app; 1 to MaxUser characters. Conversations belong to a user.
+	// User identifies the person within the app; 1 to MaxUser characters. Conversations belong to a user.
 	User string
 	// ConversationID continues a conversation; empty begins a new one.
 	ConversationID string
@@ -38,8 +37,8 @@ type File struct {
 	URL            string `json:"url,omitempty"`
 }
 
-// wireChat is the body of POST /chat-messages. Its inputs are required even if empty, and streaming is the only mode
-// that all kinds of apps and all proxies bear.
+// wireChat is the body of POST /chat-messages. Inputs are required even if empty. Streaming is the only mode that all
+// kinds of apps support.
 type wireChat struct {
 	Inputs           map[string]string `json:"inputs"`
 	Query            string            `json:"query"`
@@ -50,11 +49,11 @@ type wireChat struct {
 	AutoGenerateName bool              `json:"auto_generate_name"`
 }
 
-// Chat asks a question and returns when the answer is complete or has failed. onUpdate, which may be nil, is called
-// from this goroutine whenever the text or an id has changed; it must not block. The time for the whole answer is
-// bounded by ctx alone. If ctx ends before the answer, chat and agent apps lose it.
+// Chat asks a question and returns when the answer is complete or has failed. onUpdate, which may be nil, is called in
+// this goroutine whenever the text, an ID or Begun has changed; it must not block. Only ctx limits the time of the whole
+// answer. If ctx ends before it, chat and agent apps lose the answer.
 //
-// An error is an *Error; the Answer next to it holds what came.
+// Errors are of type *Error. The Answer is then what had arrived.
 func (c *Client) Chat(ctx context.Context, r ChatRequest, onUpdate func(Update)) (Answer, error) {
 	if err := r.check(); err != nil {
 		return Answer{}, err
@@ -68,8 +67,8 @@ func (c *Client) Chat(ctx context.Context, r ChatRequest, onUpdate func(Update))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	quiet := time.AfterFunc(c.firstEventTimeout, func() { cancel(errQuiet) })
-	defer quiet.Stop()
+	watchdog := time.AfterFunc(c.firstEventTimeout, func() { cancel(errTooSlow) })
+	defer watchdog.Stop()
 
 	resp, err := c.send(ctx, request{
 		op: "chat", method: http.MethodPost, path: []string{"chat-messages"},
@@ -82,21 +81,21 @@ func (c *Client) Chat(ctx context.Context, r ChatRequest, onUpdate func(Update))
 	if err != nil {
 		return Answer{}, err
 	}
-	// Closed without reading to the end: old releases keep the connection until the conversation has a title, later
+	// The rest of the body is not read: old releases keep the connection open until the conversation has a title, later
 	// ones for up to 300 s.
 	defer closeBody(resp)
+	s := &stream{version: resp.Header.Get("X-Version"), files: files{root: c.root(), asked: r.Files}}
 	switch mediaType(resp) {
 	case "text/event-stream", "":
 	case "application/json":
-		return c.whole(ctx, resp, onUpdate)
+		return s.readJSON(ctx, resp, onUpdate)
 	default:
-		return Answer{}, &Error{Op: "chat", Kind: BadResponse, Status: resp.StatusCode}
+		return Answer{}, foreignResponse("chat", resp)
 	}
-
-	s := stream{base: c.base}
-	err = c.read(ctx, &s, resp.Body, quiet, onUpdate)
+	resp.Header = nil // not needed while the stream is open
+	err = s.read(ctx, resp, watchdog, c.idleTimeout, onUpdate)
 	if e, ok := errors.AsType[*Error](err); ok && r.ConversationID != "" {
-		s.doubtConversation(e)
+		s.inferConversationGone(e)
 	}
 	return s.result(), err
 }
@@ -111,84 +110,95 @@ func (r *ChatRequest) check() error {
 	return nil
 }
 
-// read takes events in until the answer is complete.
-func (c *Client) read(
-	ctx context.Context, s *stream, body io.Reader, quiet *time.Timer, onUpdate func(Update),
+// read reads events until the answer is complete.
+func (s *stream) read(
+	ctx context.Context, resp *http.Response, watchdog *time.Timer, idle time.Duration, onUpdate func(Update),
 ) error {
-	var told Update
-	events := sse.NewReader(body, sse.MaxEvent)
-	for graced := false; ; {
-		e, err := events.Next()
+	var last Update
+	events := sse.NewReader(resp.Body)
+	for finishing := false; ; {
+		hasData, err := events.Next()
 		if err != nil {
-			return s.cutOff(ctx, err)
+			s.markup = events.Markup()
+			return s.interrupted(ctx, err)
 		}
-		v := s.take(e)
-		if now := s.update(); now != told {
-			told = now
+		v := ignored
+		switch {
+		case hasData:
+			v = s.handle(events)
+		case string(events.Type()) == "ping":
+			v = s.ping()
+		}
+		if now := s.update(); now != last {
+			last = now
 			onUpdate(now)
 		}
 		switch {
 		case v == ended && s.err != nil:
-			return s.err
+			return s.failure(s.err)
 		case v == ended:
 			return nil
-		case v == ending && !graced:
-			graced = true
-			quiet.Reset(endGrace)
-		case v == progress && !graced:
-			quiet.Reset(c.idleTimeout)
+		case v == ending && !finishing:
+			finishing = true
+			watchdog.Reset(endGrace)
+		case v == progress && !finishing:
+			watchdog.Reset(idle)
 		}
 	}
 }
 
-// doubtConversation sees whether e may have come of a conversation that does not exist.
-func (s *stream) doubtConversation(e *Error) {
+// inferConversationGone marks e if the cause may be that the conversation does not exist.
+func (s *stream) inferConversationGone(e *Error) {
 	switch {
-	case s.namelessError: // how a worker reports it in releases after 1.14.2
+	case s.errorWithoutCode: // of a worker, after 1.14.2
 		e.Kind = ConversationGone
 	case e.Kind == FirstEventTimeout || e.Kind == Interrupted:
-		// A hang has one ping, the first bytes. A model slow to begin has one every 10 s.
+		// Such a run sends one ping at its start. A model that is slow to start sends one every 10 s.
 		e.dropConversation = s.pings == 1 && s.events == 0
 	}
 }
 
-// cutOff judges a stream that ended by itself, by a fault, or by our timer.
-func (s *stream) cutOff(ctx context.Context, err error) error {
-	e := broken(ctx, "chat", err)
-	switch {
-	case s.complete() && e.Kind != Canceled:
+// interrupted returns the error of a stream that has ended by itself, by an error or by the watchdog.
+func (s *stream) interrupted(ctx context.Context, err error) error {
+	if s.complete() {
 		return nil
+	}
+	e := transportError(ctx, "chat", err, true)
+	switch {
 	case e.Kind == FirstEventTimeout && s.events > 0:
 		e.Kind = IdleTimeout
+	case e.Kind == Interrupted && s.markup && s.events == 0:
+		e.Kind = HTMLResponse
 	case e.Kind == Interrupted && s.foreign && s.events == 0:
 		e.Kind = BadResponse
+	}
+	e.RunContinues = s.runContinues()
+	return s.failure(e)
+}
+
+// failure adds the state of the stream to an error.
+func (s *stream) failure(e *Error) *Error {
+	e.answered = s.events > 0
+	if s.begun {
+		e.Effects = BegunEffects
 	}
 	return e
 }
 
-// whole takes an answer that came in one piece, as an intermediary or an old agent may give it.
-func (c *Client) whole(ctx context.Context, resp *http.Response, onUpdate func(Update)) (Answer, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return Answer{}, broken(ctx, "chat", err)
-	}
-	var m struct {
-		event
-		Status string `json:"status"`
-	}
-	switch err := decode(body, &m); {
-	case len(body) > maxBody || err != nil, m.Event == "" && m.Code == "":
-		return Answer{}, &Error{Op: "chat", Kind: BadResponse, Status: resp.StatusCode}
-	case m.Event != "message":
-		e := &Error{Op: "chat", Status: resp.StatusCode, Kind: classify(resp.StatusCode, m.Code, m.Message)}
-		e.describe(m.Code, m.Message)
+// readJSON reads an answer in one piece, as proxies and old agents send it.
+func (s *stream) readJSON(ctx context.Context, resp *http.Response, onUpdate func(Update)) (Answer, error) {
+	s.handle(&body{src: resp.Body, limit: maxBody})
+	ev := &s.ev
+	switch {
+	case ev.kind == messageEvent && s.events > 0:
+		s.usage, s.paused = ev.usage, ev.runStatus == "paused"
+		s.addFiles()
+		onUpdate(s.update())
+		return s.result(), nil
+	case ev.code != "" && s.lex.atEnd():
+		e := &Error{Op: "chat", Status: resp.StatusCode}
+		e.classify(ev.code, ev.message)
 		return Answer{}, e
 	}
-	s := stream{base: c.base}
-	s.ids.adopt(m.ids)
-	s.append(m.Answer)
-	s.answer.Usage = m.Metadata.Usage.usage()
-	s.answer.Paused = m.Status == "paused"
-	onUpdate(s.update())
-	return s.result(), nil
+	return Answer{}, unreadable(ctx, "chat", resp, s.lex.err)
 }

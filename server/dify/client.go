@@ -1,8 +1,8 @@
-// Package dify is a client of Dify's service API: it asks one app questions, streams the answers, and reads what the
-// app says of itself. It is made to work with every release from 0.6 on, self-hosted or cloud.
+// Package dify is a client of Dify's service API: it asks an app questions, streams the answers, and reads the app's
+// settings. It supports every release from 0.6 on, self-hosted or cloud.
 //
-// It must not know WeChat, followers, turns or retries: it makes one request for one call, and says by its errors
-// whether another is worth it. It logs nothing, and no error's text carries the API key, a user or a message.
+// It knows nothing of WeChat, followers or turns, and does not retry: its errors say whether a retry makes sense. It does
+// not log, and no error's text contains the API key, a user or a message.
 package dify
 
 import (
@@ -10,11 +10,12 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -23,83 +24,91 @@ import (
 	"time"
 )
 
-// Options say how to reach Dify.
-type Options struct {
+// Target is one app of one Dify. A request uses all parts of one Target.
+type Target struct {
 	// BaseURL is the API's address, with or without /v1 and a trailing slash: https://api.dify.ai/v1.
 	BaseURL string
-	// HTTPClient makes the requests; nil means a client of our own. Its Timeout must be 0, as an answer may take
-	// minutes. Redirects are never followed: a redirected POST would lose its body or its key.
-	HTTPClient *http.Client
-	// MaxConns bounds the connections of our own client, 0 means 64. It must exceed the chats that run at one time,
-	// so that Stop finds a connection.
+	// Key is the app's API key. White space around it is ignored. Without a key every call is Unauthorized.
+	Key string
+	// CA are the certificate authorities for Dify's certificate; nil means the system's.
+	CA *x509.CertPool
+}
+
+// String returns the base URL only.
+func (t Target) String() string { return t.BaseURL }
+
+// GoString does the same for %#v.
+func (t Target) GoString() string { return t.String() }
+
+// LogValue does the same for slog.
+func (t Target) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// Options of a Client.
+type Options struct {
+	// Transport makes the requests; nil means the Client's own. Target.CA is only used by that.
+	Transport http.RoundTripper
+	// MaxConns limits the connections of the Client's own transport; 0 means 64. It must exceed the number of concurrent
+	// chats, so that Stop finds a connection.
 	MaxConns int
-	// ConnectTimeout bounds making a connection, TLS included, of our own client. 0 means 10 s.
+	// ConnectTimeout limits connecting, including TLS, with the Client's own transport. 0 means 10 s.
 	ConnectTimeout time.Duration
-	// FirstEventTimeout bounds the time from the request to the first event of an answer, and that of every other
-	// call. A ping is no event: Dify pings, then hangs for 300 s, where a worker is down (1.13.0 to 1.14.2).
-	// 0 means 60 s.
+	// FirstEventTimeout limits the time to the first event of an answer, and the time of every other call. A ping does not
+	// count: with its worker down, Dify pings and then hangs for 300 s (1.13.0 to 1.14.2). 0 means 60 s.
 	FirstEventTimeout time.Duration
-	// IdleTimeout bounds the time between two events of an answer. A ping is no event. 0 means 60 s.
+	// IdleTimeout limits the time between two events of an answer. A ping does not count. 0 means 60 s.
 	IdleTimeout time.Duration
 	// UserAgent is sent with every request; empty means "wechatbot".
 	UserAgent string
 }
 
-// Client talks to one Dify app. It is safe for concurrent use.
+// Client talks to one Target. It is immutable and safe for concurrent use.
 type Client struct {
-	key               func() string
 	base              *url.URL // ends in /v1
-	http              *http.Client
+	key               string
+	transport         http.RoundTripper // does not follow redirects: a POST would lose its body or its key
+	direct            *direct           // for chats; nil if they need transport too
 	firstEventTimeout time.Duration
 	idleTimeout       time.Duration
 	userAgent         string
 }
 
-// New returns a client of the app that key belongs to. key is called for each request, so that a rotated key works at
-// once. An error says what is wrong with Options.BaseURL: the caller names the field it came from.
-func New(key func() string, o Options) (*Client, error) {
-	base, err := parseBaseURL(o.BaseURL)
+// New returns a client. An error says what is wrong with the target, and does not contain the key.
+func New(t Target, o Options) (*Client, error) {
+	base, err := parseBaseURL(t.BaseURL)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: newTransport(o)}
-	if o.HTTPClient != nil {
-		client = *o.HTTPClient
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{
-		key:               key,
+	c := &Client{
 		base:              base,
-		http:              &client,
+		transport:         o.Transport,
 		firstEventTimeout: cmp.Or(o.FirstEventTimeout, time.Minute),
 		idleTimeout:       cmp.Or(o.IdleTimeout, time.Minute),
 		userAgent:         cmp.Or(o.UserAgent, "wechatbot"),
-	}, nil
+	}
+	if c.transport == nil {
+		c.transport, c.direct = newTransports(base, t.CA, o)
+	}
+	return c.WithKey(t.Key)
 }
 
-// CloseIdleConnections closes connections that wait for a next request.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+// WithKey returns a client of the same Dify with another key. It shares the connections.
+func (c *Client) WithKey(key string) (*Client, error) {
+	other := *c
+	other.key = strings.TrimSpace(key)
+	if strings.ContainsFunc(other.key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the API key has white space or another character that no key has")
+	}
+	return &other, nil
+}
 
-func newTransport(o Options) *http.Transport {
-	connect := cmp.Or(o.ConnectTimeout, 10*time.Second)
-	conns := cmp.Or(o.MaxConns, 64)
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout: connect,
-		MaxConnsPerHost:     conns,
-		MaxIdleConns:        conns,
-		MaxIdleConnsPerHost: min(conns, 8),
-		IdleConnTimeout:     90 * time.Second,
-		ForceAttemptHTTP2:   true,
-		// Without pings a connection that a NAT forgot would swallow every question until its timeout.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
-		// Header, not body: the body of an answer is bounded by events.
-		MaxResponseHeaderBytes: 64 << 10,
+// CloseIdleConnections closes idle connections.
+func (c *Client) CloseIdleConnections() {
+	if t, ok := c.transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
 	}
 }
 
-// parseBaseURL accepts what people paste. Its errors do not quote a password.
+// parseBaseURL accepts the usual spellings. Its errors do not quote a password.
 func parseBaseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
@@ -123,10 +132,15 @@ func parseBaseURL(s string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(path, "/v1") + "/v1"}, nil
 }
 
-// errQuiet is the cause of a request's end when Dify was silent for too long.
-var errQuiet = errors.New("no event in time")
+// root is the base of Dify's relative URLs.
+func (c *Client) root() *url.URL {
+	return &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: strings.TrimSuffix(c.base.Path, "/v1")}
+}
 
-// maxErrorBody and maxBody bound what is read of an error's body, and of any other body that is not a stream.
+// errTooSlow is the cancellation cause when a watchdog has expired.
+var errTooSlow = errors.New("no event in time")
+
+// maxErrorBody and maxBody limit an error's body and any other body that is not a stream.
 const (
 	maxErrorBody = 64 << 10
 	maxBody      = 8 << 20
@@ -134,7 +148,7 @@ const (
 
 // request is one call of the API.
 type request struct {
-	op     string // names the call in errors
+	op     string // the call's name in errors
 	method string
 	path   []string // segments below /v1
 	query  url.Values
@@ -142,26 +156,26 @@ type request struct {
 	accept string
 }
 
-// send makes the request and returns a response with a 2xx status, its body decoded. ctx ends with the cause errQuiet
-// when Dify took too long.
+// send makes the request and returns a 2xx response with a decoded body. If Dify takes too long, the caller cancels ctx
+// with the cause errTooSlow.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
-	req, err := c.newRequest(ctx, r)
+	encoded, err := c.prepare(r)
 	if err != nil {
 		return nil, err
 	}
-	var connected atomic.Bool
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	var resp *http.Response
+	var sent bool
+	if c.direct != nil && r.accept != "" {
+		resp, sent, err = c.direct.do(ctx, c.head(r, len(encoded)), encoded)
+	} else {
+		resp, sent, err = c.do(ctx, r, encoded)
+	}
 	if err != nil {
-		e := broken(ctx, r.op, err)
-		if e.Kind == Interrupted && !connected.Load() {
-			e.Kind = Unreachable
-		}
-		return nil, e
+		return nil, transportError(ctx, r.op, err, sent)
 	}
 	if err := decodeContent(resp); err != nil {
 		closeBody(resp)
-		e := broken(ctx, r.op, err)
+		e := transportError(ctx, r.op, err, true)
 		if e.Kind == Interrupted {
 			e.Kind, e.Status = BadResponse, resp.StatusCode
 		}
@@ -169,43 +183,58 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		defer closeBody(resp)
-		return nil, responseError(r.op, resp)
+		return nil, c.responseError(r.op, resp)
 	}
 	return resp, nil
 }
 
-func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, error) {
-	// A Secret's file often ends in a newline, which a header may not contain.
-	key := strings.TrimSpace(c.key())
-	if key == "" {
+// prepare encodes the request's body.
+func (c *Client) prepare(r request) ([]byte, error) {
+	if c.key == "" {
 		return nil, &Error{Op: r.op, Kind: Unauthorized, cause: errors.New("there is no API key")}
 	}
+	if r.body == nil {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(r.body)
+	if err != nil {
+		return nil, invalid(r.op, "the request cannot be encoded")
+	}
+	return encoded, nil
+}
+
+// header calls set with each header of the request.
+func (c *Client) header(r request, set func(name, value string)) {
+	if r.body != nil {
+		set("Content-Type", "application/json")
+	}
+	set("Authorization", "Bearer "+c.key)
+	set("Accept", cmp.Or(r.accept, "application/json"))
+	// To compress, a proxy would buffer events.
+	set("Accept-Encoding", "identity")
+	set("User-Agent", c.userAgent)
+}
+
+// do makes the request with the transport. sent is false if it is sure that Dify did not receive it.
+func (c *Client) do(ctx context.Context, r request, encoded []byte) (resp *http.Response, sent bool, err error) {
 	u := c.base.JoinPath(r.path...)
 	u.RawQuery = r.query.Encode()
 	var body io.Reader
 	if r.body != nil {
-		encoded, err := json.Marshal(r.body)
-		if err != nil {
-			return nil, invalid(r.op, "the request cannot be encoded")
-		}
 		body = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), body)
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.method, u.String(), body)
 	if err != nil {
-		return nil, invalid(r.op, "the request cannot be made")
+		return nil, false, err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
-	// Compression would make a proxy gather events before it passes them on.
-	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("User-Agent", c.userAgent)
-	return req, nil
+	c.header(r, req.Header.Set)
+	resp, err = c.transport.RoundTrip(req)
+	return resp, connected.Load(), err
 }
 
-// decodeContent undoes a compression that was applied although none was asked for.
+// decodeContent decodes a body that was compressed against the request's Accept-Encoding.
 func decodeContent(resp *http.Response) error {
 	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -224,38 +253,43 @@ func decodeContent(resp *http.Response) error {
 	return errors.New("unknown Content-Encoding")
 }
 
-// call makes a request and decodes its JSON answer into out, unless that is nil. It returns the response's header.
-func (c *Client) call(ctx context.Context, r request, out any) (http.Header, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.firstEventTimeout, errQuiet)
+// call makes a request other than a chat and returns the response's header. Unless on is nil, it is called for each member
+// of the JSON object in the body.
+func (c *Client) call(ctx context.Context, r request, on func(l *lexer, name []byte)) (http.Header, error) {
+	header, err := c.exchange(ctx, r, on)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Effects = NoEffects
+	}
+	return header, err
+}
+
+func (c *Client) exchange(ctx context.Context, r request, on func(l *lexer, name []byte)) (http.Header, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.firstEventTimeout, errTooSlow)
 	defer cancel()
 	resp, err := c.send(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer closeBody(resp)
-	if out == nil {
+	if on == nil {
 		return resp.Header, nil
 	}
 	if mediaType(resp) != "application/json" {
-		return nil, &Error{Op: r.op, Kind: BadResponse, Status: resp.StatusCode}
+		return nil, foreignResponse(r.op, resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, broken(ctx, r.op, err)
+	l := &lexer{src: &body{src: resp.Body, limit: maxBody}}
+	if l.members(func(name []byte) { on(l, name) }) && l.atEnd() {
+		return resp.Header, nil
 	}
-	if len(body) > maxBody || decode(body, out) != nil {
-		return nil, &Error{Op: r.op, Kind: BadResponse, Status: resp.StatusCode}
-	}
-	return resp.Header, nil
+	return nil, unreadable(ctx, r.op, resp, l.err)
 }
 
-// decode reads JSON leniently: a member of an unexpected type is left out, as Dify's releases differ in types.
-func decode(data []byte, into any) error {
-	err := json.Unmarshal(data, into)
-	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field != "" {
-		return nil
+// unreadable returns the error of a response whose JSON could not be read.
+func unreadable(ctx context.Context, op string, resp *http.Response, err error) *Error {
+	if err == nil || errors.Is(err, errSyntax) || errors.Is(err, io.EOF) || errors.Is(err, errTooLong) {
+		return &Error{Op: op, Kind: BadResponse, Status: resp.StatusCode}
 	}
-	return err
+	return transportError(ctx, op, err, true)
 }
 
 func mediaType(resp *http.Response) string {
@@ -266,5 +300,5 @@ func mediaType(resp *http.Response) string {
 	return t
 }
 
-// closeBody lets go of a response. That this may fail changes nothing for the caller.
+// closeBody closes a response. An error changes nothing for the caller.
 func closeBody(resp *http.Response) { _ = resp.Body.Close() }

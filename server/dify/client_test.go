@@ -5,14 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,12 +30,10 @@ func TestNewTakesTheBaseURLThatPeoplePaste(t *testing.T) {
 		"http://dify-api.dify.svc:5001": "http://dify-api.dify.svc:5001/v1/info",
 	} {
 		var got string
-		c, err := dify.New(func() string { return secret }, dify.Options{BaseURL: base, HTTPClient: &http.Client{
-			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				got = r.URL.String()
-				return response(http.StatusOK, "application/json", strings.NewReader("{}")), nil
-			}),
-		}})
+		c, err := dify.New(dify.Target{BaseURL: base, Key: secret}, dify.Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			got = r.URL.String()
+			return response(http.StatusOK, "application/json", strings.NewReader(`{"name":"x"}`)), nil
+		})})
 		if err != nil {
 			t.Errorf("%q: %v", base, err)
 			continue
@@ -62,7 +59,7 @@ func TestNewRefusesABaseURLClearly(t *testing.T) {
 		"https://api.dify.ai/v1/chat-messages":  "must end at /v1",
 		"https://api.dify.ai/v1/workflows/run/": "must end at /v1",
 	} {
-		_, err := dify.New(func() string { return secret }, dify.Options{BaseURL: base})
+		_, err := dify.New(dify.Target{BaseURL: base, Key: secret}, dify.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%q: error %v, want one about %q", base, err, want)
 		}
@@ -130,26 +127,40 @@ func TestChatRefusesWhatDifyWouldCrashOn(t *testing.T) {
 	}
 }
 
-func TestTheKeyIsReadForEachCall(t *testing.T) {
-	key, seen := "app-old\n", ""
-	c, err := dify.New(func() string { return key }, dify.Options{BaseURL: "http://x", HTTPClient: &http.Client{
-		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			seen = r.Header.Get("Authorization")
-			return response(http.StatusOK, "application/json", strings.NewReader("{}")), nil
-		}),
-	}})
+func TestWithKey(t *testing.T) {
+	seen := ""
+	c, err := dify.New(dify.Target{BaseURL: "http://x", Key: "app-old\n"}, dify.Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		seen = r.Header.Get("Authorization")
+		return response(http.StatusOK, "application/json", strings.NewReader(`{"name":"x"}`)), nil
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"app-old", "app-new"} {
+	other, err := c.WithKey(" app-new ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]*dify.Client{"app-old": c, "app-new": other} {
 		if _, err := c.Info(t.Context()); err != nil || seen != "Bearer "+want {
 			t.Errorf("sent %q, %v; want %s", seen, err, want)
 		}
-		key = " app-new "
 	}
-	key, seen = "\n", ""
-	if _, err := c.Info(t.Context()); dify.KindOf(err) != dify.Unauthorized || seen != "" || !strings.Contains(err.Error(), "no API key") {
+	none, err := c.WithKey("\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen = ""
+	if _, err := none.Info(t.Context()); dify.KindOf(err) != dify.Unauthorized || seen != "" || !strings.Contains(err.Error(), "no API key") {
 		t.Errorf("without a key: error %v, sent %q", err, seen)
+	}
+	for _, key := range []string{"app geheim", "app-\r\ngeheim: x", "app-gehéim", "app-\x00geheim"} {
+		if _, err := c.WithKey(key); err == nil || strings.Contains(err.Error(), "geh") {
+			t.Errorf("%q: error %v", key, err)
+		}
+	}
+	target := dify.Target{BaseURL: "http://x", Key: secret}
+	if shown := fmt.Sprintf("%v %+v %#v %s", target, target, target, target.LogValue()); strings.Contains(shown, secret) {
+		t.Errorf("a target shows its key: %s", shown)
 	}
 }
 
@@ -157,12 +168,48 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
-	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
-		c := newClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, status) }, dify.Options{})
-		_, err := c.Chat(t.Context(), ask(), nil)
-		if e, ok := errors.AsType[*dify.Error](err); !ok || e.Kind != dify.BadResponse || e.Status != status || e.Temporary() {
-			t.Errorf("%d: error %v", status, err)
-		}
+	for name, c := range map[string]struct {
+		status int
+		to     string // OWN is the server's own address
+		origin string
+	}{
+		"moved":                    {301, other.URL + "/v1/chat-messages", other.URL},
+		"found":                    {302, other.URL, other.URL},
+		"see other":                {303, other.URL, other.URL},
+		"temporary":                {307, other.URL, other.URL},
+		"permanent":                {308, other.URL, other.URL},
+		"to https":                 {301, "https://dify.example.com/v1/chat-messages", "https://dify.example.com"},
+		"to a login with a ticket": {302, "https://sso.example.com/login?next=x&ticket=geheim#geheim", "https://sso.example.com"},
+		"with a user":              {302, "https://u:geheim@sso.example.com:8443/", "https://sso.example.com:8443"},
+		"of the same scheme":       {302, "//other.example.com/x", "http://other.example.com"},
+		"to another path":          {302, "/geheim/login", "OWN"},
+		"to no address":            {302, "geheim:login", ""},
+		"to a broken address":      {302, "https://ex ample.com/%zz", ""},
+		"to nowhere":               {302, "", ""},
+		"with a script":            {302, "javascript:alert('geheim')", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var own string
+			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+				own = "http://" + r.Host
+				if c.to != "" {
+					w.Header().Set("Location", c.to)
+				}
+				w.WriteHeader(c.status)
+			}, dify.Options{})
+			_, chat := client.Chat(t.Context(), ask(), nil)
+			_, info := client.Info(t.Context())
+			for op, err := range map[string]error{"chat": chat, "info": info} {
+				e, ok := errors.AsType[*dify.Error](err)
+				if !ok || e.Kind != dify.Redirected || e.Status != c.status || e.MayRetry(0) || e.AskAgain() || e.Class() != dify.Misconfigured {
+					t.Fatalf("%s: error %v", op, err)
+				}
+				want := strings.Replace(c.origin, "OWN", own, 1)
+				if e.RedirectTo != want || want != "" && !strings.Contains(e.Error(), want) || strings.Contains(e.Error(), "geheim") {
+					t.Errorf("%s: %v redirects to %q, want %q", op, err, e.RedirectTo, want)
+				}
+			}
+		})
 	}
 	if n := elsewhere.Load(); n != 0 {
 		t.Errorf("%d requests went elsewhere", n)
@@ -176,9 +223,11 @@ func TestOtherContentThanDifys(t *testing.T) {
 		body                  string
 		kind                  dify.Kind
 	}{
-		"HTML with status 200":        {contentType: "text/html", body: html, kind: dify.BadResponse},
-		"HTML called a stream":        {contentType: "text/event-stream", body: html, kind: dify.Interrupted},
-		"a content type that is none": {contentType: "text/", body: html, kind: dify.Interrupted},
+		"HTML with status 200":        {contentType: "text/html", body: html, kind: dify.HTMLResponse},
+		"XHTML":                       {contentType: "application/xhtml+xml", body: html, kind: dify.HTMLResponse},
+		"HTML called a stream":        {contentType: "text/event-stream", body: html, kind: dify.HTMLResponse},
+		"a content type that is none": {contentType: "text/", body: "\n" + html, kind: dify.HTMLResponse},
+		"text":                        {contentType: "text/plain", body: "hello", kind: dify.BadResponse},
 		"an encoding of its own":      {contentType: "text/event-stream", encoding: "br", body: html, kind: dify.BadResponse},
 		"gzip that is none":           {contentType: "text/event-stream", encoding: "gzip", body: html, kind: dify.BadResponse},
 	} {
@@ -193,7 +242,7 @@ func TestOtherContentThanDifys(t *testing.T) {
 			if a, err := client.Chat(t.Context(), ask(), nil); dify.KindOf(err) != c.kind || a.Text != "" {
 				t.Errorf("answer %+v, error %v, want kind %s", a, err, c.kind)
 			}
-			if _, err := client.Info(t.Context()); dify.KindOf(err) != dify.BadResponse {
+			if _, err := client.Info(t.Context()); dify.KindOf(err).Class() != dify.Misconfigured {
 				t.Errorf("info: error %v", err)
 			}
 		})
@@ -212,35 +261,6 @@ func TestChatReadsAStreamThatAProxyCompressed(t *testing.T) {
 	want := streams["chat-simple.1.13.3.sse"]
 	if d := want.differs(c.Chat(t.Context(), ask(), nil)); d != "" {
 		t.Error(d)
-	}
-}
-
-func TestNoConnectionIsUnreachable(t *testing.T) {
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	plain := httptest.NewServer(http.NotFoundHandler())
-	defer plain.Close()
-	for name, base := range map[string]string{
-		"refused": closed, "TLS to a plain server": strings.Replace(plain.URL, "http:", "https:", 1),
-	} {
-		c, err := dify.New(func() string { return secret }, dify.Options{BaseURL: base, ConnectTimeout: 5 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.Chat(t.Context(), ask(), nil)
-		e, ok := errors.AsType[*dify.Error](err)
-		if !ok || e.Kind != dify.Unreachable || !e.Temporary() || e.DropConversation() {
-			t.Errorf("%s: error %v", name, err)
-		}
-		if len(err.Error()) <= len("dify: chat: Unreachable") {
-			t.Errorf("%s: %q does not tell why", name, err)
-		}
 	}
 }
 
@@ -268,7 +288,7 @@ func TestAConnectionThatBreaks(t *testing.T) {
 			}, dify.Options{})
 			a, err := client.Chat(t.Context(), ask(), nil)
 			e, ok := errors.AsType[*dify.Error](err)
-			if !ok || e.Kind != dify.Interrupted || a.Text != c.text || !e.Temporary() {
+			if !ok || e.Kind != dify.Interrupted || a.Text != c.text || retriesOf(e) != once {
 				t.Errorf("answer %+v, error %v", a, err)
 			}
 		})

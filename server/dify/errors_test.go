@@ -16,9 +16,25 @@ import (
 
 // judgement is what a body in testdata/dify/errors means.
 type judgement struct {
-	kind      dify.Kind
-	code      string
-	temporary bool
+	kind    dify.Kind
+	code    string
+	retries int
+}
+
+// How often asking again may help.
+const (
+	once = 1
+	many = 100
+)
+
+// retriesOf counts how often an error may be retried.
+func retriesOf(e *dify.Error) int {
+	for n := range many {
+		if !e.MayRetry(n) {
+			return n
+		}
+	}
+	return many
 }
 
 var errorBodies = map[string]judgement{
@@ -30,10 +46,10 @@ var errorBodies = map[string]judgement{
 	"bad_request-suggested-disabled.400.json":                  {kind: dify.InvalidParam, code: "bad_request"},
 	"bad_request-workflow_id.400.json":                         {kind: dify.InvalidParam, code: "bad_request"},
 	"bad_request_key_error-audio.400.json":                     {kind: dify.InvalidParam, code: "bad_request_key_error"},
-	"cloudflare-rate-limited-1015.429.txt":                     {kind: dify.RateLimited, temporary: true},
-	"cloudflare-timeout.524.html":                              {kind: dify.Server, temporary: true},
-	"completion_request_error-upstream-401.400.json":           {kind: dify.ModelError, code: "completion_request_error"},
-	"completion_request_error.400.json":                        {kind: dify.ModelError, code: "completion_request_error", temporary: true},
+	"cloudflare-rate-limited-1015.429.txt":                     {kind: dify.RateLimited, retries: many},
+	"cloudflare-timeout.524.html":                              {kind: dify.Server, retries: once},
+	"completion_request_error-upstream-401.400.json":           {kind: dify.ModelMisconfigured, code: "completion_request_error"},
+	"completion_request_error.400.json":                        {kind: dify.ModelBusy, code: "completion_request_error", retries: many},
 	"conversation_completed.400.json":                          {kind: dify.ConversationGone, code: "conversation_completed"},
 	"field-error-no-code-1.8-to-1.10.400.json":                 {kind: dify.InvalidParam},
 	"file_too_large.new-unformatted-message.413.json":          {kind: dify.TooLarge, code: "file_too_large"},
@@ -42,8 +58,8 @@ var errorBodies = map[string]judgement{
 	"forbidden-app-gone.403.json":                              {kind: dify.Forbidden, code: "forbidden"},
 	"forbidden-workspace-archived.403.json":                    {kind: dify.Forbidden, code: "forbidden"},
 	"html-unknown-route.404.html":                              {kind: dify.NotFound},
-	"internal_server_error.500.json":                           {kind: dify.Server, code: "internal_server_error", temporary: true},
-	"invalid_param-TOO-MANY-REQUESTS.real.400.json":            {kind: dify.RateLimited, code: "invalid_param", temporary: true},
+	"internal_server_error.500.json":                           {kind: dify.Server, code: "internal_server_error", retries: many},
+	"invalid_param-TOO-MANY-REQUESTS.real.400.json":            {kind: dify.RateLimited, code: "invalid_param", retries: many},
 	"invalid_param-agent-blocking.400.json":                    {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-conversation_id.new.400.json":               {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-conversation_id.old.400.json":               {kind: dify.InvalidParam, code: "invalid_param"},
@@ -52,34 +68,34 @@ var errorBodies = map[string]judgement{
 	"invalid_param-query-empty.400.json":                       {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-query-missing.new.400.json":                 {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-query-missing.old-no-status-field.400.json": {kind: dify.InvalidParam, code: "invalid_param"},
-	"invalid_param-required-input.400.json":                    {kind: dify.InvalidParam, code: "invalid_param"},
-	"invalid_param-run-failed.400.json":                        {kind: dify.WorkflowFailed, code: "invalid_param"},
+	"invalid_param-required-input.400.json":                    {kind: dify.InputRefused, code: "invalid_param"},
+	"invalid_param-run-failed.400.json":                        {kind: dify.ModelBusy, code: "invalid_param"},
 	"invalid_param-stt-disabled.400.json":                      {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-tts-disabled.400.json":                      {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-user-missing.400.json":                      {kind: dify.InvalidParam, code: "invalid_param"},
 	"invalid_param-workflow-not-published.400.json":            {kind: dify.AppUnavailable, code: "invalid_param"},
 	"method_not_allowed.405.json":                              {kind: dify.NotFound, code: "method_not_allowed"},
-	"model_currently_not_support.400.json":                     {kind: dify.ModelError, code: "model_currently_not_support"},
-	"nginx-bad-gateway.502.html":                               {kind: dify.Server, temporary: true},
+	"model_currently_not_support.400.json":                     {kind: dify.ModelMisconfigured, code: "model_currently_not_support"},
+	"nginx-bad-gateway.502.html":                               {kind: dify.Server, retries: once},
 	"nginx-entity-too-large.413.html":                          {kind: dify.TooLarge},
-	"nginx-gateway-timeout.504.html":                           {kind: dify.Server, temporary: true},
+	"nginx-gateway-timeout.504.html":                           {kind: dify.Server, retries: once},
 	"no_audio_uploaded.400.json":                               {kind: dify.InvalidParam, code: "no_audio_uploaded"},
 	"no_file_uploaded.400.json":                                {kind: dify.InvalidParam, code: "no_file_uploaded"},
 	"not_chat_app.400.json":                                    {kind: dify.WrongAppMode, code: "not_chat_app"},
 	"not_found-conversation.new-with-uri-hint.404.json":        {kind: dify.ConversationGone, code: "not_found"},
 	"not_found-conversation.old.404.json":                      {kind: dify.ConversationGone, code: "not_found"},
 	"not_workflow_app.400.json":                                {kind: dify.WrongAppMode, code: "not_workflow_app"},
-	"provider_not_initialize-no-tts-model.400.json":            {kind: dify.ModelError, code: "provider_not_initialize"},
-	"provider_not_initialize.400.json":                         {kind: dify.ModelError, code: "provider_not_initialize"},
-	"provider_not_support_speech_to_text.400.json":             {kind: dify.ModelError, code: "provider_not_support_speech_to_text"},
+	"provider_not_initialize-no-tts-model.400.json":            {kind: dify.ModelMisconfigured, code: "provider_not_initialize"},
+	"provider_not_initialize.400.json":                         {kind: dify.ModelMisconfigured, code: "provider_not_initialize"},
+	"provider_not_support_speech_to_text.400.json":             {kind: dify.ModelMisconfigured, code: "provider_not_support_speech_to_text"},
 	"provider_quota_exceeded.400.json":                         {kind: dify.QuotaExceeded, code: "provider_quota_exceeded"},
 	"rate_limit_error.429.json":                                {kind: dify.QuotaExceeded, code: "rate_limit_error"},
 	"too_many_files.400.json":                                  {kind: dify.InvalidParam, code: "too_many_files"},
-	"too_many_requests.documented.429.json":                    {kind: dify.RateLimited, code: "too_many_requests", temporary: true},
+	"too_many_requests.documented.429.json":                    {kind: dify.RateLimited, code: "too_many_requests", retries: many},
 	"unauthorized-bad-key.401.json":                            {kind: dify.Unauthorized, code: "unauthorized"},
 	"unauthorized-bad-scheme.401.json":                         {kind: dify.Unauthorized, code: "unauthorized"},
 	"unauthorized-missing-header.401.json":                     {kind: dify.Unauthorized, code: "unauthorized"},
-	"unknown.500.json":                                         {kind: dify.Server, code: "unknown", temporary: true},
+	"unknown.500.json":                                         {kind: dify.Server, code: "unknown", retries: many},
 	"unsupported_audio_type.415.json":                          {kind: dify.InvalidParam, code: "unsupported_audio_type"},
 	"unsupported_file_type.415.json":                           {kind: dify.InvalidParam, code: "unsupported_file_type"},
 	"unsupported_media_type.415.json":                          {kind: dify.InvalidParam, code: "unsupported_media_type"},
@@ -101,8 +117,8 @@ func TestEveryErrorBodyHasItsKind(t *testing.T) {
 				t.Fatalf("answer %+v, error %v", answer, err)
 			}
 			status, _ := statusOf(name)
-			if e.Kind != want.kind || e.Code != want.code || e.Status != status || e.Temporary() != want.temporary {
-				t.Errorf("kind %s, code %q, status %d, temporary %t; want %+v", e.Kind, e.Code, e.Status, e.Temporary(), want)
+			if e.Kind != want.kind || e.Code != want.code || e.Status != status || retriesOf(e) != want.retries {
+				t.Errorf("kind %s, code %q, status %d, %d retries; want %+v", e.Kind, e.Code, e.Status, retriesOf(e), want)
 			}
 			if text := fmt.Sprintf("dify: chat: %s, status %d", want.kind, status); !strings.HasPrefix(e.Error(), text) {
 				t.Errorf("text %q, want it to begin with %q", e.Error(), text)
@@ -124,11 +140,11 @@ func TestErrorsWithoutAFixture(t *testing.T) {
 		"a later release's code with a known status": {403, `{"code":"app_sleeps","message":"x"}`, dify.Forbidden},
 		"another object that is gone":                {404, `{"code":"not_found","message":"Message Not Exists."}`, dify.NotFound},
 		"a list's position that is gone":             {404, `{"code":"not_found","message":"Last Conversation Not Exists. You"}`, dify.NotFound},
-		"a proxy's 400":                              {400, "<html>plain HTTP request was sent to HTTPS port</html>", dify.BadResponse},
+		"a proxy's 400":                              {400, "<html><center>The plain HTTP request was sent to HTTPS port</center></html>", dify.TLSRequired},
 		"JSON of something else":                     {400, `{"detail":"no"}`, dify.BadResponse},
 		"a status without a body":                    {503, "", dify.Server},
 		"teapot":                                     {418, "", dify.BadResponse},
-		"a redirect without a place":                 {302, "", dify.BadResponse},
+		"a redirect without a place":                 {302, "", dify.Redirected},
 		"members of other types":                     {401, `{"code":401,"message":{}}`, dify.Unauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,19 +210,6 @@ func TestErrorSaysHowLongToWait(t *testing.T) {
 		_, err := c.Chat(t.Context(), ask(), nil)
 		if e, ok := errors.AsType[*dify.Error](err); !ok || e.RetryAfter != want {
 			t.Errorf("Retry-After %q: error %v, want %s", value, err, want)
-		}
-	}
-}
-
-func TestTemporaryKnowsTheProvidersErrors(t *testing.T) {
-	for message, want := range map[string]bool{
-		"[openai] Rate Limit Error, slow down": true, "[x] Connection Error, reset": true, "[x] Server Unavailable Error, 503": true,
-		"Incorrect API key provided": false, "[x] Bad Request Error, context too long": false,
-	} {
-		in := `data: {"event":"error","code":"completion_request_error","status":400,"message":"` + message + `"}` + "\n\n"
-		_, err := replay(t, strings.NewReader(in))
-		if e, ok := errors.AsType[*dify.Error](err); !ok || e.Temporary() != want {
-			t.Errorf("%q: error %v, want temporary %t", message, err, want)
 		}
 	}
 }

@@ -1,101 +1,335 @@
 package dify
 
 import (
-	"bytes"
+	"math"
+	"time"
 )
 
-// event is a stream's event, of which only what matters to an answer is decoded.
-type event struct {
-	Event string `json:"event"`
-	ids
-	content
+// kind is the type of a stream's event.
+type kind int
+
+const (
+	noEvent kind = iota // not read yet, or not an event of Dify's
+	otherEvent
+	pingEvent
+	messageEvent
+	agentMessage
+	agentThought
+	messageFile
+	messageReplace
+	messageEnd
+	errorEvent
+	workflowStarted
+	nodeEvent  // a node starts, ends or is retried
+	withinNode // something happens in a node
+	formRequired
+	workflowPaused
+	workflowFinished
+)
+
+func kindOf(name []byte) kind {
+	switch string(name) {
+	case "message":
+		return messageEvent
+	case "agent_message":
+		return agentMessage
+	case "agent_thought":
+		return agentThought
+	case "message_file":
+		return messageFile
+	case "message_replace":
+		return messageReplace
+	case "message_end":
+		return messageEnd
+	case "error":
+		return errorEvent
+	case "workflow_started":
+		return workflowStarted
+	case "node_started", "node_finished", "node_retry":
+		return nodeEvent
+	case "iteration_started", "loop_started", "parallel_branch_started", "agent_log":
+		return withinNode
+	case "human_input_required":
+		return formRequired
+	case "workflow_paused":
+		return workflowPaused
+	case "workflow_finished":
+		return workflowFinished
+	case "ping":
+		return pingEvent
+	case "":
+		return noEvent
+	}
+	return otherEvent
 }
 
-// ids are in every event of a stream and do not change, so they are decoded until known.
+// event has the fields of one event that an answer is built from. The slices are reused.
+type event struct {
+	kind kind
+	ids  ids
+
+	answer []byte   // message, agent_message, message_replace, and message_file of 1.11.2 to 1.12.1
+	file   wireFile // message_file
+	tool   bool     // agent_thought: a tool is called
+
+	code, message string // error; message also of a workflow_finished that failed
+	status        int
+
+	usage Usage // message_end
+	files []wireFile
+
+	runStatus string // workflow_finished
+	output    []byte
+	nodeType  string // of a nodeEvent
+	form      Form   // human_input_required
+	forms     []Form // workflow_paused
+}
+
+// reset prepares for the next event. Large buffers are not kept.
+func (e *event) reset() {
+	const roomy = 4 << 10
+	answer, output := e.answer[:0], e.output[:0]
+	if cap(answer) > roomy {
+		answer = nil
+	}
+	if cap(output) > roomy {
+		output = nil
+	}
+	*e = event{answer: answer, output: output}
+}
+
+// ids are the same in every event of a stream, so they are read only once.
 type ids struct {
-	ConversationID string `json:"conversation_id"`
-	MessageID      string `json:"message_id"`
-	TaskID         string `json:"task_id"`
+	ConversationID, MessageID, TaskID string
 }
 
 func (i *ids) complete() bool { return i.ConversationID != "" && i.MessageID != "" && i.TaskID != "" }
 
-// adopt takes what is not yet known.
-func (i *ids) adopt(from ids) {
-	adopt := func(known *string, id string) {
-		// The bound keeps what a broken server sends out of every store.
-		if *known == "" && len(id) <= maxID {
+// merge sets the IDs that are not known yet.
+func (i *ids) merge(from *ids) {
+	set := func(known *string, id string) {
+		if *known == "" {
 			*known = id
 		}
 	}
-	adopt(&i.ConversationID, from.ConversationID)
-	adopt(&i.MessageID, from.MessageID)
-	adopt(&i.TaskID, from.TaskID)
+	set(&i.ConversationID, from.ConversationID)
+	set(&i.MessageID, from.MessageID)
+	set(&i.TaskID, from.TaskID)
 }
 
-// content is what differs from event to event.
-type content struct {
-	// message, agent_message, message_replace, and message_file of 1.11.2 to 1.12.1
-	Answer string `json:"answer"`
-	// message_file
-	URL       string `json:"url"`
-	Type      string `json:"type"`
-	BelongsTo string `json:"belongs_to"`
-	// error
-	Code    string `json:"code"`
-	Status  int    `json:"status"`
-	Message string `json:"message"`
-	// message_end
-	Metadata metadata   `json:"metadata"`
-	Files    []wireFile `json:"files"`
-	// workflow_finished
-	Data struct {
-		Status  string `json:"status"`
-		Error   string `json:"error"`
-		Outputs struct {
-			Answer string `json:"answer"`
-		} `json:"outputs"`
-	} `json:"data"`
-}
+// Bounds of what is kept of an event, in bytes.
+const (
+	maxMessage  = 4 << 10 // of an error
+	maxURL      = 4 << 10
+	maxFilename = 255
+	maxForm     = 16 << 10
+	maxTitle    = 255
+)
 
-type metadata struct {
-	Usage wireUsage `json:"usage"`
-}
-
-type wireFile struct {
-	Type      string `json:"type"`
-	URL       string `json:"url"`
-	RemoteURL string `json:"remote_url"`
-	Filename  string `json:"filename"`
-	MIMEType  string `json:"mime_type"`
-	Size      int64  `json:"size"`
-}
-
-// peek returns the type of an event without decoding it. All releases write it first; a nil name means that data must
-// be decoded to know.
-func peek(data []byte) (name []byte) {
-	rest := data
-	for _, token := range []string{"{", `"event"`, ":", `"`} {
-		rest = bytes.TrimLeft(rest, " \t")
-		if !bytes.HasPrefix(rest, []byte(token)) {
-			return nil
-		}
-		rest = rest[len(token):]
-	}
-	end := bytes.IndexByte(rest, '"')
-	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
-		return nil
-	}
-	return rest[:end]
-}
-
-// matters says whether an answer depends on events of that type. The others, node_finished above all, are the bulk of
-// a chatflow's bytes and hold prompts.
-func matters(name []byte) bool {
+// member reads a member of an event. The rest of an event that does not matter is discarded.
+func (s *stream) member(name []byte) {
+	l, ev := &s.lex, &s.ev
 	switch string(name) {
-	case "message", "agent_message", "message_file", "message_replace", "message_end", "error",
-		"workflow_started", "workflow_finished", "workflow_paused":
+	case "event":
+		var room [64]byte
+		ev.kind = kindOf(l.text(room[:0], len(room)-4))
+		if s.ids.complete() && !s.matters(ev.kind) {
+			l.discard()
+		}
+	case "conversation_id":
+		s.id(&s.ids.ConversationID, &ev.ids.ConversationID)
+	case "message_id":
+		s.id(&s.ids.MessageID, &ev.ids.MessageID)
+	case "task_id":
+		s.id(&s.ids.TaskID, &ev.ids.TaskID)
+	case "answer":
+		ev.answer = l.text(ev.answer[:0], MaxText)
+		if (ev.kind == messageEvent || ev.kind == agentMessage) && s.ids.complete() && l.more() {
+			l.discard() // a delta has nothing else
+		}
+	case "type", "url", "belongs_to":
+		ev.file.member(l, name)
+	case "tool":
+		ev.tool = l.short(maxTitle) != ""
+	case "code":
+		ev.code = l.short(maxCode)
+	case "status":
+		s.readStatus()
+	case "message":
+		ev.message = l.prefix(maxMessage)
+	case "metadata":
+		l.members(func(name []byte) {
+			if string(name) == "usage" {
+				ev.usage = readUsage(l)
+			} else {
+				l.skip()
+			}
+		})
+	case "files":
+		ev.files = readFiles(l, ev.files)
+	case "data":
+		l.members(s.dataMember)
+	default:
+		l.skip()
+	}
+}
+
+// readStatus reads an error's status, a number, or "paused" of an answer in one piece.
+func (s *stream) readStatus() {
+	if s.lex.isLiteral() {
+		s.ev.status = int(max(min(s.lex.number(), 999), 0))
+		return
+	}
+	s.ev.runStatus = s.lex.short(maxTitle)
+}
+
+// id reads an ID that is not known yet. Its length is bounded because it is stored.
+func (s *stream) id(known, into *string) {
+	if *known != "" {
+		s.lex.skip()
+		return
+	}
+	*into = s.lex.short(maxID)
+}
+
+// dataMember reads a member of a workflow event's data.
+func (s *stream) dataMember(name []byte) {
+	l, ev := &s.lex, &s.ev
+	switch string(name) {
+	case "status":
+		ev.runStatus = l.short(maxTitle)
+	case "error":
+		ev.message = l.prefix(maxMessage)
+	case "outputs":
+		l.members(func(name []byte) {
+			switch {
+			case string(name) == "answer" && !s.hadText:
+				ev.output = l.text(ev.output[:0], MaxText)
+			case string(name) == "files":
+				ev.files = readFiles(l, ev.files)
+			default:
+				l.skip()
+			}
+		})
+	case "files":
+		ev.files = readFiles(l, ev.files)
+	case "node_type":
+		ev.nodeType = l.short(maxTitle)
+		if ev.kind == nodeEvent && s.ids.complete() {
+			l.discard()
+		}
+	case "reasons":
+		l.elements(func() {
+			var f Form
+			l.members(func(name []byte) { f.member(l, name) })
+			if f.ID != "" && len(ev.forms) < maxForms {
+				ev.forms = append(ev.forms, f)
+			}
+		})
+	default:
+		ev.form.member(l, name)
+	}
+}
+
+// matters reports whether the answer depends on events of this kind. The others, node_finished above all, are most of a
+// chatflow's bytes.
+func (s *stream) matters(k kind) bool {
+	switch k {
+	case otherEvent, pingEvent:
+		return false
+	case nodeEvent, withinNode, agentThought:
+		return !s.begun
+	default:
 		return true
 	}
-	return false
+}
+
+// readUsage reads an answer's usage. Its numbers are clamped to what is possible.
+func readUsage(l *lexer) (u Usage) {
+	tokens := func() int { return int(clamp(l.number(), maxTokens)) }
+	l.members(func(name []byte) {
+		switch string(name) {
+		case "prompt_tokens":
+			u.PromptTokens = tokens()
+		case "completion_tokens":
+			u.CompletionTokens = tokens()
+		case "total_price":
+			u.TotalPrice = clamp(l.number(), maxPrice)
+		case "currency":
+			u.Currency = currency(l.short(maxTitle))
+		default:
+			l.skip()
+		}
+	})
+	return u
+}
+
+// clamp returns f, at least 0 and at most limit.
+func clamp(f, limit float64) float64 { return math.Max(0, math.Min(f, limit)) }
+
+// currency returns s if it has three capital letters, else "": it becomes a metric label.
+func currency(s string) string {
+	if len(s) != 3 {
+		return ""
+	}
+	for _, c := range []byte(s) {
+		if c < 'A' || c > 'Z' {
+			return ""
+		}
+	}
+	return s
+}
+
+// member reads a member of a form.
+func (f *Form) member(l *lexer, name []byte) {
+	switch string(name) {
+	case "form_id":
+		f.ID = l.short(maxID)
+	case "form_token":
+		f.Token = l.short(maxTitle)
+	case "node_title":
+		f.Title = l.prefix(maxTitle)
+	case "form_content":
+		f.Content = l.prefix(maxForm)
+	case "expiration_time":
+		if seconds := l.number(); seconds > 0 && seconds < math.MaxInt32*100 {
+			f.Expires = time.Unix(int64(seconds), 0)
+		}
+	case "inputs":
+		l.elements(func() {
+			var in FormInput
+			l.members(func(name []byte) {
+				switch string(name) {
+				case "type":
+					in.Type = l.short(maxTitle)
+				case "output_variable_name":
+					in.Variable = l.short(maxTitle)
+				default:
+					l.skip()
+				}
+			})
+			if in.Variable != "" && len(f.Inputs) < maxForms {
+				f.Inputs = append(f.Inputs, in)
+			}
+		})
+	case "actions", "user_actions":
+		l.elements(func() {
+			var a FormAction
+			l.members(func(name []byte) {
+				switch string(name) {
+				case "id":
+					a.ID = l.short(maxTitle)
+				case "title":
+					a.Title = l.prefix(maxTitle)
+				default:
+					l.skip()
+				}
+			})
+			if a.ID != "" && len(f.Actions) < maxForms {
+				f.Actions = append(f.Actions, a)
+			}
+		})
+	default:
+		l.skip()
+	}
 }

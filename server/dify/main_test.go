@@ -3,9 +3,13 @@ package dify_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"os"
 	"path"
 	"strings"
 	"testing"
@@ -16,7 +20,13 @@ import (
 	"github.com/wechatbot/wechatbot-operator/testdata"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asStreamer) != "" {
+		streamForever()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	secret   = "app-0123456789abcdefghijklmn"
@@ -53,8 +63,7 @@ func newClient(t testing.TB, h http.HandlerFunc, o dify.Options) *dify.Client {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	o.BaseURL = srv.URL
-	c, err := dify.New(func() string { return secret }, o)
+	c, err := dify.New(dify.Target{BaseURL: srv.URL, Key: secret}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,13 +74,20 @@ func newClient(t testing.TB, h http.HandlerFunc, o dify.Options) *dify.Client {
 // roundTrip is a transport without a network.
 type roundTrip func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f(r)
+	_, notDialed := errors.AsType[*net.OpError](err)
+	_, notResolved := errors.AsType[*net.DNSError](err)
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && !notDialed && !notResolved {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	return resp, err
+}
 
 // clientOf returns a client over a transport without a network.
 func clientOf(t testing.TB, f roundTrip) *dify.Client {
 	t.Helper()
-	c, err := dify.New(func() string { return secret },
-		dify.Options{BaseURL: "https://dify.example.com", HTTPClient: &http.Client{Transport: f}})
+	c, err := dify.New(dify.Target{BaseURL: "https://dify.example.com", Key: secret}, dify.Options{Transport: f})
 	if err != nil {
 		t.Fatal(err)
 	}

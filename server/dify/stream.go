@@ -1,238 +1,255 @@
 package dify
 
 import (
-	"net/url"
+	"errors"
+	"io"
+	"slices"
 	"strings"
-
-	"github.com/wechatbot/wechatbot-operator/server/dify/sse"
 )
 
-// verdict says what an event means for the stream.
+// verdict says what to do after an event.
 type verdict int
 
 const (
-	ignored  verdict = iota // nothing, not even that Dify works: a ping, or no event of Dify's
-	progress                // Dify works on the answer
-	ending                  // the answer is there but for what may follow within a moment
-	ended                   // the answer is there, or has failed: nothing more to read
+	ignored  verdict = iota // a ping, or not an event of Dify's: no sign of progress
+	progress                // continue
+	ending                  // the answer is complete, but more may follow within endGrace
+	ended                   // the answer is complete, or has failed
 )
 
-// stream builds an answer from the events of a stream. It does no I/O.
+// stream builds an answer from the events of a stream.
 type stream struct {
-	base *url.URL // relative URLs of files refer to it
-	ev   event    // reused
+	version string // of Dify, empty if unknown
+	lex     lexer  // reused
+	ev      event  // reused
 
-	text   text
-	ids    ids
-	answer Answer // text and ids are set at the end
-	err    *Error
+	text  text
+	ids   ids
+	files files
+	forms []Form
+	usage Usage
+	err   *Error
 
 	pings, events int
 
-	foreign       bool // data came that is no event of Dify's
-	workflow      bool // it is a chatflow's stream
-	agentSpoke    bool // text came in agent_message
-	gaveText      bool // text came in any event, even if it was replaced by none
-	namelessError bool // error came without code and message
-	finished      bool // workflow_finished or workflow_paused came
-	messageDone   bool // message_end came
+	foreign          bool // some data was not an event of Dify's
+	markup           bool // the body looks like HTML
+	workflow         bool // the app is a chatflow
+	begun            bool // a node or a tool has started
+	agentText        bool // agent_message had text
+	hadText          bool // some event had text, even if message_replace has removed it
+	moderated        bool // after message_replace
+	errorWithoutCode bool // an error event had neither code nor message
+	stopped          bool
+	paused           bool
+	finished         bool // after workflow_finished or workflow_paused
+	messageEnded     bool // after message_end
 }
 
-// take takes one event in.
-func (s *stream) take(e sse.Event) verdict {
-	if len(e.Data) == 0 {
-		if string(e.Type) == "ping" {
-			s.pings++
-		}
-		return ignored
+// handle reads and applies an event.
+func (s *stream) handle(data pieces) verdict {
+	s.ev.reset()
+	s.lex = lexer{src: data}
+	if s.lex.peek() == 0 && errors.Is(s.lex.err, io.EOF) {
+		return ignored // no data
 	}
-	name := peek(e.Data)
+	whole := s.lex.members(s.member) && s.lex.atEnd()
 	switch {
-	case string(name) == "ping":
-		s.pings++
+	case s.lex.discarded:
+		if s.ev.kind == pingEvent {
+			return s.ping()
+		}
+	case !whole:
+		brokeOff := s.lex.err != nil && !errors.Is(s.lex.err, io.EOF) && !errors.Is(s.lex.err, errSyntax)
+		s.foreign = s.foreign || !brokeOff
 		return ignored
-	case e.TooLong:
-		s.events++
-		return s.tooLong(string(name))
-	case name != nil && s.ids.complete() && !matters(name):
-		s.events++
-		return progress
+	case s.ev.kind == noEvent:
+		s.foreign = true
+		return ignored
 	}
-	known, ok := s.decode(name, e.Data)
-	if !ok {
-		s.foreign = s.foreign || !e.Truncated
-		return ignored
+	s.ids.merge(&s.ev.ids)
+	if s.ev.kind == pingEvent {
+		return s.ping()
 	}
 	s.events++
-	s.ids.adopt(s.ev.ids)
-	return s.on(known)
+	return s.apply()
 }
 
-// decode fills s.ev with what is not yet known, and returns the event's type.
-func (s *stream) decode(name, data []byte) (string, bool) {
-	s.ev = event{}
-	if !s.ids.complete() || name == nil {
-		err := decode(data, &s.ev)
-		return s.ev.Event, err == nil && s.ev.Event != ""
-	}
-	switch string(name) {
-	case "message":
-		s.ev.Event = "message"
-	case "agent_message":
-		s.ev.Event = "agent_message"
-	default:
-		return string(name), decode(data, &s.ev.content) == nil
-	}
-	var sure bool
-	if s.ev.Answer, sure = deltaOf(data); !sure {
-		return s.ev.Event, decode(data, &s.ev.content) == nil
-	}
-	return s.ev.Event, true
+func (s *stream) ping() verdict {
+	s.pings++
+	return ignored
 }
 
-func (s *stream) on(name string) verdict {
+func (s *stream) apply() verdict {
 	ev := &s.ev
-	switch name {
-	case "message":
-		s.message(ev.Answer)
-	case "agent_message":
-		s.agentSpoke = s.agentSpoke || ev.Answer != ""
-		s.append(ev.Answer)
-	case "message_file":
+	switch ev.kind {
+	case messageEvent:
+		s.message(ev.answer)
+	case agentMessage:
+		s.agentText = s.agentText || len(ev.answer) > 0
+		s.append(ev.answer)
+	case agentThought:
+		s.begun = s.begun || ev.tool
+	case messageFile:
 		// 1.11.2 to 1.12.1 call every delta that, if the message has a file (langgenius/dify#31888).
-		if ev.URL == "" {
-			s.append(ev.Answer)
-		} else if ev.BelongsTo != "user" {
-			s.addFile(wireFile{Type: ev.Type, URL: ev.URL})
+		if ev.file.url == "" {
+			s.append(ev.answer)
+		} else if ev.file.belongsTo != "user" {
+			s.files.add(ev.file)
 		}
-	case "message_replace":
-		s.text.replace(ev.Answer)
-		s.gaveText = true
-		s.agentSpoke = false
-	case "message_end":
+	case messageReplace:
+		return s.moderate(ev.answer)
+	case messageEnd:
 		return s.messageEnd()
-	case "error":
+	case errorEvent:
 		return s.failed()
-	case "workflow_started":
+	case workflowStarted:
 		s.workflow = true
-	case "workflow_finished":
-		return s.workflowFinished()
-	case "workflow_paused":
-		s.answer.Paused = true
-		s.finished = true
+	case nodeEvent:
+		s.workflow = true
+		s.begun = s.begun || ev.nodeType != "start"
+	case withinNode:
+		s.workflow, s.begun = true, true
+	case formRequired:
+		s.addForm(ev.form)
+	case workflowPaused:
+		s.pause()
 		return ending
-	case "ping":
-		return ignored
+	case workflowFinished:
+		return s.workflowFinished()
+	case noEvent, otherEvent, pingEvent:
 	}
 	return progress
 }
 
-func (s *stream) append(delta string) {
-	s.gaveText = s.gaveText || delta != ""
-	s.text.append(delta)
+func (s *stream) append(delta []byte) {
+	s.hadText = s.hadText || len(delta) > 0
+	if !s.moderated {
+		s.text.append(delta)
+	}
 }
 
-// message takes a delta, or the whole answer: apps of mode agent stream agent_message, then repeat the answer in one
-// message.
-func (s *stream) message(answer string) {
-	if s.agentSpoke && answer != "" {
-		s.agentSpoke = false
+// message applies a message event: a delta, or for apps of mode agent the whole answer after its agent_message deltas.
+func (s *stream) message(answer []byte) {
+	if s.agentText && len(answer) > 0 && !s.moderated {
+		s.agentText = false
 		s.text.replace(answer)
 		return
 	}
 	s.append(answer)
 }
 
-func (s *stream) messageEnd() verdict {
-	s.messageDone = true
-	s.answer.Usage = s.ev.Metadata.Usage.usage()
-	if s.workflow { // a chat app lists the user's own uploads there
-		for _, f := range s.ev.Files {
-			s.addFile(f)
-		}
+// moderate applies message_replace, which only moderation of the output sends. Its text is the whole answer, whatever
+// deltas and status follow.
+func (s *stream) moderate(answer []byte) verdict {
+	s.text.replace(answer)
+	s.moderated, s.hadText = true, true
+	if s.messageEnded {
+		return ended
 	}
-	if s.workflow && !s.finished && !s.gaveText {
-		return ending // workflow_finished, which follows from 1.13.1 on, may have the answer
+	return ending
+}
+
+func (s *stream) messageEnd() verdict {
+	s.messageEnded = true
+	s.usage = s.ev.usage
+	s.addFiles()
+	if s.workflow && !s.finished && !s.hadText {
+		return ending // from 1.13.1 on workflow_finished follows, and may have the answer
 	}
 	return ended
 }
 
+// addFiles adds the files that an event lists, except the user's uploads.
+func (s *stream) addFiles() {
+	for _, f := range s.ev.files {
+		if !f.isUpload(s.workflow) {
+			s.files.add(f)
+		}
+	}
+}
+
+// addForm adds a form that a person has to fill in.
+func (s *stream) addForm(f Form) {
+	if f.ID != "" && len(s.forms) < maxForms {
+		s.forms = append(s.forms, f)
+	}
+}
+
+// pause applies workflow_paused. Its reasons repeat the forms that are still open.
+func (s *stream) pause() {
+	s.paused, s.finished = true, true
+	if len(s.ev.forms) == 0 {
+		return
+	}
+	for i := range s.ev.forms {
+		known := slices.IndexFunc(s.forms, func(f Form) bool { return f.ID == s.ev.forms[i].ID })
+		if known >= 0 && s.ev.forms[i].Content == "" {
+			s.ev.forms[i] = s.forms[known]
+		}
+	}
+	s.forms = s.ev.forms
+}
+
 func (s *stream) workflowFinished() verdict {
-	d := &s.ev.Data
-	s.finished = true
-	// A stop by another API user, from 1.11 on, ends like a failure.
-	if d.Status == "stopped" || strings.HasPrefix(d.Error, "Aborted: User requested stop") {
-		s.answer.Stopped = true
-	} else if d.Status == "failed" {
-		s.err = &Error{Op: "chat", Kind: WorkflowFailed}
-		s.err.describe("", d.Error)
+	ev := &s.ev
+	s.workflow, s.finished = true, true
+	// From 1.11 on, a stop by another user of the API has the status of a failure.
+	switch {
+	case ev.runStatus == "stopped" || strings.HasPrefix(ev.message, "Aborted: User requested stop"):
+		s.stopped = !s.moderated // moderation stops the run too
+	case ev.runStatus == "failed" && !s.moderated:
+		s.err = workflowFailure("chat", 0, ev.message)
 		return ended
 	}
-	if !s.gaveText { // outputs has the text from before a moderation, so it may not take the place of any
-		s.append(d.Outputs.Answer)
+	if !s.hadText { // outputs has the text from before a moderation
+		s.append(ev.output)
 	}
-	if s.messageDone {
+	s.addFiles()
+	if s.messageEnded {
 		return ended
 	}
 	return ending // up to 1.12 message_replace and message_end follow
 }
 
-// failed takes an error event. One of a worker has no code (releases after 1.14.2).
+// failed applies an error event. After 1.14.2, that of a worker has no code.
 func (s *stream) failed() verdict {
 	ev := &s.ev
-	status := ev.Status
+	if s.moderated {
+		return ended
+	}
+	status := ev.status
 	if status == 0 {
 		status = 500
 	}
-	s.err = &Error{Op: "chat", Status: status, Kind: classify(status, ev.Code, ev.Message)}
-	s.err.describe(ev.Code, ev.Message)
-	s.namelessError = ev.Code == "" && ev.Message == ""
+	s.err = streamError(status, ev.code, ev.message)
+	s.errorWithoutCode = ev.code == "" && ev.message == ""
 	return ended
 }
 
-// tooLong judges an event that exceeded the parser's bound by its type.
-func (s *stream) tooLong(name string) verdict {
-	switch name {
-	case "workflow_finished":
-		s.finished = true
-		if s.messageDone {
-			return ended
-		}
-		return ending
-	case "message_end":
-		s.messageDone = true
-		return ended
-	}
-	return progress
-}
+// complete reports whether the answer is complete even if the stream breaks now.
+func (s *stream) complete() bool { return s.messageEnded || s.finished || s.moderated }
 
-// addFile adds a file of the answer, its URL made absolute. Dify gives paths while FILES_URL is unset.
-func (s *stream) addFile(f wireFile) {
-	if f.URL == "" {
-		f.URL = f.RemoteURL
-	}
-	u, err := s.base.Parse(f.URL)
-	if f.URL == "" || err != nil || u.Scheme != "http" && u.Scheme != "https" || len(s.answer.Files) >= maxFiles {
-		return
-	}
-	s.answer.Files = append(s.answer.Files, AnswerFile{
-		Type: f.Type, URL: u.String(), Filename: f.Filename, MIMEType: f.MIMEType, Size: f.Size,
-	})
-}
-
-func (s *stream) complete() bool { return s.messageDone || s.finished }
+// runContinues reports whether Dify continues the run without this client.
+func (s *stream) runContinues() bool { return s.workflow && !s.finished && runsInWorker(s.version) }
 
 func (s *stream) update() Update {
 	return Update{
 		Text:           s.text.b.String(),
 		ConversationID: s.ids.ConversationID, TaskID: s.ids.TaskID, MessageID: s.ids.MessageID,
+		Begun: s.begun,
 	}
 }
 
-// result returns what came.
+// result returns the answer so far.
 func (s *stream) result() Answer {
-	a := s.answer
-	a.Text, a.Cut = s.text.b.String(), s.text.cut
-	a.ConversationID, a.TaskID, a.MessageID = s.ids.ConversationID, s.ids.TaskID, s.ids.MessageID
+	a := Answer{
+		Text: s.text.b.String(), Cut: s.text.cut,
+		ConversationID: s.ids.ConversationID, TaskID: s.ids.TaskID, MessageID: s.ids.MessageID,
+		Usage: s.usage, Files: s.files.list, Begun: s.begun, Moderated: s.moderated, Stopped: s.stopped,
+	}
+	if s.paused {
+		a.Pause = &Pause{Forms: s.forms}
+	}
 	return a
 }

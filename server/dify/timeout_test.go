@@ -94,8 +94,8 @@ func TestChatWatchesForSilence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, err := dify.New(func() string { return secret }, dify.Options{
-					BaseURL: "http://x", HTTPClient: &http.Client{Transport: paced(c.steps)}, FirstEventTimeout: first, IdleTimeout: idle,
+				client, err := dify.New(dify.Target{BaseURL: "http://x", Key: secret}, dify.Options{
+					Transport: paced(c.steps), FirstEventTimeout: first, IdleTimeout: idle,
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -116,8 +116,8 @@ func TestChatWatchesForSilence(t *testing.T) {
 				if took := time.Since(start); took != c.took {
 					t.Errorf("took %s, want %s", took, c.took)
 				}
-				if e, ok := errors.AsType[*dify.Error](err); ok && (e.DropConversation() != c.drop || e.Temporary()) {
-					t.Errorf("drop %t, temporary %t; want %t, false", e.DropConversation(), e.Temporary(), c.drop)
+				if e, ok := errors.AsType[*dify.Error](err); ok && (e.DropConversation() != c.drop || e.MayRetry(0)) {
+					t.Errorf("drop %t, retry %t; want %t, false", e.DropConversation(), e.MayRetry(0), c.drop)
 				}
 				if c.total > 0 && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v is no deadline", err)
@@ -129,11 +129,11 @@ func TestChatWatchesForSilence(t *testing.T) {
 
 func TestNoResponseInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, err := dify.New(func() string { return secret }, dify.Options{
-			BaseURL: "http://x", HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client, err := dify.New(dify.Target{BaseURL: "http://x", Key: secret}, dify.Options{
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
-			})},
+			}),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func (p *inline) assemble() []byte {
 			case linkEnd:
 				depth--
 				if depth == 0 {
-					p.final = endLink(p.final, start, text)
+					p.final = p.endShown(p.final, start, text)
 				}
 			case '\n':
 				if depth > 0 {
@@ -61,10 +61,14 @@ func (p *inline) assemble() []byte {
 	return p.final
 }
 
-// endLink ends the link that starts at start and whose text starts at text.
-func endLink(b []byte, start, text int) []byte {
-	if len(bytes.TrimSpace(b[text:])) == 0 {
+// endShown ends the link that starts at start and whose text starts at text: an empty one goes, and of one that may fit on no
+// page the text stays.
+func (p *inline) endShown(b []byte, start, text int) []byte {
+	switch {
+	case len(bytes.TrimSpace(b[text:])) == 0:
 		return b[:start]
+	case len(b)-start+len("<a ></a>")-2 > p.o.maxLink():
+		return append(b[:start], b[text:]...)
 	}
 	return append(b, linkEnd)
 }

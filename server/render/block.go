@@ -37,6 +37,7 @@ type document struct {
 	para     []byte // source of the open paragraph
 	lastLine int    // where its last line starts in para
 	text     inline
+	cells    []byte // reused from row to row
 
 	fenceChar   byte
 	fenceLen    int
@@ -124,10 +125,10 @@ func (d *document) blankLine(matched int) {
 func (d *document) startBlocks(c *cursor, matched *int) (done bool) {
 	for {
 		ind := c.indent()
-		if ind >= 4 || c.blank() {
+		rest := strings.TrimLeft(c.s, " \t")
+		if rest == "" || ind >= 4 && (d.leaf != paragraph || !strings.HasPrefix(rest, "##")) {
 			return false
 		}
-		rest := strings.TrimLeft(c.s, " \t")
 		continues := d.leaf == paragraph && *matched == len(d.open)
 		switch {
 		case rest[0] == '>' && len(d.open) < maxDepth:

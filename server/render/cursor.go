@@ -1,6 +1,10 @@
 package render
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // cursor reads the white space and the marks at the beginning of a line. A tab reaches to the next
 // column that is a multiple of four, and can be consumed in part.
@@ -89,6 +93,9 @@ func (m marker) ordered() bool { return m.kind == '.' || m.kind == ')' }
 
 // scanFence returns the code fence that line starts with: its character and its length, at most maxFence.
 func scanFence(line string) (c byte, n int, ok bool) {
+	if line == string(codeFence) {
+		return codeFence, 1, true
+	}
 	if line == "" || line[0] != '`' && line[0] != '~' {
 		return 0, 0, false
 	}
@@ -124,15 +131,21 @@ func isRule(line string) bool {
 	return n >= 3
 }
 
-// scanHeading returns the text of an ATX heading.
+// scanHeading returns the text of an ATX heading. Models forget the blank behind the #; one # alone is a topic then.
 func scanHeading(line string) (text string, ok bool) {
 	n := runLength(line, '#')
-	if n == 0 || n > 6 || n < len(line) && !isSpace(line[n]) {
+	if n == 0 || n > 6 {
 		return "", false
 	}
-	text = strings.Trim(line[n:], " \t")
-	if bare := strings.TrimRight(text, "#"); bare == "" || isSpace(bare[len(bare)-1]) {
-		text = strings.TrimRight(bare, " \t")
+	next, _ := utf8.DecodeRuneInString(line[n:])
+	glued := n < len(line) && !unicode.IsSpace(next)
+	if glued && n == 1 {
+		return "", false
+	}
+	text = strings.TrimSpace(line[n:])
+	bare := strings.TrimRight(text, "#")
+	if bare == "" || isSpace(bare[len(bare)-1]) || glued && len(text)-len(bare) == n {
+		text = strings.TrimSpace(bare)
 	}
 	return text, true
 }

@@ -58,7 +58,7 @@ func answer(stream string) string {
 	return b.String()
 }
 
-func TestTextOfRecordedAnswers(t *testing.T) {
+func TestText_RecordedAnswers(t *testing.T) {
 	all := answers(t)
 	for _, c := range []struct{ stream, golden string }{
 		{"chat-long-markdown-6k.1.13.3.sse", "long-markdown"},
@@ -72,7 +72,7 @@ func TestTextOfRecordedAnswers(t *testing.T) {
 			if !ok {
 				t.Fatal("the stream has no answer")
 			}
-			got := Text(src) + "\n"
+			got := textOf(src) + "\n"
 			file := "testdata/" + c.golden + ".txt"
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
@@ -88,7 +88,7 @@ func TestTextOfRecordedAnswers(t *testing.T) {
 			}
 		})
 	}
-	if got := Text(all["synth-chat-think-only-no-answer-new.sse"]); got != "" {
+	if got := textOf(all["synth-chat-think-only-no-answer-new.sse"]); got != "" {
 		t.Errorf("an answer that is only reasoning renders as %q", got)
 	}
 }

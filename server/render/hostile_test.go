@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hostile are patterns that make careless parsers quadratic or deep.
@@ -14,6 +15,18 @@ var hostile = []string{
 	"<think", "<details", "<details><summary>", "<details><summary>think", "<details><summary>thinking</summary></details>", "&", "&a", "&#", "&amp;", "&lt;", "|", "|a", "|\n", "|-", "| a |\n|---|\n", "a|b\n-|-\n",
 	"\\", "\\(", "\\[", "\\(a", "\\[\n", "$", "$a", "$$", "$a$", "$$a$$\n", "h", "http://", "https://a ", "https://____", "# ", "#", "\n", " ", "\t", "    a\n", "\t\t\n", "---\n", "a\n", "[^1]", "[^1]: a\n", "[^a", "[ ] ",
 	"\u0301", "\u200d", "🇨", "\x00", "\r", "\xff", "。", "<a>",
+	"<table>", "<tr><td>", "<td>", "</table>", "<sup>", "<sub>", "<style>", "</style>", "<svg ", "<script", "<pre>", "<code>", "<button data-message=a>", "<video>",
+	"<source src=", "<img src=\"data:", "<h2>", "</h2>", "<ul><li>", "</ul>", "<p>", "<details>", "<b x=1 ", "<b 重 ", "</b", "<|", "<|a", "<|a|>", "<|channel|>a",
+	"<|channel|>a<|message|>", "<|channel>a", "<channel|>", "<|end|>", "<|start|>", "<|im_start|>assistant", "</thinking>", "<thinking><think>", "[THINK]", "[/THINK]", "◁think▷",
+	"【1†", "【1", "&lt;think&gt;", " (https://a ", "[a] (https://a", "[a]（https://a", "[a](https://a b", "** ", " **", "~~ ", "***a ***", "****", "__a", "_a_b", "(**a", "**kwargs",
+	"a**2 ", "##", "analysis", "[!NOTE]", "> [!NOTE]\n", "<tool_call>", "<answer>",
+}
+
+// atoms are marks whose pairs are tried.
+var atoms = []string{
+	"[a](", "](", "<a href=", "<a b=\"", "<b c='", "`", "``", "$", "$$", "\\(", "\\[", "&", "*", "**", "_a ", "| a |\n", "> ", "- ", "<!--", "<think", "<think>", "</think",
+	"<details><summary>", "![", "http://a_", "[^a", "    c\n", "```\n", "~~~", "(", ")", "\n", " ", "](data:", "<", "a|b\n", "-|-\n", "\\", "<table>", "<td>", "<sup>", "<style>",
+	"<pre>", "<h2>", "<li>", "<a href=\"https://x\">", "</a>", "<|channel|>a", "<|end|>", "[THINK]", "◁think▷", "【1†", "<br>", "](https://a b", " **", "__a", "(**a", "'", "\"", ">",
 }
 
 // repeat returns about size bytes of pattern.
@@ -45,9 +58,9 @@ func nested(size int) []string {
 	}
 }
 
-// TestHostileInputTakesLinearTime gives each pattern a size at which a quadratic parser needs minutes in all,
+// TestText_HostileInput gives each pattern a size at which a quadratic parser needs minutes in all,
 // so that it runs into the time limit of the test run. What comes out is bounded too.
-func TestHostileInputTakesLinearTime(t *testing.T) {
+func TestText_HostileInput(t *testing.T) {
 	const size = 64 << 10
 	var all strings.Builder
 	for _, pattern := range hostile {
@@ -60,15 +73,46 @@ func TestHostileInputTakesLinearTime(t *testing.T) {
 	}
 }
 
+// TestText_HostilePairs tries each pair of atoms, as TestText_HostileInput does.
+func TestText_HostilePairs(t *testing.T) {
+	for _, a := range atoms {
+		for _, b := range atoms {
+			checkHostile(t, repeat(a+b, 1<<10))
+		}
+	}
+}
+
+// BenchmarkPairs reports the time that a byte of the worst pair takes; it should not grow with the size.
+func BenchmarkPairs(b *testing.B) {
+	for _, kb := range []int{4, 16, 64} {
+		b.Run(strconv.Itoa(kb)+"KB", func(b *testing.B) {
+			var worst time.Duration
+			for b.Loop() {
+				worst = 0
+				for _, first := range atoms {
+					for _, second := range atoms {
+						md := repeat(first+second, kb<<10)
+						began := time.Now()
+						textOf(md)
+						partialOf(md)
+						worst = max(worst, time.Since(began))
+					}
+				}
+			}
+			b.ReportMetric(float64(worst.Nanoseconds())/float64(kb<<10), "ns/B-worst")
+		})
+	}
+}
+
 func checkHostile(t *testing.T, md string) {
 	t.Helper()
-	text := Text(md)
+	text := textOf(md)
 	// Each level of nesting writes three bytes at most in front of a line of two.
 	if limit := 20*len(md) + 1000; len(text) > limit {
 		t.Errorf("%d bytes of %q become %d", len(md), clip(md, 40), len(text))
 	}
-	part := Partial(md)
-	if !strings.Contains(md, "</think") && !strings.HasPrefix(text, part) {
+	part := partialOf(md)
+	if !takesBack(md) && !strings.HasPrefix(text, part) {
 		t.Errorf("Partial of %q is not the beginning of Text", clip(md, 40))
 	}
 	for from, n := 0, 0; from < len(text) && n < 200; n++ {
@@ -76,19 +120,16 @@ func checkHostile(t *testing.T, md string) {
 	}
 }
 
-// TestHostileBeginningsAreShownRight checks the same patterns where each offset can be looked at.
-func TestHostileBeginningsAreShownRight(t *testing.T) {
+// TestPartial_HostileInput checks the same patterns where each offset can be looked at.
+func TestPartial_HostileInput(t *testing.T) {
 	for _, pattern := range hostile {
-		if strings.Contains(pattern, "</think") {
-			continue // the documented exception
-		}
 		md := repeat(pattern, 80)
-		checkText(t, Text(md))
+		checkText(t, textOf(md))
 		checkPartial(t, md, 1)
 		checkPartial(t, "好。\n"+md+"好。\n\n"+md, 1)
 	}
 	for _, md := range nested(600) {
-		checkText(t, Text(md))
+		checkText(t, textOf(md))
 		checkPartial(t, md, 3)
 	}
 }
@@ -100,34 +141,49 @@ func BenchmarkHostile(b *testing.B) {
 			b.Run(pattern+"/"+strconv.Itoa(kb)+"KB", func(b *testing.B) {
 				b.SetBytes(int64(len(md)))
 				for b.Loop() {
-					Text(md)
+					textOf(md)
 				}
 			})
 		}
 	}
 }
 
+// samples are recorded Markdown of so many characters, and the same among tags.
+func samples(b *testing.B) map[string]string {
+	long := []rune(answers(b)["chat-long-markdown-6k.1.13.3.sse"])
+	cut := func(n int) string { return string(long[:n]) }
+	return map[string]string{
+		"400": cut(400), "3000": cut(3000),
+		"3000-html": "<think>想。</think>\n" + strings.ReplaceAll(cut(2700), "\n\n", "<br>\n<p><b>甲</b></p>\n\n"),
+	}
+}
+
 func BenchmarkText(b *testing.B) {
-	md := answers(b)["chat-long-markdown-6k.1.13.3.sse"]
-	b.SetBytes(int64(len(md)))
-	b.ReportAllocs()
-	for b.Loop() {
-		Text(md)
+	for name, md := range samples(b) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(md)))
+			b.ReportAllocs()
+			for b.Loop() {
+				textOf(md)
+			}
+		})
 	}
 }
 
 func BenchmarkPartial(b *testing.B) {
-	md := answers(b)["chat-long-markdown-6k.1.13.3.sse"]
-	md = md[:len(md)*2/3]
-	b.SetBytes(int64(len(md)))
-	b.ReportAllocs()
-	for b.Loop() {
-		Partial(md)
+	for name, md := range samples(b) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(md)))
+			b.ReportAllocs()
+			for b.Loop() {
+				partialOf(md)
+			}
+		})
 	}
 }
 
 func BenchmarkPage(b *testing.B) {
-	text := Text(answers(b)["chat-long-markdown-6k.1.13.3.sse"])
+	text := textOf(answers(b)["chat-long-markdown-6k.1.13.3.sse"])
 	b.ReportAllocs()
 	for b.Loop() {
 		Page(text, 0, 2040)

@@ -1,231 +1,154 @@
 package render
 
 import (
-	"html"
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxEntity is how long a character reference can be, from & to ;.
-const maxEntity = 33
+// element is what becomes of an element of HTML. Without more, its tags are left out.
+type element struct {
+	before, after string                                               // written for its tags; an edge ends the line
+	start, end    func(*filter, tag)                                   // what its tags do besides
+	whole         func(f *filter, t tag, content string, next int) int // reads it up to its end, where next is, and returns where to go on
+	limit         int                                                  // how many bytes of content whole reads; 0 is no limit
+	word          bool                                                 // a tag without an end is a word: the <pre> of a sentence
+}
 
-// htmlTags are the elements whose tags are left out: to, or nothing, is written instead. The end tag of
-// an element that is a block ends the line. Other names in angle brackets are text: List<String>, <token>.
-var htmlTags = func() map[string]string {
-	tags := map[string]string{}
-	for name := range strings.FieldsSeq(`a abbr address area article aside audio b base bdi bdo big body
-		button canvas caption center cite code col colgroup data datalist del dfn dialog em embed
-		fieldset figure font footer form frame frameset head header html i iframe img input ins kbd label
-		legend link main map mark meta meter nav noscript object optgroup option output param picture
-		progress q rp rt ruby s samp script section select slot small source span strike strong style sub
-		sup svg template textarea time title track tt u var video wbr
-		tbody tfoot thead think thinking`) {
-		tags[name] = ""
+const edge = string(blockEdge)
+
+// elements are those of HTML. Other names in angle brackets are text: List<String>, <token>. But a name with a hyphen is a
+// custom element.
+var elements = func() map[string]element {
+	all := map[string]element{}
+	add := func(list string, e element) {
+		for name := range strings.FieldsSeq(list) {
+			all[name] = e
+		}
 	}
-	for name := range strings.FieldsSeq(`blockquote br dd details div dl dt figcaption h1 h2 h3 h4 h5 h6 hr li ol p
-		pre summary table tr ul`) {
-		tags[name] = "\n"
-	}
-	tags["td"], tags["th"] = " ", " "
-	return tags
+	add(`!doctype abbr acronym area b base bdi bdo big cite col colgroup data del dfn em fieldset font form head i ins kbd
+		label legend link main map mark meta meter nobr output param picture progress rb rtc ruby s samp select small span strike
+		strong tbody textarea tfoot thead time track tt u var wbr`, element{})
+	add(`address article aside blockquote body center dd details dialog dir div dl dt figcaption figure footer header hgroup
+		html menu nav optgroup option p search section summary`, element{before: edge, after: edge})
+	add("br", element{before: string(lineBreak)})
+	add("hr", element{before: edge + "————" + edge})
+	add("q", element{before: "“", after: "”"})
+	add("rt", element{before: "（", after: "）"})
+	add("h1 h2 h3 h4 h5 h6", element{before: edge, start: (*filter).startHeading, after: edge})
+	add("ol ul", element{before: edge, start: (*filter).startList, end: (*filter).endList, after: edge})
+	add("li", element{before: edge, start: (*filter).startItem, after: edge})
+	add("a", element{start: (*filter).startAnchor, end: (*filter).endAnchor})
+	add("img", element{start: (*filter).image})
+	add("embed frame source", element{start: (*filter).embed})
+	add("input", element{start: (*filter).input})
+	add("table", element{start: (*filter).startTable, end: (*filter).endTable})
+	add("caption", element{before: edge, start: (*filter).startCaption, end: (*filter).endCell, after: edge})
+	add("tr", element{start: (*filter).endRow, end: (*filter).endRow})
+	add("td th", element{start: (*filter).startCell, end: (*filter).endCell})
+	add("audio iframe object video", element{whole: (*filter).media, limit: 4096})
+	add("button", element{whole: (*filter).button, limit: 1024})
+	add("sub sup", element{whole: (*filter).script, limit: 256})
+	add("code", element{whole: (*filter).code, limit: 8192, word: true})
+	add("listing pre xmp", element{whole: (*filter).code, word: true})
+	add("canvas datalist frameset noembed noframes noscript rp script style svg template title", element{whole: (*filter).hide, word: true})
+	return all
 }()
 
-// angle handles what starts with '<': a tag, an autolink, or text.
-func (p *inline) angle(i int) int {
-	s := p.src[i:]
-	t, n, st := scanTag(s)
-	if st == complete {
-		if instead, known := htmlTags[t.name]; known || strings.IndexByte(t.name, '-') > 0 {
-			p.tag(t, instead)
-			return i + n
-		}
-		return p.literal(i, 1)
+// tag handles the tag at i.
+func (f *filter) tag(i int, name string) int {
+	e, known := f.elements[name]
+	if f.openFence || f.keepHTML || !known && strings.IndexByte(name, '-') <= 0 {
+		return i + 1
 	}
-	end := strings.IndexAny(clip(s[1:], maxTarget), " \t\n<>")
+	t, st := f.readTag(i)
 	switch {
-	case end > 0 && s[1+end] == '>' && isAutolink(s[1:1+end]):
-		p.out = append(p.out, s[1:1+end]...)
-		return i + end + 2
-	case st == partial, end < 0 && len(s) < maxTarget:
-		return p.pending(i, 1)
+	case st == partial, st == complete && i < f.codeUntil:
+		return f.hold(i)
+	case st == absent:
+		return i + 1
+	case t.end:
+		f.leaveOut(i, t.next)
+		if e.end != nil {
+			e.end(f, t)
+		}
+		f.write(e.after)
+		return t.next
+	case e.whole != nil:
+		return f.whole(e, t)
+	case f.table == 0 && (name == "table" || name == "tr"):
+		return f.firstRow(t)
 	}
-	return p.literal(i, 1)
+	f.leaveOut(i, t.next)
+	f.unindent()
+	f.write(e.before)
+	if e.start != nil {
+		e.start(f, t)
+	}
+	return t.next
 }
 
-// isAutolink reports whether s, from between angle brackets, is an absolute URI or an e-mail address.
-func isAutolink(s string) bool {
-	n := strings.IndexAny(s, ":@")
-	if n < 1 {
-		return false
-	}
-	for i := range n {
-		if !isAlnum(s[i]) && strings.IndexByte("+.-_", s[i]) < 0 {
-			return false
+// write writes what stands for a tag.
+func (f *filter) write(text string) {
+	for i, r := range text {
+		switch {
+		case r == blockEdge:
+			f.edge()
+		case r == lineBreak && (f.cell || f.anchor >= 0):
+			f.space()
+		default:
+			f.put(text[i : i+utf8.RuneLen(r)])
 		}
 	}
-	return n+1 < len(s) && (s[n] == '@' || n >= 2)
 }
 
-func (p *inline) tag(t tag, instead string) {
+// whole handles an element whose content is read at once.
+func (f *filter) whole(e element, t tag) int {
+	content, next, st := "", t.next, absent
+	if !t.empty {
+		content, next, st = f.content(t, e.limit)
+	}
 	switch {
-	case t.name == "a" && t.end:
-		p.endAnchor()
-	case t.name == "a":
-		p.endAnchor()
-		if attributes := anchorAttributes(t); attributes != "" {
-			p.edits = append(p.edits, edit{pos: len(p.out), insert: anchorStart(attributes)})
-			p.anchor = len(p.edits) - 1
-		}
-	case t.name == "img":
-		p.image(t)
-	case t.name == "li" && !t.end:
-		p.instead("\n• ")
-	case t.end || t.name == "br" || t.name == "hr" || instead == "\n":
-		p.instead(instead)
+	case st == partial:
+		return f.hold(t.at)
+	case st == absent && e.word && !t.empty:
+		return f.word(t)
 	}
+	f.leaveOut(t.at, next)
+	f.unindent()
+	return e.whole(f, t, content, next)
 }
 
-// instead writes what stands for a tag. A line that goes on may become the head of a table, which has no line breaks.
-func (p *inline) instead(text string) {
-	if p.oneLine && strings.HasPrefix(text, "\n") {
-		p.holdAt(len(p.out))
+// content returns what stands between t and its end, and where that ends.
+func (f *filter) content(t tag, limit int) (content string, next int, st state) {
+	if limit == 0 {
+		limit = len(f.s)
 	}
-	p.out = append(p.out, text...)
-}
-
-func (p *inline) endAnchor() {
-	if p.anchor >= 0 {
-		p.out = append(p.out, linkEnd)
-		p.anchor = -1
-	}
-}
-
-func (p *inline) image(t tag) {
-	alt := cleanAttribute(t.attribute("alt"))
-	if alt == "" {
-		alt = imageText
-	}
-	url, ok := linkable(t.attribute("src"))
-	if ok {
-		p.edits = append(p.edits, edit{pos: len(p.out), insert: anchorStart(`href="` + url + `"`)})
-	}
-	p.out = append(p.out, alt...)
-	if ok {
-		p.out = append(p.out, linkEnd)
-	}
-}
-
-func cleanAttribute(s string) string {
-	return strings.Trim(strings.ReplaceAll(s, "\n", " "), " \t")
-}
-
-// anchorAttributes returns the attributes of a raw <a> that WeChat understands, "" if it leads nowhere.
-func anchorAttributes(t tag) string {
-	var attributes []string
-	if id := t.attribute("data-miniprogram-appid"); isAppID(id) {
-		attributes = append(attributes, `data-miniprogram-appid="`+id+`"`)
-		if path := cleanAttribute(t.attribute("data-miniprogram-path")); path != "" {
-			attributes = append(attributes, `data-miniprogram-path="`+attribute(path)+`"`)
-		}
-	}
-	if url, ok := linkable(t.attribute("href")); ok {
-		attributes = append(attributes, `href="`+url+`"`)
-	}
-	return strings.Join(attributes, " ")
-}
-
-// isAppID reports whether s is the AppID of a mini program: wx and letters and digits, 18 in practice.
-func isAppID(s string) bool {
-	if len(s) < 3 || len(s) > 64 || !strings.HasPrefix(s, "wx") {
-		return false
-	}
-	for i := range len(s) {
-		if !isAlnum(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// entity decodes the character reference at i.
-func (p *inline) entity(i int) int {
-	s := clip(p.src[i:], maxEntity)
-	for n := 1; n < len(s); n++ {
-		switch c := s[n]; {
-		case c == ';':
-			text, ok := decodeEntity(s[:n+1])
-			if !ok {
-				return p.literal(i, 1)
-			}
-			p.out = append(p.out, text...)
-			return i + n + 1
-		case !isAlnum(c) && (c != '#' || n != 1):
-			return p.literal(i, 1)
-		}
-	}
-	if len(p.src)-i < maxEntity {
-		return p.pending(i, 1)
-	}
-	return p.literal(i, 1)
-}
-
-// decodeEntity returns what the character reference s stands for, nothing for an illegal character.
-func decodeEntity(s string) (text string, ok bool) {
-	text = html.UnescapeString(s)
-	if text == s {
-		return "", false
-	}
-	if strings.HasSuffix(text, ";") && text != ";" { // a prefix of it is an entity without semicolon
-		return "", false
-	}
-	r, n := utf8.DecodeRuneInString(text)
+	end := f.find("</"+t.name, t.next)
 	switch {
-	case r == '\u00A0':
-		return " ", true
-	case n == len(text) && (!legal(r) || r == '\r'):
-		return "", true
+	case end < len(f.s) && end-t.next <= limit && tagEnd(f.s[end:]) > 0:
+		return f.s[t.next:end], end + tagEnd(f.s[end:]), complete
+	case !f.final && len(f.s)-t.next <= limit+maxTag:
+		return "", t.next, partial
 	}
-	return text, true
+	return "", t.next, absent
 }
 
-// unescape takes backslashes and character references out of a link's target.
-func unescape(s string) string {
-	if strings.IndexByte(s, '\\') >= 0 {
-		var b strings.Builder
-		for i := 0; i < len(s); i++ {
-			if s[i] == '\\' && i+1 < len(s) && isPunct(s[i+1]) {
-				i++
-			}
-			b.WriteByte(s[i])
-		}
-		s = b.String()
+// word handles a tag without an end. Code that is cut off goes with all that follows; else the tag is a word of a sentence.
+func (f *filter) word(t tag) int {
+	rest := f.s[t.next:]
+	code := rest != "" && (rest[0] == '\n' || rest[0] > ' ' && rest[0] < utf8.RuneSelf)
+	if code && (t.name == "script" || t.name == "style" || t.name == "svg") {
+		return f.leaveOut(t.at, len(f.s))
 	}
-	return unescapeHTML(s)
+	return t.next
 }
 
-// unescapeHTML decodes all character references of an attribute.
-func unescapeHTML(s string) string {
-	if strings.IndexByte(s, '&') < 0 {
-		return s
+// unindent takes the indentation before a tag away as far as it would make code of the line: tags are indented as one likes.
+func (f *filter) unindent() {
+	line := bytes.TrimRight(f.out, " \t")
+	indent := f.out[len(line):]
+	if (len(line) == 0 || line[len(line)-1] == '\n') && (len(indent) > 3 || bytes.IndexByte(indent, '\t') >= 0) {
+		f.out = append(f.out[:len(line)], "   "...)
 	}
-	var b strings.Builder
-	for s != "" {
-		n := strings.IndexByte(s, '&')
-		if n < 0 {
-			break
-		}
-		b.WriteString(s[:n])
-		s = s[n:]
-		if end := strings.IndexByte(clip(s, maxEntity), ';'); end > 0 {
-			if text, ok := decodeEntity(s[:end+1]); ok {
-				b.WriteString(text)
-				s = s[end+1:]
-				continue
-			}
-		}
-		b.WriteByte('&')
-		s = s[1:]
-	}
-	b.WriteString(s)
-	return b.String()
 }

@@ -9,18 +9,17 @@ import (
 const (
 	maxTicks    = 8    // longer runs of backticks are text
 	maxBrackets = 16   // open brackets remembered; older ones become text
-	maxTarget   = 2048 // bytes of a link's target
-	maxTitle    = 512  // bytes of a link's title
+	maxTarget   = 2560 // bytes of a link's target and title
 )
 
 // inline renders the text of one block. It writes to out at once and notes in edits what has to change
 // there when a later mark gives an earlier one its meaning, so the work is one pass over the source and
 // one over the result. It is reused from block to block.
 type inline struct {
-	src     string
-	open    bool // the text may go on behind src
-	oneLine bool // src is one line, and that may go on
-	limit   int  // constructs that end behind it are not settled
+	o       *Options
+	src     string // the part of the text that no mark reaches out of
+	open    bool   // the text may go on behind src
+	oneLine bool   // the text is one line, and that may go on
 
 	out      []byte
 	edits    []edit
@@ -32,8 +31,7 @@ type inline struct {
 
 	noSpan               [maxTicks + 1]bool // no run of so many backticks follows
 	noDisplay, noDollars bool               // no \] and no $$ follows
-	noParen, noTarget    int                // none of \) in the line and no end of a data: target before this offset
-	nextClosing          int                // the first ) from where closing asked last, len(src) if there is none
+	noParen              int                // none of \) in the line before this offset
 	final                []byte
 }
 
@@ -46,41 +44,54 @@ type edit struct {
 type bracket struct {
 	edit  int // its edit in edits
 	text  int // where its text starts in out
-	src   int // where it stands in src
 	image bool
 }
 
 // What a plain run of text stops at.
 var special = [256]bool{
 	'`': true, '\\': true, '$': true, '*': true, '_': true, '~': true, '!': true, '[': true, ']': true,
-	'<': true, '&': true, 'h': true,
+	'<': true, '&': true, 'h': true, linkStart: true, linkEnd: true, verbatimStart: true, verbatimEnd: true, lineBreak: true,
 }
 
+// isPlain reports whether src has none of the marks.
+func isPlain(src string) bool {
+	for i := range len(src) {
+		if special[src[i]] || src[i] < ' ' && src[i] != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+const edges = string(blockEdge) + string(cellEdge)
+
 // render returns src as text, with the private marks of links. If open, src may go on: then the result is
-// what stays the same however it does, cut at the end of a sentence or a line, and nothing of what
-// starts before limit and ends behind it. The result is valid until the next call.
-func (p *inline) render(src string, open bool, limit int) []byte {
+// what stays the same however it does, cut at the end of a sentence or a line. The result is valid until the next call.
+func (p *inline) render(src string, open bool) []byte {
 	*p = inline{
-		src: src, open: open, oneLine: open && strings.IndexByte(src, '\n') < 0, limit: limit, anchor: -1,
-		out: p.out[:0], edits: p.edits[:0], brackets: p.brackets[:0], final: p.final[:0],
-		emphasis: emphasis{stacks: p.emphasis.stacks},
+		o: p.o, out: p.out[:0], edits: p.edits[:0], brackets: p.brackets[:0], final: p.final[:0], emphasis: p.emphasis,
 	}
-	p.emphasis.reset()
-	p.hold = math.MaxInt
-	p.scan()
-	if p.anchor >= 0 {
-		p.holdAt(p.edits[p.anchor].pos)
-		p.out = append(p.out, linkEnd)
+	if !open && isPlain(src) {
+		return append(p.final, src...)
 	}
+	p.oneLine = open && !strings.ContainsAny(src, "\n"+edges)
+	for {
+		n := strings.IndexAny(src, edges)
+		if n < 0 {
+			break
+		}
+		p.part(src[:n], false)
+		if src[n] == cellEdge {
+			p.out = append(p.out, "｜"...)
+		} else {
+			p.out = append(p.out, '\n')
+		}
+		src = src[n+1:]
+	}
+	p.part(src, open)
 	if !open {
 		p.hold = len(p.out)
 		return p.assemble()
-	}
-	for _, b := range p.brackets {
-		p.holdAt(p.edits[b.edit].pos)
-	}
-	if pos, ok := p.emphasis.firstOpen(p.edits); ok {
-		p.holdAt(pos)
 	}
 	whole := p.hold >= len(p.out) && strings.HasSuffix(src, "\n")
 	p.hold = min(p.hold, len(p.out))
@@ -89,6 +100,31 @@ func (p *inline) render(src string, open bool, limit int) []byte {
 		return text
 	}
 	return text[:lastStop(text)]
+}
+
+// part renders a part of the text between two edges. All parts but the last are settled.
+func (p *inline) part(src string, open bool) {
+	p.src, p.open = src, open
+	p.anchor, p.inactive = -1, 0
+	p.noSpan, p.noDisplay, p.noDollars, p.noParen = [maxTicks + 1]bool{}, false, false, 0
+	p.brackets = p.brackets[:0]
+	p.emphasis.reset()
+	p.hold = math.MaxInt
+	p.scan()
+	if p.anchor >= 0 {
+		p.holdAt(p.edits[p.anchor].pos)
+		p.out = append(p.out, linkEnd)
+	}
+	if !open {
+		p.hold = math.MaxInt
+		return
+	}
+	for _, b := range p.brackets {
+		p.holdAt(p.edits[b.edit].pos)
+	}
+	if pos, ok := p.emphasis.firstOpen(p.edits); ok {
+		p.holdAt(pos)
+	}
 }
 
 // holdAt withholds out from pos on.
@@ -102,31 +138,16 @@ func (p *inline) depend(pos int) {
 	}
 }
 
-// settle withholds a construct that began at pos of out and ended at end of src, if that is not certain.
-func (p *inline) settle(pos, end int) {
-	if end > p.limit {
-		p.holdAt(pos)
-	}
-}
-
 func (p *inline) scan() {
 	for i := 0; i < len(p.src); {
-		if i >= p.limit {
-			p.holdAt(len(p.out))
-		}
 		n := i
-		for n < len(p.src) && !special[p.src[n]] && (n < p.limit || i >= p.limit) {
+		for n < len(p.src) && !special[p.src[n]] {
 			n++
 		}
-		if n > i {
-			p.out = append(p.out, p.src[i:n]...)
-			i = n
-			continue
+		p.out = append(p.out, p.src[i:n]...)
+		if i = n; i < len(p.src) {
+			i = p.mark(i)
 		}
-		pos := len(p.out)
-		n = p.mark(i)
-		p.settle(pos, n)
-		i = n
 	}
 }
 
@@ -153,12 +174,78 @@ func (p *inline) mark(i int) int {
 	case ']':
 		return p.closeBracket(i)
 	case '<':
-		return p.angle(i)
+		return p.autolink(i)
 	case '&':
 		return p.entity(i)
-	default: // 'h'
+	case 'h':
 		return p.literal(i, max(1, p.bareURL(i)))
+	default:
+		return p.private(i, c)
 	}
+}
+
+// private handles one of the private marks.
+func (p *inline) private(i int, c byte) int {
+	rest := p.src[i+1:]
+	switch c {
+	case linkStart:
+		if n := strings.IndexByte(rest, linkText); n >= 0 {
+			p.endAnchor()
+			p.edits = append(p.edits, edit{pos: len(p.out), insert: p.src[i : i+n+2]})
+			p.anchor = len(p.edits) - 1
+			return i + n + 2
+		}
+	case linkEnd:
+		p.endAnchor()
+	case verbatimStart:
+		n := strings.IndexByte(rest, verbatimEnd)
+		if n < 0 {
+			n = len(rest)
+		}
+		p.out = append(p.out, rest[:n]...)
+		return i + 1 + n
+	case lineBreak:
+		if p.oneLine { // it may become the head of a table, which has no line breaks
+			p.holdAt(len(p.out))
+		}
+		p.out = append(p.out, '\n')
+	}
+	return i + 1
+}
+
+func (p *inline) endAnchor() {
+	if p.anchor >= 0 {
+		p.out = append(p.out, linkEnd)
+		p.anchor = -1
+	}
+}
+
+// autolink handles what starts with '<': an address, or text.
+func (p *inline) autolink(i int) int {
+	s := p.src[i+1:]
+	end := strings.IndexAny(clip(s, maxTarget), " \t\n<>")
+	switch {
+	case end > 0 && s[end] == '>' && isAutolink(s[:end]):
+		p.out = append(p.out, s[:end]...)
+		return i + end + 2
+	case end < 0 && len(s) < maxTarget:
+		return p.pending(i, 1)
+	}
+	return p.literal(i, 1)
+}
+
+// isAutolink reports whether s, from between angle brackets, is an absolute URI or an e-mail address.
+func isAutolink(s string) bool {
+	n := strings.IndexAny(s, ":@")
+	if n < 1 {
+		return false
+	}
+	for i := range n {
+		if !isAlnum(s[i]) && strings.IndexByte("+.-_", s[i]) < 0 {
+			return false
+		}
+	}
+	return n+1 < len(s) && (s[n] == '@' || n >= 2)
 }
 
 // literal writes n bytes of the source as they are.
@@ -180,7 +267,7 @@ func (p *inline) codeSpan(i int) int {
 	}
 	if !p.noSpan[n] {
 		body := i + n
-		if end := spanEnd(p.src[body:], n); end >= 0 {
+		if end := spanEnd(p.src[body:], n); end >= 0 && !hasPrivate(p.src[body:body+end]) {
 			code := p.src[body : body+end]
 			if len(code) > 2 && code[0] == ' ' && code[len(code)-1] == ' ' && strings.Trim(code, " ") != "" {
 				code = code[1 : len(code)-1]
@@ -190,8 +277,9 @@ func (p *inline) codeSpan(i int) int {
 			}
 			p.out = append(p.out, code...)
 			return body + end + n
+		} else if end < 0 {
+			p.noSpan[n] = true
 		}
-		p.noSpan[n] = true
 	}
 	return p.pending(i, n)
 }
@@ -212,101 +300,12 @@ func spanEnd(s string, n int) int {
 	}
 }
 
-// backslash handles escapes, hard line breaks, and formulas in \( \) and \[ \].
-func (p *inline) backslash(i int) int {
-	if i+1 == len(p.src) {
-		return p.pending(i, 1)
-	}
-	switch c := p.src[i+1]; {
-	case c == '\n':
-		return i + 1
-	case c == '(':
-		if n := p.formula(i, `\)`); n > 0 {
-			return p.literal(i, n)
-		}
-	case c == '[':
-		if n := p.formula(i, `\]`); n > 0 {
-			return p.literal(i, n)
-		}
-	case !isPunct(c):
-		return p.literal(i, 1)
-	}
-	p.out = append(p.out, p.src[i+1])
-	return i + 2
-}
-
-// formula returns the length of the formula that starts at i and ends with end, 0 if it is none:
-// brackets are escaped outside formulas too. Those in \( \) stay in their line.
-func (p *inline) formula(i int, end string) int {
-	rest := p.src[i+2:]
-	inLine := end == `\)`
-	if inLine && i < p.noParen || !inLine && p.noDisplay {
-		return 0
-	}
-	eol := strings.IndexByte(rest, '\n')
-	if inLine && eol >= 0 {
-		rest = rest[:eol]
-	}
-	n := strings.Index(rest, end)
-	switch {
-	case n >= 0 && isFormula(rest[:n]):
-		return n + 4
-	case n >= 0:
-		return 0
-	case inLine:
-		p.noParen = i + 2 + len(rest)
-	default:
-		p.noDisplay = true
-	}
-	if !inLine || eol < 0 {
-		p.holdAt(len(p.out))
-	}
-	return 0
-}
-
-func isFormula(s string) bool {
-	return strings.ContainsAny(s, `\^_={}+<>`) || 0 < len(s) && len(s) <= 2
-}
-
-// dollar handles formulas in $ $, which stay in their line, and in $$ $$. Prices are not formulas.
-func (p *inline) dollar(i int) int {
-	rest := p.src[i+1:]
-	if rest == "" {
-		return p.pending(i, 1)
-	}
-	if rest[0] == '$' {
-		if !p.noDollars {
-			if n := strings.Index(rest[1:], "$$"); n >= 0 {
-				return p.literal(i, n+4)
-			}
-			p.noDollars = true
-		}
-		return p.pending(i, 2)
-	}
-	n := strings.IndexAny(rest, "$\n")
-	switch {
-	case isSpace(rest[0]) || n >= 0 && (rest[n] == '\n' || isSpace(rest[n-1])):
-		return p.literal(i, 1)
-	case n < 0, n+1 == len(rest):
-		if n >= 0 && !p.open {
-			return p.literal(i, n+2)
-		}
-		return p.pending(i, 1)
-	case digits(rest[n+1:]) > 0:
-		return p.literal(i, 1)
-	}
-	return p.literal(i, n+2)
-}
-
 // bareURL returns the length of the web address at i, 0 if there is none: its characters are no marks.
 func (p *inline) bareURL(i int) int {
 	s := p.src[i:]
-	if !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+	n := addressLength(s)
+	if n == 0 {
 		return 0
-	}
-	n := strings.IndexByte(s, ':')
-	for n < len(s) && isURLByte(s[n]) {
-		n++
 	}
 	goesOn := n == len(s)
 	for s[n-1] == '_' || s[n-1] == '~' { // marks behind it
@@ -316,10 +315,6 @@ func (p *inline) bareURL(i int) int {
 		p.holdAt(len(p.out) + n)
 	}
 	return n
-}
-
-func isURLByte(c byte) bool {
-	return isAlnum(c) || c != 0 && strings.IndexByte("-._~:/?#@!$&'(+,;=%", c) >= 0
 }
 
 // before and after return the characters around src[i:j], a blank at the ends of the text.

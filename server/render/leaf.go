@@ -10,27 +10,46 @@ import (
 func (d *document) writeParagraph(open bool) {
 	src := string(d.para)
 	d.para = d.para[:0]
-	if footnoteDefinition(src) {
-		return
-	}
 	if n := len(d.open); n > 0 && d.open[n-1].pending {
 		src = d.open[n-1].takeTask(src)
+	} else if n > 0 && d.open[n-1].quote {
+		src = d.text.o.alert(src, open)
 	}
-	limit := len(src)
 	if open {
-		limit = headerCandidate(src)
+		src = src[:headCandidate(src)]
 	}
-	d.write(d.text.render(src, open, limit))
+	d.write(d.text.render(src, open))
 }
 
-// headerCandidate returns where the last line of an open paragraph starts if the next line may turn it
+// headCandidate returns where the last line of an open paragraph starts if the next line may turn it
 // into the head of a table, else the length of src.
-func headerCandidate(src string) int {
+func headCandidate(src string) int {
 	start := strings.LastIndexByte(strings.TrimSuffix(src, "\n"), '\n') + 1
-	if strings.IndexByte(src[start:], '|') < 0 || start > 0 && src[start] != '|' {
+	if !mayBeHead(src[start:], start > 0) {
 		return len(src)
 	}
 	return start
+}
+
+// alerts are the kinds of GitHub's alerts: quotations that begin with [!NOTE].
+var alerts = map[string]string{"NOTE": "说明", "TIP": "提示", "IMPORTANT": "重要", "WARNING": "注意", "CAUTION": "警告"}
+
+// alert puts a word in place of the kind of an alert.
+func (o *Options) alert(src string, open bool) string {
+	rest, ok := strings.CutPrefix(src, "[!")
+	if !ok {
+		return src
+	}
+	kind, text, _ := strings.Cut(rest, "]")
+	kind = strings.ToUpper(kind)
+	word := alerts[kind]
+	switch {
+	case word == "" || !strings.HasPrefix(text, "\n") && (open || text != ""):
+		return src
+	case o.English:
+		word = kind
+	}
+	return word + text
 }
 
 // takeTask turns the "[ ]" of a task list's item into its box.
@@ -50,7 +69,7 @@ func (b *box) takeTask(src string) string {
 }
 
 func (d *document) heading(src string) {
-	text := bytes.TrimSpace(d.text.render(src, false, len(src)))
+	text := bytes.TrimSpace(d.text.render(src, false))
 	switch {
 	case len(text) == 0:
 		return
@@ -90,11 +109,7 @@ func (d *document) codeLine(c *cursor) {
 		d.out = append(d.out, '\n')
 	}
 	d.begun = true
-	if c.pad > 0 {
-		d.writeLine([]byte(strings.Repeat(" ", c.pad) + c.s))
-		return
-	}
-	d.writeLine([]byte(c.s))
+	d.writeLine([]byte(strings.Repeat(" ", c.pad) + unmarked(c.s)))
 }
 
 // write adds a block of lines; empty lines in it are left out.

@@ -2,16 +2,13 @@ package render
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
-
-const imageText = "图片" // stands for an image without a description
 
 func (p *inline) openBracket(i int, image bool) int {
 	if !image {
 		if n, ended := footnoteReference(p.src[i:]); n > 0 {
-			return i + n
+			return p.footnote(i, n)
 		} else if !ended {
 			p.holdAt(len(p.out))
 		}
@@ -26,7 +23,7 @@ func (p *inline) openBracket(i int, image bool) int {
 		n = 2
 	}
 	p.edits = append(p.edits, edit{pos: len(p.out)})
-	p.brackets = append(p.brackets, bracket{edit: len(p.edits) - 1, text: len(p.out) + n, src: i, image: image})
+	p.brackets = append(p.brackets, bracket{edit: len(p.edits) - 1, text: len(p.out) + n, image: image})
 	return p.literal(i, n)
 }
 
@@ -45,17 +42,16 @@ func (p *inline) closeBracket(i int) int {
 	if i+1 == len(p.src) {
 		p.holdAt(open.pos)
 	}
-	if !live || i+1 == len(p.src) || p.src[i+1] != '(' {
+	if !live {
 		return p.literal(i, 1)
 	}
-	target, n, state := p.target(i + 1)
-	if state == partial {
+	target, n, st := p.destination(i + 1)
+	if st == partial {
 		p.holdAt(open.pos)
 	}
-	if state != complete {
+	if st != complete {
 		return p.literal(i, 1)
 	}
-	p.settle(open.pos, i+1+n)
 	open.n = b.text - open.pos
 	if !b.image {
 		p.inactive = k
@@ -68,22 +64,23 @@ func (p *inline) closeBracket(i int) int {
 func (p *inline) endLink(b bracket, target string) {
 	empty := b.text == len(p.out)
 	if empty && b.image {
-		p.out = append(p.out, imageText...)
+		p.out = append(p.out, p.o.words().image...)
 	}
-	url, ok := linkable(target)
+	url, ok := p.o.linkable(target)
 	switch {
 	case !ok:
 	case empty && !b.image:
 		p.out = append(p.out, url...)
 	default:
-		p.edits[b.edit].insert = anchorStart(`href="` + url + `"`)
+		p.edits[b.edit].insert = anchorStart(href(url))
 		p.out = append(p.out, linkEnd)
 	}
 }
 
-func anchorStart(attributes string) string {
-	return string(rune(linkStart)) + attributes + string(rune(linkText))
-}
+// anchor is a link with private marks.
+func anchor(attributes, text string) string { return anchorStart(attributes) + text + string(linkEnd) }
+
+func anchorStart(attributes string) string { return string(linkStart) + attributes + string(linkText) }
 
 // state is what became of reading something that src may end in the midst of.
 type state int
@@ -94,58 +91,38 @@ const (
 	complete
 )
 
-// target reads the "(target "title")" at i and its length.
-func (p *inline) target(i int) (target string, n int, st state) {
+// destination reads what follows the text of a link at i, (target "title"), and its length. It takes what models write: blanks
+// in an address; an address behind a blank or in full-width parentheses.
+func (p *inline) destination(i int) (target string, n int, st state) {
 	s := p.src[i:]
-	if len(s) > maxTarget+maxTitle && p.closing(i) > i+maxTarget+maxTitle && !hasPrefixFold(s[1:], "data:") {
-		return "", 0, absent // not worth reading: brackets may come by the thousand
-	}
-	at := 1 + blanks(s[1:])
-	if strings.HasPrefix(s[at:], "<") {
-		end := strings.IndexAny(clip(s[at+1:], maxTarget), "<>\n")
-		if end < 0 {
-			return "", 0, p.cut(len(s)-at < maxTarget)
+	for _, open := range []string{"(", " (", "（"} {
+		rest, ok := strings.CutPrefix(s, open)
+		if !ok {
+			continue
 		}
-		if s[at+1+end] != '>' {
+		limit := maxTarget
+		switch {
+		case open != "(" && !isAddress(rest):
+			return "", 0, p.cut(len(rest) < len("weixin://"))
+		case open != "(": // ends before a blank
+			head := clip(rest, maxTarget)
+			limit = len(head) - len(strings.TrimLeftFunc(head, notBlank))
+		case hasPrefixFold(rest, "data:"): // an embedded picture
+			limit = len(rest)
+		}
+		content, size, closed := cutParenthesis(clip(rest, limit))
+		if !closed {
+			return "", 0, p.cut(size == len(rest) && (size < maxTarget || limit == size))
+		}
+		if target, ok = readTarget(content); !ok {
 			return "", 0, absent
 		}
-		target, at = s[at+1:at+1+end], at+end+2
-	} else {
-		size, ended := p.bareTarget(i+at, s[at:])
-		if !ended {
-			return "", 0, p.cut(len(s)-at == size)
-		}
-		target, at = s[at:at+size], at+size
+		return unescape(target), len(open) + size, complete
 	}
-	gap := blanks(s[at:])
-	at += gap
-	if at < len(s) && gap > 0 && (s[at] == '"' || s[at] == '\'' || s[at] == '(') {
-		size := titleLength(clip(s[at:], maxTitle))
-		if size == 0 {
-			return "", 0, p.cut(len(s)-at < maxTitle)
-		}
-		at += size
-		at += blanks(s[at:])
-	}
-	if at == len(s) {
-		return "", 0, p.cut(true)
-	}
-	if s[at] != ')' {
-		return "", 0, absent
-	}
-	return unescape(target), at + 1, complete
+	return "", 0, p.cut(s == " ")
 }
 
-// closing returns where the first parenthesis behind i closes, len(src) if none does.
-func (p *inline) closing(i int) int {
-	if p.nextClosing < i {
-		p.nextClosing = len(p.src)
-		if n := strings.IndexByte(p.src[i:], ')'); n >= 0 {
-			p.nextClosing = i + n
-		}
-	}
-	return p.nextClosing
-}
+func notBlank(r rune) bool { return !isBlank(r) }
 
 // cut is the state of something that did not end: it may, if the source was all there was of it.
 func (p *inline) cut(atEnd bool) state {
@@ -155,89 +132,73 @@ func (p *inline) cut(atEnd bool) state {
 	return absent
 }
 
-// bareTarget returns the length of the target without angle brackets at s, which is src[i:], and whether
-// something that can follow a target follows it. Parentheses in it are balanced. Only an embedded
-// image may be long.
-func (p *inline) bareTarget(i int, s string) (n int, ended bool) {
-	limit := min(len(s), maxTarget)
-	embedded := hasPrefixFold(s, "data:") && i >= p.noTarget
-	if embedded {
-		limit = len(s)
-	}
-	depth := 0
-	for n < limit {
-		switch c := s[n]; {
-		case c == '\\' && n+1 < limit && isPunct(s[n+1]):
-			n++
-		case c == '(':
-			depth++
-		case c == ')':
-			if depth == 0 {
-				return n, true
+// cutParenthesis returns the content of the parenthesis that s is inside of, and where s goes on behind it. Those in it are
+// balanced; models close one kind with the other. It does not reach over the next link.
+func cutParenthesis(s string) (content string, n int, closed bool) {
+	depth, wide := 0, 0
+	for n < len(s) {
+		r, size := utf8.DecodeRuneInString(s[n:])
+		switch {
+		case r == '\\' && n+1 < len(s) && isPunct(s[n+1]):
+			size = 2
+		case (r == '"' || r == '\'') && n > 0 && isSpace(s[n-1]): // a title
+			if end := strings.IndexByte(s[n+1:], s[n]); end >= 0 && !strings.Contains(s[n:n+1+end], "](") {
+				size = end + 2
 			}
+		case r == '(':
+			depth++
+		case r == '（':
+			wide++
+		case r == ')' && depth > 0:
 			depth--
-		case c <= ' ':
-			return n, depth == 0
+		case r == '）' && wide > 0:
+			wide--
+		case r == ')' || r == '）':
+			return s[:n], n + size, true
+		case isPrivate(r), r == ']' && (strings.HasPrefix(s[n:], "](") || strings.HasPrefix(s[n:], "]（")):
+			return "", n, false
 		}
-		n++
+		n += size
 	}
-	if embedded {
-		p.noTarget = i + n
-	}
-	return n, false
+	return "", n, false
 }
 
-// titleLength returns the length of the link title that s starts with, 0 if it does not end.
-func titleLength(s string) int {
-	end := s[0]
-	if end == '(' {
-		end = ')'
+// readTarget returns the target of content, without its title. Only an address can have blanks.
+func readTarget(content string) (target string, ok bool) {
+	content = strings.Trim(content, " \t\n")
+	if rest, angle := strings.CutPrefix(content, "<"); angle {
+		target, content, ok = strings.Cut(rest, ">")
+		return target, ok && !strings.ContainsAny(target, "<\n") && isTitle(content)
 	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case end:
-			return i + 1
-		}
+	end := strings.IndexAny(content, " \t\n")
+	switch {
+	case end < 0:
+		return content, true
+	case isTitle(content[end:]):
+		return content[:end], true
+	case !isAddress(content) || strings.IndexByte(content, '\n') >= 0:
+		return "", false
 	}
-	return 0
+	for _, quote := range []string{` "`, " '", " “"} {
+		content, _, _ = strings.Cut(content, quote)
+	}
+	return content, true
 }
 
-// linkable returns target as it is written into an attribute, if WeChat may link there: the web and
-// WeChat's own links. A scheme in disguise is none of these.
-func linkable(target string) (url string, ok bool) {
-	target = strings.TrimFunc(target, func(r rune) bool { return r <= ' ' || unicode.IsSpace(r) })
-	for _, scheme := range []string{"https://", "http://", "weixin://"} {
-		if len(target) > len(scheme) && hasPrefixFold(target, scheme) {
-			return attribute(scheme + target[len(scheme):]), true
-		}
-	}
-	return "", false
+// isTitle reports whether s, behind a target, is a title or nothing.
+func isTitle(s string) bool {
+	s = strings.Trim(s, " \t\n")
+	return s == "" || len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] || s[0] == '(' && strings.IndexByte(s, ')') == len(s)-1
 }
 
-// attribute percent-encodes what would end an attribute or a tag, and white space.
-func attribute(s string) string {
-	encode := func(r rune) bool {
-		return r <= ' ' || r == '"' || r == '\'' || r == '<' || r == '>' || r == '`' || r == '\\' || unicode.IsSpace(r)
-	}
-	if strings.IndexFunc(s, encode) < 0 {
-		return s
-	}
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i, r := range s {
-		if !encode(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, c := range []byte(s[i : i+utf8.RuneLen(r)]) {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
+// isAddress reports whether s begins as an address that may be linked.
+func isAddress(s string) bool {
+	for _, begin := range []string{"https://", "http://", "weixin://", filesPath, "www."} {
+		if hasPrefixFold(s, begin) {
+			return true
 		}
 	}
-	return b.String()
+	return false
 }
 
 // footnoteReference returns the length of the "[^label]" that s starts with. ended is false if s ends
@@ -257,19 +218,20 @@ func footnoteReference(s string) (n int, ended bool) {
 	return 0, len(s) > 64
 }
 
-// footnoteDefinition reports whether a paragraph is the text of a footnote.
-func footnoteDefinition(src string) bool {
-	n, _ := footnoteReference(src)
-	return n > 0 && strings.HasPrefix(src[n:], ":")
-}
-
-// blanks returns the length of the white space that s starts with.
-func blanks(s string) int {
-	n := 0
-	for n < len(s) && isSpace(s[n]) {
-		n++
+// footnote writes the footnote or the reference to one, of n bytes, at i as [label]. It returns where to go on.
+func (p *inline) footnote(i, n int) int {
+	p.out = append(p.out, '[')
+	p.out = append(p.out, p.src[i+2:i+n]...)
+	next := i + n
+	if i > 0 && p.src[i-1] != '\n' {
+		return next
 	}
-	return n
+	if next == len(p.src) {
+		p.holdAt(len(p.out))
+	} else if p.src[next] == ':' {
+		next++
+	}
+	return next
 }
 
 func clip(s string, n int) string { return s[:min(len(s), n)] }

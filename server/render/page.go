@@ -8,7 +8,7 @@ import (
 
 // Page returns where the page ends that starts at from, and where the next one starts. text[from:end]
 // has at most limit bytes, and ends at the last paragraph that fills half of it, else at a line or sentence,
-// else behind a comma or a blank, else anywhere, but not inside a link, or inside what a reader takes for one
+// else behind a comma or a blank, else anywhere, but not inside a link or an address, or inside what a reader takes for one
 // character, unless that alone is longer than a page. The white space between two pages belongs to none; the
 // indentation of the line that the next page starts with is kept.
 //
@@ -57,9 +57,6 @@ func bestCut(s string, limit int) int {
 	return 0
 }
 
-// maxLink is how long a link can be for its end to be looked for.
-const maxLink = 8192
-
 // findCuts returns the last cut of each kind at or before limit. White space alone makes no page.
 func findCuts(s string, limit int) (cuts [places]int) {
 	var c cluster
@@ -80,7 +77,7 @@ func findCuts(s string, limit int) (cuts [places]int) {
 				cuts[place] = i
 			}
 		}
-		if r == '<' && i >= linked {
+		if (r == '<' || r == 'h') && i >= linked {
 			linked = i + linkLength(s[i:])
 		}
 		shown = shown || r > ' '
@@ -89,16 +86,19 @@ func findCuts(s string, limit int) (cuts [places]int) {
 	return cuts
 }
 
-// linkLength returns the length of the link that s starts with, 0 if it starts with none.
+// maxLink is how long a link or an address can be for its end to be looked for.
+const maxLink = 8192
+
+// linkLength returns the length of the link or the address that s starts with, 0 if it starts with none.
 func linkLength(s string) int {
+	s = clip(s, maxLink)
 	if !strings.HasPrefix(s, "<a ") {
-		return 0
+		return addressLength(s)
 	}
-	n := strings.Index(clip(s, maxLink), "</a>")
-	if n < 0 {
-		return 0
+	if n := strings.Index(s, "</a>"); n >= 0 {
+		return n + len("</a>")
 	}
-	return n + len("</a>")
+	return 0
 }
 
 // placeBetween tells what kind of place lies between l and r, which starts at i.

@@ -26,7 +26,7 @@ func pages(t interface{ Fatalf(string, ...any) }, text string, limit int) []stri
 	return all
 }
 
-func TestPageEndsAtTheBestPlace(t *testing.T) {
+func TestPage(t *testing.T) {
 	link := `<a href="https://a.b/c">看。这里</a>`
 	for _, c := range []struct {
 		name, text string
@@ -61,7 +61,7 @@ func TestPageEndsAtTheBestPlace(t *testing.T) {
 	}
 }
 
-func TestPageAlwaysGoesOn(t *testing.T) {
+func TestPage_SmallLimit(t *testing.T) {
 	for _, limit := range []int{-1, 0, 1, 2, 3} {
 		if got := strings.Join(pages(t, "一二", limit), ""); got != "一二" {
 			t.Errorf("limit %d: %q", limit, got)
@@ -78,7 +78,7 @@ func TestPageAlwaysGoesOn(t *testing.T) {
 	}
 }
 
-func TestPageCutsALinkThatIsLongerThanAPage(t *testing.T) {
+func TestPage_LinkLongerThanPage(t *testing.T) {
 	text := `a <a href="https://` + strings.Repeat("x", 100) + `">b</a>`
 	got := pages(t, text, 50)
 	if got[0] != "a" || strings.Join(got[1:], "") != text[2:] {
@@ -110,9 +110,9 @@ func checkPages(t interface {
 	}
 }
 
-func TestPagesAreTheText(t *testing.T) {
+func TestPage_WholeText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := Text(markdown.Draw(t, "markdown"))
+		text := textOf(markdown.Draw(t, "markdown"))
 		checkPages(t, text, rapid.IntRange(4, 60).Draw(t, "limit"))
 		// A page that holds every link whole is balanced.
 		for _, page := range pages(t, text, 256) {
@@ -120,7 +120,7 @@ func TestPagesAreTheText(t *testing.T) {
 		}
 	})
 	for _, md := range answers(t) {
-		text := Text(md)
+		text := textOf(md)
 		checkPages(t, text, 2040)
 		for _, page := range pages(t, text, 2040) {
 			checkText(t, page)

@@ -2,244 +2,338 @@ package render
 
 import "strings"
 
-// How far a tag may reach before it is taken for text; a growing answer waits this long for its end.
-const maxReasoningTag = 512
+const (
+	maxMark = 40  // bytes of a mark of forms.go, or of a tag to the end of its name
+	maxTag  = 512 // bytes of a tag or a header of forms.go: what is longer is text, and a growing answer waits so long for its end
+)
 
-// Fences longer than this are treated as this long, so that hostile input cannot make the search for
-// their ends expensive.
-const maxFence = 16
+// form is a mark of the tables, ready to be looked up.
+type form struct {
+	mark string
+	role role
+	end  string // what ends what the mark begins
+}
 
-// Visible returns markdown without the model's reasoning and without HTML comments:
-//   - <think>…</think> and <thinking>…</thinking>, with attributes and in any letter case; unclosed, to the end
-//     (a model that was cut off);
-//   - everything before a lone </think> (templates that put the opening tag into the prompt);
-//   - <details> whose summary speaks of thinking, as Dify 0.15 wrapped it; other details stay.
-//
-// A tag inside a closed code fence or a closed code span is text. With final false the answer is still
-// growing: an open reasoning block, a tail that could become a tag ("<thi"), and a tag whose code may
-// yet be closed are withheld. Only LF ends a line; pass complete answers as they came.
-func Visible(markdown string, final bool) string {
-	if strings.IndexByte(markdown, '<') < 0 {
-		return markdown
+// role is what a mark or a token does.
+type role int
+
+const (
+	standsAlone role = iota
+	beginsReasoning
+	endsReasoning
+	beginsCall
+	beginsChannel
+	beginsMessage // a role's name follows
+	endsMessage
+)
+
+// formsBy has the marks of the tables by their first bytes, and formStarts has those bytes.
+var formsBy, formStarts = func() (map[byte][]form, [256]bool) {
+	by, starts := map[byte][]form{}, [256]bool{0xE3: true} // 【 begins a citation
+	add := func(f form) {
+		by[f.mark[0]] = append(by[f.mark[0]], f)
+		starts[f.mark[0]] = true
 	}
-	r := reasoning{s: markdown, final: final}
-	r.scan()
-	return r.result()
-}
-
-// reasoning is one pass over an answer.
-type reasoning struct {
-	s     string
-	final bool
-
-	kept  strings.Builder
-	from  int // start of visible text not yet kept
-	end   int // where reading stopped
-	held  bool
-	doubt int // tags before this offset wait: code that may be closed later began earlier
-
-	noFence   [2]int // per fence character: fences at least this long have no end; 0: not known
-	noComment bool
-}
-
-func (r *reasoning) result() string {
-	if r.kept.Len() == 0 {
-		return r.s[r.from:r.end]
+	for _, m := range reasoningMarks {
+		add(form{m.open, beginsReasoning, m.end})
+		add(form{m.end, endsReasoning, ""})
 	}
-	r.kept.WriteString(r.s[r.from:r.end])
-	return r.kept.String()
-}
+	for _, m := range callMarks {
+		add(form{m.open, beginsCall, m.end})
+	}
+	for _, m := range strayMarks {
+		add(form{m, standsAlone, ""})
+	}
+	return by, starts
+}()
 
-func (r *reasoning) scan() {
-	r.end = len(r.s)
-	for i := 0; i < len(r.s) && !r.held; {
-		if i == 0 || r.s[i-1] == '\n' {
-			if after, ok := r.fence(i); ok {
-				i = after
-				continue
-			}
+// tokens are the roles of tokens by their names. Others stand alone.
+var tokens = func() map[string]role {
+	roles := map[string]role{"channel": beginsChannel}
+	for name := range messageEnds {
+		roles[name] = endsMessage
+	}
+	for name := range roleTokens {
+		roles[name] = beginsMessage
+	}
+	for name := range reasoningNames {
+		for _, affixes := range startAffixes {
+			roles[affixes[0]+name+affixes[1]] = beginsReasoning
 		}
-		eol := len(r.s)
-		if n := strings.IndexByte(r.s[i:], '\n'); n >= 0 {
-			eol = i + n + 1
+		for _, affixes := range endAffixes {
+			roles[affixes[0]+name+affixes[1]] = endsReasoning
 		}
-		i = r.line(i, eol)
 	}
+	return roles
+}()
+
+// form handles one of the marks of the tables at i, and returns where to go on, 0 if there is none.
+func (f *filter) form(i int) int {
+	s := f.s[i:]
+	for _, m := range formsBy[s[0]] {
+		switch {
+		case !f.final && strings.HasPrefix(m.mark, s):
+			return f.hold(i)
+		case strings.HasPrefix(s, m.mark):
+			return f.apply(i, m)
+		}
+	}
+	return 0
 }
 
-// fence passes over a closed code fence that starts in the line at i.
-func (r *reasoning) fence(i int) (after int, ok bool) {
-	c, n := fenceStart(r.s[i:])
-	if n == 0 {
-		return 0, false
+// apply leaves out what the mark at i begins or ends.
+func (f *filter) apply(i int, m form) int {
+	next := i + len(m.mark)
+	switch {
+	case f.mayBeCode(i):
+		return f.hold(i)
+	case m.role == endsReasoning:
+		return f.loneEnd(i, next)
+	case m.role == standsAlone:
+		return f.leaveOut(i, next)
 	}
-	kind := 0
-	if c == '~' {
-		kind = 1
-	}
-	if r.noFence[kind] != 0 && n >= r.noFence[kind] {
-		return 0, false
-	}
-	first := true
-	at := i
-	for line := range strings.SplitAfterSeq(r.s[i:], "\n") {
-		at += len(line)
-		if !first && isFenceEnd(strings.TrimLeft(line, " \t>"), c, n) && (r.final || strings.HasSuffix(line, "\n")) {
-			return at, true
-		}
-		first = false
-	}
-	r.noFence[kind] = n
-	if !r.final {
-		r.doubt = len(r.s)
-	}
-	return 0, false
+	f.reasoned = f.reasoned || m.role == beginsReasoning
+	return f.leaveOut(i, min(f.find(m.end, next)+len(m.end), len(f.s)))
 }
 
-// fenceStart returns the fence that opens in the first line of s, behind quote and list marks.
-func fenceStart(s string) (c byte, n int) {
-	for {
-		s = strings.TrimLeft(s, " \t>")
-		m := scanMarker(s)
-		if m.width == 0 {
+// preamble leaves out reasoning that begins and ends with words, and returns where the rest starts.
+func (f *filter) preamble() int {
+	for _, p := range preambles {
+		begins := strings.HasPrefix(f.s, p.open)
+		n := strings.Index(f.s, p.end)
+		switch {
+		case !f.final && (begins && n < 0 || strings.HasPrefix(p.open, f.s)):
+			return f.hold(0)
+		case begins && n >= 0:
+			return f.leaveOut(0, n+len(p.end))
+		}
+	}
+	return 0
+}
+
+// mayBeCode reports whether what stands at i may turn out to be code.
+func (f *filter) mayBeCode(i int) bool { return i < f.codeUntil || i < f.fencedUntil }
+
+// loneEnd handles the end of reasoning that began before the answer: all up to next is left out. But a second end
+// behind the answer takes nothing away.
+func (f *filter) loneEnd(i, next int) int {
+	if f.reasoned && strings.TrimSpace(f.s[next:]) == "" {
+		return f.leaveOut(i, next)
+	}
+	f.out, f.from, f.openFence, f.tookBack = f.out[:0], next, false, true
+	f.htmlState = newHTMLState()
+	return next
+}
+
+// isReasoning reports whether an element of this name holds reasoning.
+func isReasoning(name string) bool {
+	return reasoningNames[name] || reasoningNames[strings.ReplaceAll(name, "-", "_")]
+}
+
+// formTag handles a tag of the tables.
+func (f *filter) formTag(i int, name string) int {
+	end := f.s[i+1] == '/'
+	n := tagEnd(f.s[i:])
+	switch {
+	case n == 0 && (f.final || len(f.s)-i >= maxTag): // not a tag after all
+		return i + 1
+	case n == 0, f.mayBeCode(i):
+		return f.hold(i)
+	case end && isReasoning(name):
+		return f.loneEnd(i, i+n)
+	case tokens[name] == beginsMessage:
+		return f.roleName(i, i+n)
+	case end, answerTags[name], f.s[i+n-2] == '/':
+		return f.leaveOut(i, i+n)
+	}
+	f.reasoned = f.reasoned || isReasoning(name)
+	return f.leaveOut(i, f.elementEnd(i+n, name))
+}
+
+// elementEnd returns where the element ends that holds reasoning from body on. Elements of its name inside it are part of it.
+// If it does not end, the last end of another element of reasoning is taken for its own (models mistake the name),
+// else it reaches to the end of the answer.
+func (f *filter) elementEnd(body int, name string) int {
+	depth, last, other := 1, len(f.s), len(f.s)
+	for at := f.findTag(body); at < len(f.s) && depth > 0; at = f.findTag(at + 1) {
+		found, _ := tagName(f.s[at:])
+		next := at + tagEnd(f.s[at:])
+		switch isEnd := f.s[at+1] == '/'; {
+		case isEnd && found == name:
+			depth--
+			last = next
+		case found == name && f.s[next-2] != '/':
+			depth++
+		case isEnd && isReasoning(found) && isReasoning(name):
+			other = next
+		}
+	}
+	switch {
+	case depth > 0 && !f.final:
+		return len(f.s)
+	case last < len(f.s):
+		return last
+	}
+	return other
+}
+
+// findTag returns where the next complete tag stands at or behind i, len(s) if there is none.
+func (f *filter) findTag(i int) int {
+	for ; i < len(f.s); i++ {
+		n := strings.IndexByte(f.s[i:], '<')
+		if n < 0 {
 			break
 		}
-		s = s[m.width:]
-	}
-	if s == "" {
-		return 0, 0
-	}
-	line, _, _ := strings.Cut(s, "\n")
-	c, n, ok := scanFence(line)
-	if !ok {
-		return 0, 0
-	}
-	return c, n
-}
-
-// line reads s[i:eol] and returns where to go on, which a reasoning block may put into a later line.
-func (r *reasoning) line(i, eol int) int {
-	var noSpan [maxTicks + 1]bool
-	for i < eol {
-		n := strings.IndexAny(r.s[i:eol], "<`")
-		if n < 0 {
-			return eol
-		}
 		i += n
-		if r.s[i] == '<' {
-			if i = r.tag(i); r.held {
-				return i
-			}
-			continue
+		if name, k := tagName(f.s[i:]); name != "" && tagEnd(f.s[i:]) > 0 && strings.IndexByte("> /\t\n", f.s[i+k]) >= 0 {
+			return i
 		}
-		ticks := runLength(r.s[i:eol], '`')
-		if ticks <= maxTicks && !noSpan[ticks] {
-			if end := spanEnd(r.s[i+ticks:eol], ticks); end >= 0 && !r.mayGrow(i+ticks+end+ticks) {
-				i += ticks + end + ticks
-				continue
-			}
-			noSpan[ticks] = true
-			if !r.final && r.s[eol-1] != '\n' {
-				r.doubt = eol
-			}
-		}
-		i += ticks
 	}
-	return i
+	return len(f.s)
 }
 
-// mayGrow reports whether a run of marks that ends at i could become longer.
-func (r *reasoning) mayGrow(i int) bool { return !r.final && i == len(r.s) }
-
-// tag looks at the '<' at i and returns where to go on.
-func (r *reasoning) tag(i int) int {
-	s := r.s[i:]
-	switch name := reasoningTag(s); name {
-	case "":
-		if !r.final && couldBeTag(s) {
-			r.hold(i)
-		}
-		return i + 1
-	case "<!--":
-		return r.comment(i)
-	case "<details":
-		return r.details(i)
-	default:
-		return r.think(i, name)
+// token handles a token of a model's template at i: <|im_end|>, <｜end▁of▁sentence｜>, <channel|>. It returns where to go on, 0 if
+// there is none.
+func (f *filter) token(i int) int {
+	name, n := scanToken(f.s[i:])
+	if n == 0 {
+		return 0
 	}
-}
-
-func (r *reasoning) hold(i int) { r.end, r.held = i, true }
-
-// think leaves out a reasoning block, or what stands before a lone end of one.
-func (r *reasoning) think(i int, name string) int {
-	n := tagEnd(r.s[i:])
+	next, role := i+n, tokens[name]
+	if role == beginsChannel && f.s[i+1] != '|' { // <channel|>
+		role = endsReasoning
+	}
 	switch {
-	case n == 0: // still open, or not a tag after all
-		if !r.final && len(r.s)-i < maxReasoningTag {
-			r.hold(i)
-		}
-		return i + 1
-	case i < r.doubt:
-		r.hold(i)
-		return i
-	case name[1] == '/':
-		r.kept.Reset()
-		r.from = i + n
-		return r.from
+	case f.mayBeCode(i):
+		return f.hold(i)
+	case role == endsReasoning && !f.channels:
+		return f.loneEnd(i, next)
+	case role == beginsChannel:
+		return f.channel(i, next)
+	case role == beginsReasoning:
+		f.reasoned = true
+		return f.leaveOut(i, f.messageEnd(next))
+	case role == beginsMessage:
+		return f.roleName(i, next)
 	}
-	return r.leaveOut(i, i+n, "</"+name[1:])
+	return f.leaveOut(i, next)
+}
+
+// scanToken returns the name of the token that s starts with, in lower case, and its length.
+func scanToken(s string) (name string, n int) {
+	const bars = "|｜"
+	end := max(strings.IndexByte(clip(s, maxMark), '>'), 1)
+	name = strings.TrimLeft(s[1:end], bars)
+	before := len(name) < end-1
+	bare := strings.TrimRight(name, bars)
+	after := len(bare) < len(name)
+	name = strings.ToLower(bare)
+	inside := func(r rune) bool { return !isWord(r) && !strings.ContainsRune("▁/-", r) }
+	if name == "" || !before && !after || before != after && !halfTokens[name] || strings.ContainsFunc(name, inside) {
+		return "", 0
+	}
+	return name, end + 1
+}
+
+// channel handles the header of a message that begins at i, with its name at next.
+func (f *filter) channel(i, next int) int {
+	const message = "<|message|>"
+	rest := clip(f.s[next:], maxTag)
+	body := 0
+	for body < len(rest) && isAlnum(rest[body]) {
+		body++
+	}
+	name, ended := strings.ToLower(rest[:body]), body < len(rest)
+	if f.s[next-2] == '|' { // a header to its end
+		body = strings.Index(rest, message) + len(message)
+		ended = body >= len(message)
+	}
+	switch {
+	case !ended && !f.final && len(rest) < maxTag:
+		return f.hold(i)
+	case !ended:
+		return f.leaveOut(i, next)
+	}
+	first := !f.channels
+	f.channels = true
+	switch {
+	case !answerChannels[name]:
+		f.reasoned = true
+		return f.leaveOut(i, f.messageEnd(next+body))
+	case first: // what stands before it was a message too
+		return f.loneEnd(i, next+body)
+	}
+	return f.leaveOut(i, next+body)
+}
+
+// messageEnd returns where the message, or the reasoning, ends whose text starts at body.
+func (f *filter) messageEnd(body int) int {
+	for at := body; ; at++ {
+		n := strings.IndexByte(f.s[at:], '<')
+		if n < 0 {
+			return len(f.s)
+		}
+		at += n
+		name, size := scanToken(f.s[at:])
+		switch role := tokens[name]; {
+		case size == 0:
+		case role == endsMessage, role == endsReasoning, role == beginsChannel && f.s[at+1] != '|':
+			return at + size
+		case role == beginsMessage, role == beginsChannel:
+			return at
+		}
+	}
+}
+
+// roleName leaves out the token at i that a role's name follows at next, and the name.
+func (f *filter) roleName(i, next int) int {
+	rest := clip(f.s[next:], maxMark)
+	n := 0
+	for n < len(rest) && (isAlnum(rest[n]) || strings.IndexByte("._-= ", rest[n]) >= 0) {
+		n++
+	}
+	first, _, _ := strings.Cut(rest[:n], " ")
+	switch {
+	case n == len(rest) && len(rest) < maxMark && !f.final:
+		return f.hold(i)
+	case !roles[strings.ToLower(first)] && !strings.Contains(rest[:n], " to="):
+		n = 0
+	case n < len(rest) && rest[n] != '<' && rest[n] != '\n':
+		n = len(first)
+	}
+	return f.leaveOut(i, next+n)
 }
 
 // details leaves out a details element whose summary says that it holds reasoning.
-func (r *reasoning) details(i int) int {
-	switch n, verdict := thinkingDetails(r.s[i:]); {
-	case verdict == undecided && !r.final, verdict == yes && i < r.doubt:
-		r.hold(i)
-		return i
-	case verdict == yes:
-		return r.leaveOut(i, i+n, "</details")
+func (f *filter) details(i int) int {
+	const open, end = "<summary", "</summary"
+	size := tagEnd(f.s[i:])
+	rest := clip(strings.TrimLeft(f.s[i+size:], " \t\n"), maxTag)
+	n := indexFold(rest, end)
+	switch {
+	case !f.final && (size == 0 && len(f.s)-i < maxTag || len(rest) < len(open) && hasPrefixFold(open, rest)):
+		return f.hold(i)
+	case size == 0 || !hasPrefixFold(rest, open):
+		return f.tag(i, "details")
+	case n < 0 && !f.final && len(rest) < maxTag:
+		return f.hold(i)
+	case n < 0: // cut off
+		n = tagEnd(rest)
+		n += strings.IndexAny(rest[n:]+"<", "<\n")
 	}
-	return i + 1
+	summary := strings.TrimLeft(f.text(rest[tagEnd(rest[:n]):n]), " \t\n*💭🤔🧠💡")
+	for _, word := range summaryWords {
+		if !hasPrefixFold(summary, word) || strings.HasPrefix(summary[len(word):], "题") {
+			continue
+		}
+		if f.mayBeCode(i) {
+			return f.hold(i)
+		}
+		f.reasoned = true
+		return f.leaveOut(i, f.elementEnd(i+size, "details"))
+	}
+	return f.tag(i, "details")
 }
 
-func (r *reasoning) comment(i int) int {
-	if !r.noComment {
-		if n := strings.Index(r.s[i+4:], "-->"); n >= 0 {
-			if i < r.doubt {
-				r.hold(i)
-				return i
-			}
-			r.keep(i)
-			r.from = i + 4 + n + 3
-			return r.from
-		}
-		r.noComment = true
-	}
-	if !r.final {
-		r.hold(i)
-	}
-	return i + 1
-}
-
-// leaveOut drops the block that begins at i, whose content begins at body and ends with the closing
-// tag end. Without one the block reaches to the end of the answer.
-func (r *reasoning) leaveOut(i, body int, end string) int {
-	r.keep(i)
-	for at := body; ; {
-		n := indexFold(r.s[at:], end)
-		if n < 0 {
-			break
-		}
-		at += n
-		if size := tagEnd(r.s[at:]); size > 0 {
-			r.from = at + size
-			return r.from
-		}
-		at += len(end)
-	}
-	r.from = len(r.s)
-	return r.from
-}
-
-func (r *reasoning) keep(i int) { r.kept.WriteString(r.s[r.from:i]) }
+// tagEnd returns the length of the tag that s starts with, 0 if it does not end soon.
+func tagEnd(s string) int { return strings.IndexByte(clip(s, maxTag), '>') + 1 }

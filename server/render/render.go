@@ -1,29 +1,71 @@
 package render
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
-// Text renders a whole Markdown answer. Reasoning is removed first (see [Visible]). The result has LF
-// lines without trailing blanks, is trimmed, holds no character that XML 1.0 forbids, and its only tags
+// Options are what rendering cannot know from an answer. Their zero value is of use.
+type Options struct {
+	// Origin is an address of Dify, as https://dify.example.com/v1. Of it scheme and host count: relative addresses of files
+	// (/files/…) lead there. Without it they are not linked.
+	Origin string
+	// FilesOrigin is an address of the host that serves Dify's files, if that is another one.
+	FilesOrigin string
+	// MenuID is sent with the message of a tap-link, which a button becomes: "bot" if empty.
+	MenuID string
+	// MaxLink bounds the bytes of a link, <a …>text</a>. Of a longer one, which might fit on no page, only the text is
+	// shown. 1,600 if 0.
+	MaxLink int
+	// English tells how to call what has no name of its own.
+	English bool
+}
+
+const (
+	defaultMenuID  = "bot"
+	defaultMaxLink = 1600
+)
+
+// vocabulary is what things are called that have no name.
+type vocabulary struct{ image, audio, video, file, link string }
+
+var (
+	chinese = &vocabulary{"图片", "音频", "视频", "文件", "链接"}
+	english = &vocabulary{"image", "audio", "video", "file", "link"}
+)
+
+func (o *Options) words() *vocabulary {
+	if o.English {
+		return english
+	}
+	return chinese
+}
+
+func (o *Options) maxLink() int { return cmp.Or(o.MaxLink, defaultMaxLink) }
+
+// Text renders a whole answer: its Markdown, and below it links to the files that the Markdown does not link itself.
+// The result has LF lines without trailing blanks, is trimmed, holds no character that XML 1.0 forbids, and its only tags
 // are balanced <a> links to http, https, weixin or mini-program targets. It is "" for an answer that
-// holds nothing to show.
-func Text(markdown string) string {
-	d := document{}
-	d.feed(Visible(clean(markdown), true))
+// holds nothing to show. The same arguments always give the same text.
+func Text(markdown string, files []File, o Options) string {
+	s := o.filtered(clean(markdown), true)
+	d := newDocument(&o, len(s))
+	d.feed(s)
 	d.closeTo(0)
-	return finish(d.out)
+	return finish(o.appendFiles(d.out, files))
 }
 
 // Partial renders the part of a still growing answer that can already be shown, "" if there is none
 // yet. It ends at the end of a sentence or of a line, and never shows a part of a reasoning tag, of a
 // link or of a mark that is still open; the lines of an open code block are shown as they come.
 //
-// However the Markdown goes on, Text of the whole starts with Partial of its beginning, but for one
-// case that no reader of a stream can foresee: a lone </think> that declares everything before it
+// However the Markdown goes on, and whatever files come, Text of the whole starts with Partial of its beginning, but for
+// one case that no reader of a stream can foresee: a lone </think> that declares everything before it
 // to have been reasoning.
-func Partial(markdown string) string {
-	s := Visible(clean(markdown), false)
+func Partial(markdown string, o Options) string {
+	s := o.filtered(clean(markdown), false)
 	nl := strings.LastIndexByte(s, '\n') + 1
-	d := document{}
+	d := newDocument(&o, len(s))
 	d.feed(s[:nl])
 	if tail := s[nl:]; d.leaf != fenced && d.leaf != table && settled(tail) {
 		d.growing = true
@@ -31,6 +73,18 @@ func Partial(markdown string) string {
 	}
 	d.closeOpen()
 	return finish(d.out)
+}
+
+// Visible returns the Markdown of a whole answer without the model's reasoning, calls of tools, HTML comments and tokens of
+// its template: for what shows an answer in another form than Text. HTML stays.
+func Visible(markdown string) string {
+	f := newFilter(&Options{}, clean(markdown), true)
+	f.keepHTML = true
+	return f.run()
+}
+
+func newDocument(o *Options, size int) *document {
+	return &document{text: inline{o: o}, out: make([]byte, 0, size+size/8+64)}
 }
 
 // settled reports whether the kind of block that the unfinished line s belongs to can no longer change.
@@ -60,15 +114,3 @@ func settled(s string) bool {
 	s = strings.TrimPrefix(s, "**")
 	return s != "" && (s[0] >= 0x80 || isAlnum(s[0]) || s[0] == '"' || s[0] == '\'' || s[0] == '(')
 }
-
-// Markdown is [Text], [Partial] and [Page] as methods, for what is given its renderer.
-type Markdown struct{}
-
-// Text is [Text].
-func (Markdown) Text(markdown string) string { return Text(markdown) }
-
-// Partial is [Partial].
-func (Markdown) Partial(markdown string) string { return Partial(markdown) }
-
-// Page is [Page].
-func (Markdown) Page(text string, from, limit int) (end, next int) { return Page(text, from, limit) }

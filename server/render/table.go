@@ -30,7 +30,7 @@ func (d *document) tableStart(line string) bool {
 		return false
 	}
 	head := string(d.para[d.lastLine:])
-	if strings.IndexByte(head, '|') < 0 || d.lastLine > 0 && head[0] != '|' {
+	if !mayBeHead(head, d.lastLine > 0) {
 		return false
 	}
 	d.para = d.para[:max(d.lastLine-1, 0)]
@@ -42,21 +42,34 @@ func (d *document) tableStart(line string) bool {
 	return true
 }
 
+// mayBeHead reports whether the last line of a paragraph, below other lines or not, may become the head of a table.
+func mayBeHead(line string, below bool) bool {
+	return strings.IndexByte(line, '|') >= 0 && (!below || line[0] == '|') && !strings.ContainsAny(line, edges)
+}
+
 // row writes a row of the open table.
 func (d *document) row(line string) {
-	line = strings.Trim(line, " \t")
-	line = strings.TrimPrefix(line, "|")
+	line = strings.TrimPrefix(strings.Trim(line, " \t"), "|")
 	if strings.HasSuffix(line, "|") && !strings.HasSuffix(line, `\|`) {
 		line = line[:len(line)-1]
 	}
-	var row []byte
-	for i, cell := range splitCells(line) {
-		if i > 0 {
+	row := d.cells[:0]
+	for more := true; more; {
+		var cell string
+		cell, line, more = cutCell(line)
+		text := bytes.Trim(d.text.render(cell, false), " \t\n")
+		start := len(row)
+		row = append(row, text...)
+		for i := start; i < len(row); i++ {
+			if row[i] == '\n' {
+				row[i] = ' '
+			}
+		}
+		if more {
 			row = append(row, "｜"...)
 		}
-		text := bytes.Trim(d.text.render(cell, false, len(cell)), " \t\n")
-		row = append(row, bytes.ReplaceAll(text, []byte("\n"), []byte(" "))...)
 	}
+	d.cells = row
 	if len(row) == 0 {
 		return
 	}
@@ -69,26 +82,23 @@ func (d *document) row(line string) {
 	d.writeLine(row)
 }
 
-// splitCells cuts a row at its bars, and takes the backslash from those that are escaped.
-func splitCells(line string) []string {
-	var cells []string
-	start, escaped := 0, false
-	for i := 0; i < len(line); i++ {
-		switch {
-		case line[i] == '\\' && i+1 < len(line):
-			escaped = escaped || line[i+1] == '|'
-			i++
-		case line[i] == '|':
-			cells = append(cells, unescapeBars(line[start:i], escaped))
-			start, escaped = i+1, false
+// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it.
+func cutCell(line string) (cell, rest string, more bool) {
+	escaped := false
+	end := 0
+	for ; end < len(line) && line[end] != '|'; end++ {
+		if line[end] == '\\' && end+1 < len(line) {
+			end++
+			escaped = escaped || line[end] == '|'
 		}
 	}
-	return append(cells, unescapeBars(line[start:], escaped))
-}
-
-func unescapeBars(cell string, escaped bool) string {
+	end = min(end, len(line))
+	cell, more = line[:end], end < len(line)
+	if more {
+		rest = line[end+1:]
+	}
 	if escaped {
 		cell = strings.ReplaceAll(cell, `\|`, "|")
 	}
-	return strings.Trim(cell, " \t")
+	return strings.Trim(cell, " \t"), rest, more
 }

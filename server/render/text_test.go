@@ -167,7 +167,7 @@ var textCases = []struct{ name, in, want string }{
 	{"marks that make a tag", "<**a** href=x>", "＜a href=x>"},
 	{"comment", "a<!-- b\n\nc -->d", "ad"},
 	{"comment not closed", "a <!-- b", "a <!-- b"},
-	{"footnotes", "真的[^1]好[^note]。\n\n[^1]: 出处\n[^note]: 另一个", "真的好。"},
+	{"footnotes", "真的[^1]好[^note]。\n\n[^1]: 出处\n[^note]: 另一个", "真的[1]好[note]。\n\n[1] 出处\n[note] 另一个"},
 	{"character class is no footnote", "a [^0-9] b", "a [^0-9] b"},
 
 	// Formulas.
@@ -199,10 +199,10 @@ var textCases = []struct{ name, in, want string }{
 	{"thinker is a word", "<thinker> a", "<thinker> a"},
 }
 
-func TestTextShowsWhatWeChatCan(t *testing.T) {
+func TestText(t *testing.T) {
 	for _, c := range textCases {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, Text(c.in)); diff != "" {
+			if diff := cmp.Diff(c.want, textOf(c.in)); diff != "" {
 				t.Errorf("Text(%q), -want +got:\n%s", clip(c.in, 200), diff)
 			}
 		})

@@ -1,9 +1,10 @@
 // Package session is the contract of the store that remembers a bot's followers: their conversation, their turns
-// (one question and its answer each), what they have seen of the answers, and who is working on which turn.
+// (one question and its answer each), how far the answers were delivered, and who is working on which turn.
 //
 // The promises of a bot rest on it: a question is recorded once however often and to whichever process it is
-// delivered, the turns of one follower run in order, a dead owner's turn is taken over, a finished turn wakes
-// everybody who waits for it. Every implementation passes sessiontest.
+// delivered, the turns of one follower run in order, the turn of a dead process is taken over, the end of a turn wakes
+// everybody who waits for it. Package follower has the rules, package records the one Store that keeps them, and
+// memory, configmap and redis are where it keeps its records. Every store passes sessiontest.
 //
 // It knows nothing of HTTP, WeChat's XML, Dify or rendering: texts are opaque to it.
 package session
@@ -14,13 +15,23 @@ import (
 	"time"
 )
 
-// ErrLeaseLost is returned for a turn that its owner no longer holds: the lease ran out and another owner took the
-// turn over, or the turn was cancelled, cleared or forgotten. The owner stops working on it and writes nothing more.
-var ErrLeaseLost = errors.New("the turn is no longer held by this owner")
+var (
+	// ErrLeaseLost is returned for a turn that its lease holder no longer holds: the lease ran out and another process
+	// took the turn over, or the turn was cancelled, cleared or forgotten. The holder stops working on it and writes
+	// nothing more.
+	ErrLeaseLost = errors.New("the lease on the turn is lost")
 
-// ErrElsewhere is part of the error of a store that one process has at a time, while another one has it: a later
-// delivery of the message meets that one, or this one has the sessions by then.
-var ErrElsewhere = errors.New("another process has the sessions")
+	// ErrElsewhere is part of the error of a store that one process has at a time, while another one has it: a later
+	// delivery of the message meets that one, or this one has the sessions by then.
+	ErrElsewhere = errors.New("another process has the sessions")
+
+	// ErrClosed is part of the error of a store that this process has closed.
+	ErrClosed = errors.New("the session store is closed")
+
+	// ErrMoved is returned for a receipt that was composed at a cursor which has moved since: somebody else has
+	// delivered what it would show.
+	ErrMoved = errors.New("the cursor has moved")
+)
 
 // Key names one message of one follower. ID is unique among that follower's messages (WeChat's MsgId; a compound for
 // events), not across followers.
@@ -32,13 +43,13 @@ type Key struct {
 // State is how far a turn is.
 type State uint8
 
-// The states of a turn. It moves forward only; a taken-over turn stays in Answering.
+// The states of a turn. It moves forward only; a turn that is taken over stays in Answering.
 const (
-	Accepted  State = iota + 1 // recorded, waits for its predecessor or for a free place
-	Answering                  // an owner holds its lease
+	Accepted  State = iota + 1 // recorded, waits for the follower's turn before it or for a free place
+	Answering                  // a process has claimed it
 	Answered                   // over: Answer is complete
 	Failed                     // over: Failure says why, Answer is what came before
-	Cancelled                  // over: stopped, cleared or forgotten; Partial is what came before it was stopped
+	Cancelled                  // over: stopped, cleared or forgotten; Answer is what came before it was stopped
 )
 
 // Over tells whether nothing more will come.
@@ -60,65 +71,130 @@ func (s State) String() string {
 	return "unknown"
 }
 
+// Failures that the store itself gives a turn; all others are the engine's.
+const (
+	TimedOut  = "timedOut"  // its deadline passed before anybody asked
+	Abandoned = "abandoned" // MaxAttempts processes have claimed it, and none has ended it
+)
+
+// MaxAttempts is how many processes may claim one turn. A question that ends its process must not go round all of them
+// for ever.
+const MaxAttempts = 3
+
+// Media is a reference to something that a follower has sent and WeChat keeps.
+type Media struct {
+	Kind   string `json:"kind"`             // image, voice
+	ID     string `json:"id,omitempty"`     // WeChat's media ID, good for three days
+	URL    string `json:"url,omitempty"`    // where it can be fetched without the account's API
+	Format string `json:"format,omitempty"` // amr, speex
+}
+
+// File is something that an answer has besides its words.
+type File struct {
+	ID   string `json:"id,omitempty"`   // Dify's
+	Name string `json:"name,omitempty"` // as a person reads it
+	Type string `json:"type,omitempty"` // image, document, audio, video, custom
+	MIME string `json:"mime,omitempty"`
+	URL  string `json:"url"` // absolute; Dify's addresses expire in minutes
+	Size int64  `json:"size,omitempty"`
+}
+
+// Answer is what Dify has said: it is rendered when it is shown.
+type Answer struct {
+	Markdown string
+	Files    []File
+}
+
+// Cursor is a place in a turn's rendered text. Sum is the checksum of all before it: it tells whether the text is still
+// the same there.
+type Cursor struct {
+	At  int    `json:"at,omitempty"` // bytes
+	Sum uint64 `json:"sum,omitempty"`
+}
+
 // Turn is one question and its answer, as the store has it at one moment. It is a copy: changing it changes nothing.
 type Turn struct {
 	Key      Key
 	Question string
+	Media    []Media
 	State    State
 
-	Partial string // while Answering, and when Cancelled: what has streamed in so far, as the owner last reported it
-	Answer  string // when over: the text to show
-	Failure string // when Failed, or Answered but cut short: the owner's code for the reason
+	Answer  Answer // so far, as the lease holder last reported it; all of it when over
+	Failure string // when Failed, or Answered but cut short: the code of the reason
+	Ref     string // what the lease holder has noted of the turn: how Dify calls it
 
 	AcceptedAt time.Time
+	Deadline   time.Time // nobody asks Dify after it
 	FinishedAt time.Time // zero until over
-	Attempts   int       // how often an owner has claimed it
+	Attempts   int       // how often it was claimed
 
-	Seen    int    // bytes of the shown text that the follower has got
-	SeenSum uint64 // checksum of those bytes, to notice that the text has changed since
-	Told    bool   // the follower has got the end of it; true at once if it was cancelled before any text came
+	Cursor    Cursor // what the follower has got of the rendered text
+	Delivered bool   // the follower has got the end of it; true at once if it was cancelled before any text came
+	Sends     int    // how many messages outside any push have carried parts of it
+	Sending   Part   // the part whose send is under way, or has an unknown outcome
 
-	Others int // other turns of the follower that are open, or over and not told, when this copy was made
+	Others int // other turns of the follower that are open, or over and undelivered, when this copy was made
 }
+
+// Part is a piece of a turn's text that is sent outside any push: from the cursor to To.
+type Part struct {
+	State SendState `json:"state,omitempty"`
+	To    Cursor    `json:"to"`
+	End   bool      `json:"end,omitempty"` // To is the end of the text, and the turn is over
+}
+
+// SendState is how far the send of a part is.
+type SendState uint8
+
+// The states of a send. A part that was sent is none any more: the cursor is behind it.
+const (
+	NotSending  SendState = iota
+	Sending               // recorded before the call
+	SendUnknown           // nobody knows whether the follower has got it: it is not sent again
+)
 
 // Session is what is remembered of one follower, as the store has it at one moment.
 type Session struct {
 	ConversationID string // Dify's; "" when there is none (any more)
 	LastActive     time.Time
-	Turns          []Turn // oldest first, at most Options.History, and what is still open
+	HumanUntil     time.Time // a person serves the follower until then at most; zero if none does
+	Turns          []Turn    // oldest first, at most Options.History, and what is still open
 }
 
-// Receipt records what the reply to one message has shown, so that the same message delivered again gets the same
-// again, and the next fetch goes on behind it.
+// Receipt is what the reply to one message shows. It is recorded before the reply is written, so that no two replies
+// show the same, and taken back if the reply could not be written or the message is delivered again.
 type Receipt struct {
-	Message  string // ID of the message that was replied to
-	Turn     string // ID of the turn whose text was shown
-	From, To int    // bytes of that text
-	FromSum  uint64 // checksum of text[:From]
-	Sum      uint64 // checksum of text[:To]
-	Told     bool   // To is its end, and the turn is over
+	Message string // ID of the message that is replied to
+	Turn    string // ID of the turn whose text is shown
+	Before  Cursor // the turn's cursor as the reply was composed
+	From    Cursor // where the text that is shown begins: Before, unless it is shown again
+	To      Cursor // where it ends
+	End     bool   // To is the end of the text, and the turn is over
 }
 
 // Options of a store, fixed for its lifetime.
 type Options struct {
+	Holder      string        // this process' name in leases; unique among all that share the store
 	IdleTimeout time.Duration // a follower silent for so long is forgotten
-	History     int           // turns kept a follower; open and unseen ones are kept longer than told ones
-	LeaseTTL    time.Duration // an owner that has not renewed for so long has lost its turn
+	History     int           // turns kept a follower; open and undelivered ones are kept longer than delivered ones
+	LeaseTTL    time.Duration // a process that has not renewed its leases for so long has lost them
 }
 
 // Limits protect the bot; they can change from call to call.
 type Limits struct {
+	Timeout     time.Duration // from a question's acceptance to its deadline; 0 is none
 	Questions   int           // a follower's questions per Window; 0 is no limit
 	Window      time.Duration // the allowance refills evenly over it
-	Concurrency int           // turns of the bot that are answered at once, by all replicas together
+	Concurrency int           // turns of the bot that are answered at once, by all processes together
 	Queue       int           // turns of the bot that may wait for a place
 	Open        int           // turns of one follower that may be open at once, the running one included
 }
 
 // Question is a follower's message that wants an answer.
 type Question struct {
-	Key  Key
-	Text string
+	Key   Key
+	Text  string
+	Media []Media
 }
 
 // Verdict is what became of a question.
@@ -130,7 +206,7 @@ const (
 	Joined                         // known already: this is another delivery of it
 	Gone                           // known, and since then cleared or forgotten: it asks for nothing any more
 	Busy                           // not recorded: the bot's queue is full
-	Impatient                      // not recorded: this follower has too many open questions
+	TooManyOpen                    // not recorded: this follower has too many open questions
 	RateLimited                    // not recorded: this follower has used up the allowance
 )
 
@@ -138,79 +214,93 @@ const (
 type Begun struct {
 	Verdict  Verdict
 	Turn     Turn
-	Delivery int // 1 for the first delivery of this message, counted over all replicas
+	Delivery int // 1 for the first delivery of this message, counted over all processes
 	Lease    *Lease
-	Receipt  *Receipt // what an earlier delivery of this message has shown; nil if none has
+	Receipt  *Receipt // what an earlier delivery of this message has shown, taken back; nil if none has
 }
 
 // Opened is Open's answer.
 type Opened struct {
 	Session  Session
 	Delivery int      // as in Begun
-	Receipt  *Receipt // what an earlier delivery of this message has shown; nil if none has
+	Receipt  *Receipt // as in Begun
 }
 
-// Lease is the right to work on one turn. It lasts LeaseTTL after the last Progress.
+// Lease is the right to work on one turn. It lasts Options.LeaseTTL after the last Renew of its holder.
 type Lease struct {
 	Turn           Turn
 	ConversationID string
-	Note           string // what the owner before has noted; "" if nothing
-	Owner          string
 	Fence          int64           // grows with every claim of the turn: a late writer is refused
-	Lost           <-chan struct{} // closed as soon as the store learns that the lease is lost; the owner may learn it sooner from ErrLeaseLost
+	Left           time.Duration   // until the turn's deadline, by the store's clock; 0 if it has none
+	Lost           <-chan struct{} // closed as soon as the store learns that the lease is lost; the holder may learn it sooner from ErrLeaseLost
+	// OnLost calls f once Lost is closed, in a goroutine of its own, unless stop is called before.
+	OnLost func(f func()) (stop func() bool)
 }
 
-// Progress is what an owner reports while it works. Reporting renews the lease.
+// Claimed is Next's answer: a turn to work on, or turns that nobody works on any more.
+type Claimed struct {
+	Lease *Lease
+	Ended []Turn // ended by the claim: their deadline has passed, or MaxAttempts processes have claimed them
+}
+
+// Progress is what a lease holder reports while it works.
 type Progress struct {
-	Partial        string // replaces the turn's
-	ConversationID string // "" leaves the session's
-	Note           string // for whoever takes the turn over: gone with the turn's end; "" leaves the one before
+	Markdown       string // the turn's answer so far
+	ConversationID string // becomes the session's; "" leaves it
+	Ref            string // becomes the turn's; "" leaves it
 }
 
 // Outcome ends a turn.
 type Outcome struct {
 	State          State // Answered, Failed or Cancelled
-	Answer         string
+	Answer         Answer
 	Failure        string
 	ConversationID string // becomes the session's; "" forgets the session's
+	Ref            string // "" leaves the turn's
 }
 
-// Pending counts what a process that wants to stop would leave behind.
+// Pending counts what would be lost if this process stopped now.
 type Pending struct {
-	Open   int // turns accepted or answering
-	Untold int // turns over whose end the follower has not got, finished within the last UntoldFor
+	Open        int // turns accepted or answering
+	Undelivered int // turns over whose end the follower has not got, finished within the last DeliveriesLast
 }
 
-// UntoldFor is how long after its end an answer that nobody has fetched counts in Pending: all deliveries of its
-// question are over by then.
-const UntoldFor = 15 * time.Second
+const (
+	// DeliveriesLast is how long after the end of a turn its question may still be delivered again: three deliveries
+	// of five seconds. After that only the follower can ask for the answer.
+	DeliveriesLast = 15 * time.Second
 
-// Dedupe is how long at least a message is remembered after its first delivery, also when its session is gone.
-const Dedupe = time.Minute
+	// Dedupe is how long at least a message is remembered after its first delivery, also when its session is gone.
+	Dedupe = time.Minute
+)
 
 // Store keeps the sessions of one bot. All methods are safe for concurrent use, by several processes too if the store
 // is shared. An error means the store could not be asked, never that something is not there.
 type Store interface {
-	// Begin records a question as an accepted turn, once, and counts its deliveries. If nothing is ahead of it, it
-	// is claimed for owner in the same step and Begun has the lease; owner "" never claims. After an error nobody knows
-	// whether it is recorded: Begin again, which gives what the reply would have been, or Retract it.
-	Begin(ctx context.Context, q Question, owner string, l Limits) (Begun, error)
+	// Begin records a question as an accepted turn, once, and counts its deliveries. If it may claim and nothing is
+	// ahead of it, the turn is claimed in the same step and Begun has the lease. After an error nobody knows whether
+	// it is recorded: Begin again, which gives what the reply would have been, or Retract it.
+	Begin(ctx context.Context, q Question, claim bool, l Limits) (Begun, error)
 
-	// Retract cancels a question whose last Begin through this handle has failed, if that has recorded it all the
-	// same: its follower has been told that it was not taken. Otherwise it does nothing.
+	// Retract cancels a question whose last Begin through this store has failed, if that has recorded it all the same:
+	// its follower has been told that it was not taken. Otherwise it does nothing.
 	Retract(ctx context.Context, k Key) error
 
-	// Next waits until a turn may be worked on and claims it for owner: a waiting one whose turn it is, or one whose
-	// owner's lease ran out. The only other way out is an error, the context's when it ends.
-	Next(ctx context.Context, owner string, l Limits) (*Lease, error)
+	// Next waits until a turn may be worked on and claims it: a waiting one whose turn it is, first come, first served
+	// as exactly as the processes' clocks agree, or one whose lease ran out. The only other way out is an error, the
+	// context's when it ends.
+	Next(ctx context.Context, l Limits) (Claimed, error)
 
-	// Progress reports on a turn and renews its lease; ErrLeaseLost if it is no longer the owner's.
+	// Renew renews all leases of this process.
+	Renew(ctx context.Context) error
+
+	// Progress reports on a turn; ErrLeaseLost if it is no longer the holder's.
 	Progress(ctx context.Context, l *Lease, p Progress) error
 
 	// Finish ends a turn, gives its place to the next, and wakes everybody who awaits it; ErrLeaseLost as above.
 	Finish(ctx context.Context, l *Lease, o Outcome) error
 
-	// Release gives a turn back unfinished, to be claimed by the next owner at once; ErrLeaseLost as above.
+	// Release gives a turn back unfinished, to be claimed by the next process at once; ErrLeaseLost as above.
 	Release(ctx context.Context, l *Lease) error
 
 	// Await waits until the turn is over or ctx ends, and returns it as it is then (also when ctx ends: no error).
@@ -220,12 +310,16 @@ type Store interface {
 	// Open records one delivery of a message that asks no question and returns the follower's session.
 	Open(ctx context.Context, k Key) (Opened, error)
 
-	// Look returns the follower's session and records nothing; an empty one if there is none.
-	Look(ctx context.Context, follower string) (Session, error)
+	// Get returns the follower's session and records nothing; an empty one if there is none.
+	Get(ctx context.Context, follower string) (Session, error)
 
-	// Delivered records what a reply has shown. A receipt for a turn or a follower that is gone is dropped. One that
-	// begins behind what the follower has seen changes nothing of the turn: what is between would never be shown.
-	Delivered(ctx context.Context, follower string, r Receipt) error
+	// Show records what a reply is about to show; ErrMoved if the turn's cursor is not where the receipt says, unless
+	// another reply to the same message has moved it: the follower gets one of them at most. A receipt for a turn or a
+	// follower that is gone is dropped.
+	Show(ctx context.Context, follower string, r Receipt) error
+
+	// Unshow takes back what the reply to a message was to show: it could not be written.
+	Unshow(ctx context.Context, k Key) error
 
 	// Cancel cancels the follower's running turn, or else the next waiting one, and says which; ok is false if none
 	// was open. k is the message that asks for it: its second delivery cancels nothing but gives the same answer.
@@ -241,12 +335,12 @@ type Store interface {
 	// TakeHold takes one hold out of the bot's budget, which refills evenly; false if there is none left.
 	TakeHold(ctx context.Context, perMinute int) (bool, error)
 
-	// Pending counts what is left behind if this process stops now.
+	// Pending counts what would be lost if this process stopped now: nothing if the sessions are durable.
 	Pending(ctx context.Context) (Pending, error)
 
 	// Durable tells whether sessions outlive the process, so that another one can take over its turns.
 	Durable() bool
 
-	// Ping says whether the store answers.
+	// Ping says whether the store answers, and does all that the bot needs of it.
 	Ping(ctx context.Context) error
 }

@@ -2,79 +2,122 @@ package turn
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
-// What a follower can type or tap besides questions. Every other text that starts with "/" is Help.
+// What a follower can type or tap besides questions, and the words that ask for what is undelivered
+// (Settings.ContinueWords).
 const (
-	Fetch = "1"
 	Clear = "/clear"
 	Stop  = "/stop"
 	Retry = "/retry" // what the tap-link under a failed answer sends
 	Help  = "/help"
 )
 
-// command is the command that a text is, or "" for a question.
+// DefaultContinueWords are those of a bot that has no own.
+var DefaultContinueWords = []string{"1", "继续"}
+
+// maxCommand bounds commands, in bytes: what is longer is a question.
+const maxCommand = 32
+
+// command is the command that a text is, or "" for a question. Only a slash and ASCII letters are a command, an unknown
+// one asks for the help: WeChat's classic emoticons (/::), /:rose), paths and formulas begin with a slash too.
 func command(text string) string {
-	if rest, ok := strings.CutPrefix(text, "／"); ok { // as a Chinese keyboard gives it, like the digit
+	if rest, ok := strings.CutPrefix(text, "／"); ok { // as a Chinese keyboard gives it
 		text = "/" + rest
 	}
-	switch {
-	case text == Fetch || text == "１":
-		return Fetch
-	case !strings.HasPrefix(text, "/"):
+	if len(text) < 2 || len(text) > maxCommand || text[0] != '/' {
 		return ""
 	}
-	switch c := strings.ToLower(text); c {
+	text = strings.ToLower(text)
+	for _, c := range []byte(text[1:]) {
+		if c < 'a' || c > 'z' {
+			return ""
+		}
+	}
+	switch text {
 	case Clear, Stop, Retry:
-		return c
+		return text
 	}
 	return Help
 }
 
+// continues tells whether a text asks for what is undelivered.
+func (s *Settings) continues(text string) bool {
+	if text == "１" { // as a Chinese keyboard gives it
+		text = "1"
+	}
+	return slices.ContainsFunc(s.ContinueWords, func(word string) bool { return strings.EqualFold(word, text) })
+}
+
 // Text replies to what a follower has typed, or tapped: a question or a command. It returns when the reply is due, or
 // with Held as soon as ctx ends.
-func (e *Engine) Text(ctx context.Context, m Message) Reply {
+func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
+	s := e.settings.Load()
+	began := time.Now()
+	defer e.delivered(ctx, m, began, &r)
 	text := strings.TrimSpace(m.Text)
 	switch command(text) {
-	case Fetch:
-		return e.fetch(ctx, m)
 	case Clear:
-		return e.clear(ctx, m)
+		return e.clear(ctx, s, m)
 	case Stop:
-		return e.stop(ctx, m)
+		return e.stop(ctx, s, m)
 	case Retry:
-		return e.retry(ctx, m)
+		return e.retry(ctx, s, m)
 	case Help:
 		return e.Help()
 	}
-	if text == "" {
+	switch {
+	case text == "":
 		return Reply{Kind: Silent}
+	case s.continues(text):
+		return e.resumeReading(ctx, s, m, text)
 	}
-	return e.ask(ctx, m, text)
+	return e.ask(ctx, s, m, text)
 }
 
-// Menu replies to a tap on a menu item whose key is a command, with or without its slash; to any other with the help.
-func (e *Engine) Menu(ctx context.Context, m Message) Reply {
-	key := strings.TrimSpace(m.Text)
-	if command(key) == "" {
-		key = "/" + key
+// delivered ends a delivery: whatever has gone wrong in it, the process lives, and the follower is told something.
+func (e *Engine) delivered(ctx context.Context, m Message, began time.Time, r *Reply) {
+	if p := recover(); p != nil {
+		e.panicked("a delivery", p)
+		*r = e.refuse(e.settings.Load(), TextBusy)
 	}
-	m.Text = key
+	if e.Log.Enabled(ctx, slog.LevelDebug) {
+		e.Log.Debug("Delivery finished", "message", e.messageAlias(m.key()), "delivery", m.Delivery, "reply", r.Kind,
+			"took", time.Since(began), "sinceReceived", time.Since(m.Received))
+	}
+}
+
+// messageAlias is what a message is called in logs: all lines about it, and about its turn, have it.
+func (e *Engine) messageAlias(k session.Key) string { return e.Alias(k.Follower + "\n" + k.ID) }
+
+// Menu replies to a tap on a menu item whose key is a command, with or without its slash, or asks for what is undelivered;
+// to any other with the help.
+func (e *Engine) Menu(ctx context.Context, m Message) Reply {
+	m.Text = strings.TrimSpace(m.Text)
+	if command(m.Text) == "" && !e.settings.Load().continues(m.Text) {
+		if m.Text = "/" + m.Text; command(m.Text) == "" {
+			return e.Help()
+		}
+	}
 	return e.Text(ctx, m)
 }
 
 // Help says what the bot is and can.
 func (e *Engine) Help() Reply { return e.notice(e.settings.Load().help) }
 
-func (e *Engine) helpText(t Texts) string {
+// linked returns one of the bot's own texts with the commands in it as tap-links.
+func (e *Engine) linked(s *Settings, key string) string {
+	word := s.ContinueWords[0]
 	return strings.NewReplacer(
-		"{{1}}", e.Link(Fetch, Fetch), "{{stop}}", e.Link(Stop, Stop), "{{clear}}", e.Link(Clear, Clear),
-	).Replace(t.get(TextHelp))
+		"{{1}}", e.Link(word, word), "{{stop}}", e.Link(Stop, Stop), "{{clear}}", e.Link(Clear, Clear),
+	).Replace(s.Texts.get(key))
 }
 
 // Unsupported says that the bot cannot read this kind of message.
@@ -89,44 +132,45 @@ func (e *Engine) notice(text string) Reply {
 	return Reply{Kind: Notice, Text: text}
 }
 
-// fetch gives what the follower has not yet seen, the oldest first; all seen, the latest answer again.
-func (e *Engine) fetch(ctx context.Context, m Message) Reply {
-	s := e.settings.Load()
-	o, err := e.Store.Open(ctx, m.key())
+// resumeReading gives what the follower has not yet got, the oldest first. When there is no such thing, and the last answer asks
+// for a number, the word is the answer to that; else the latest answer is shown again.
+func (e *Engine) resumeReading(ctx context.Context, s *Settings, m Message, word string) Reply {
+	c := e.clock(s, m)
+	o, err := within(ctx, e, c.deadline, func(ctx context.Context) (session.Opened, error) { return e.Store.Open(ctx, m.key()) })
 	if err != nil {
-		return e.unknown(ctx, s, m, session.Turn{}, "opening a session", err)
+		return e.unavailable(ctx, s, m, c, "opening a session", err, e.waiting(s, session.Turn{}, ""))
 	}
-	e.unsend(ctx, m.Follower, o.Receipt)
-	d := delivery{message: m, number: max(m.Delivery, o.Delivery), fetch: true}
-	t := e.next(o)
+	d := delivery{message: m, number: max(m.Delivery, o.Delivery), resumes: true}
+	t := e.next(m, o)
 	if t == nil {
 		return e.notice(s.Texts.get(TextNothingYet))
 	}
 	d.turn = *t
 	switch {
 	case o.Receipt != nil && o.Receipt.Turn == t.Key.ID:
-		d.from = mark{o.Receipt.From, o.Receipt.FromSum}
-	case !t.Told:
-		d.from = mark{t.Seen, t.SeenSum}
+		d.again = &o.Receipt.From
+	case t.Key.ID == m.ID, t.Delivered && isNumber(word) && asksForNumber(e.text(*t)):
+		return e.ask(ctx, s, m, word)
+	case t.Delivered:
+		d.again = new(session.Cursor)
 	}
-	return e.deliver(ctx, s, d)
+	return e.deliver(ctx, s, c, d)
 }
 
-// next is the turn that a fetch shows, nil if there is none.
-func (e *Engine) next(o session.Opened) *session.Turn {
+// next is the turn that a fetch shows, nil if there is none: what an earlier delivery of the message has shown, or has
+// asked, comes before all else.
+func (e *Engine) next(m Message, o session.Opened) *session.Turn {
 	turns := o.Session.Turns
-	if o.Receipt != nil {
-		for i := range turns {
-			if turns[i].Key.ID == o.Receipt.Turn {
-				return &turns[i]
-			}
+	for i := range turns {
+		if turns[i].Key.ID == m.ID || o.Receipt != nil && turns[i].Key.ID == o.Receipt.Turn {
+			return &turns[i]
 		}
 	}
 	var latest *session.Turn
 	for i := range turns {
 		switch t := &turns[i]; {
-		case e.empty(*t):
-		case !t.Told:
+		case t.State == session.Cancelled && e.text(*t) == "":
+		case !t.Delivered:
 			return t
 		default:
 			latest = t
@@ -136,76 +180,71 @@ func (e *Engine) next(o session.Opened) *session.Turn {
 }
 
 // retry asks the question of the latest failed turn again.
-func (e *Engine) retry(ctx context.Context, m Message) Reply {
-	s := e.settings.Load()
-	have, err := e.Store.Look(ctx, m.Follower)
+func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
+	c := e.clock(s, m)
+	have, err := within(ctx, e, c.deadline, func(ctx context.Context) (session.Session, error) { return e.Store.Get(ctx, m.Follower) })
 	if err != nil {
-		return e.storeDown(ctx, s, m, "looking for a failed turn", err)
+		return e.unavailable(ctx, s, m, c, "looking for a failed turn", err, e.refuse(s, TextBusy))
 	}
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
-			return e.ask(ctx, m, t.Question)
+			return e.ask(ctx, s, m, t.Question)
 		}
 	}
 	return e.notice(s.Texts.get(TextNothingYet))
 }
 
-func (e *Engine) clear(ctx context.Context, m Message) Reply {
-	s := e.settings.Load()
-	conversation, err := e.Store.Clear(ctx, m.key())
+func (e *Engine) clear(ctx context.Context, s *Settings, m Message) Reply {
+	c := e.clock(s, m)
+	_, err := within(ctx, e, c.reply, func(ctx context.Context) (string, error) {
+		conversation, err := e.Store.Clear(ctx, m.key())
+		if err == nil && conversation != "" {
+			e.jobs.run(func() { e.deleteConversations(m.Follower, conversation) })
+		}
+		return conversation, err
+	})
 	if err != nil {
-		return e.storeDown(ctx, s, m, "clearing a session", err)
+		return e.unavailable(ctx, s, m, c, "clearing a session", err, e.refuse(s, TextBusy))
 	}
-	e.deleteConversation(conversation, m.Follower)
 	return e.notice(s.Texts.get(TextCleared))
 }
 
-func (e *Engine) stop(ctx context.Context, m Message) Reply {
-	s := e.settings.Load()
-	t, ok, err := e.Store.Cancel(ctx, m.key())
+func (e *Engine) stop(ctx context.Context, s *Settings, m Message) Reply {
+	c := e.clock(s, m)
+	type stopped struct {
+		turn session.Turn
+		ok   bool
+	}
+	was, err := within(ctx, e, c.reply, func(ctx context.Context) (stopped, error) {
+		t, ok, err := e.Store.Cancel(ctx, m.key())
+		return stopped{t, ok}, err
+	})
 	switch {
 	case err != nil:
-		return e.storeDown(ctx, s, m, "cancelling a turn", err)
-	case !ok:
+		return e.unavailable(ctx, s, m, c, "cancelling a turn", err, e.refuse(s, TextBusy))
+	case !was.ok:
 		return e.notice(s.Texts.get(TextNothingToStop))
-	case e.unseen(t):
+	}
+	t, text := was.turn, e.text(was.turn)
+	if text != "" && (!fits(t.Cursor, text) || unblanked(text, t.Cursor.At) < len(text)) { // there is more to show
 		return e.notice(join(s.Texts.get(TextStopped), s.more))
 	}
-	r, text := e.notice(s.Texts.get(TextStopped)), e.shown(t)
-	r.follower = m.Follower
-	r.receipt = &session.Receipt{ // this line is the end of the turn
-		Message: m.ID, Turn: t.Key.ID, From: t.Seen, FromSum: t.SeenSum, To: len(text), Sum: sum(text), Told: true,
+	r := session.Receipt{Message: m.ID, Turn: t.Key.ID, Before: t.Cursor, From: t.Cursor, To: cursor(text, len(text)), End: true}
+	if _, err := within(ctx, e, c.reply, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, e.Store.Show(ctx, m.Follower, r) // this line is the end of the turn
+	}); err != nil && !errors.Is(err, session.ErrMoved) {
+		e.storeFailed("recording a reply", err)
 	}
-	return r
+	return e.notice(s.Texts.get(TextStopped))
 }
 
-// Forget deletes everything that is kept of a follower, Dify's conversation included.
+// Forget deletes everything that is kept of a follower, and all conversations that Dify has of them: sessions that were
+// idle have been forgotten with the names of theirs.
 func (e *Engine) Forget(ctx context.Context, follower string) error {
-	conversation, err := e.Store.Forget(ctx, follower)
-	if err != nil {
+	if _, err := e.Store.Forget(ctx, follower); err != nil {
 		e.storeFailed("forgetting a follower", err)
 		return err
 	}
-	e.deleteConversation(conversation, follower)
+	e.jobs.run(func() { e.forgetInDify(follower) })
 	return nil
-}
-
-// deleteConversation deletes a conversation in Dify, in the background: no reply waits for it.
-func (e *Engine) deleteConversation(id, follower string) {
-	if id == "" {
-		return
-	}
-	e.jobs.run(func() {
-		ctx, cancel := context.WithTimeout(e.life, tidyFor)
-		defer cancel()
-		for try := 1; ; try++ {
-			err := e.Dify.DeleteConversation(ctx, id, follower)
-			if err == nil || dify.KindOf(err) != "" && !temporary(err) || !pause(ctx, backoff(try)) {
-				if err != nil {
-					e.Log.Warn("Could not delete a conversation in Dify", "follower", e.Alias(follower), "error", err)
-				}
-				return
-			}
-		}
-	})
 }

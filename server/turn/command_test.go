@@ -26,20 +26,20 @@ func TestWhatIsNoQuestionNeverReachesDify(t *testing.T) {
 			kind turn.Kind
 			text string
 		}{
-			"1":          {turn.Notice, nothingYet},
-			" 1\n":       {turn.Notice, nothingYet},
-			"１":          {turn.Notice, nothingYet},
-			"/clear":     {turn.Notice, clearedLine},
-			"／clear":     {turn.Notice, clearedLine},
-			"/CLEAR ":    {turn.Notice, clearedLine},
-			"/stop":      {turn.Notice, nothingToStop},
-			"/retry":     {turn.Notice, nothingYet},
-			"/help":      {turn.Notice, helpText},
-			"/":          {turn.Notice, helpText},
-			"/stop it":   {turn.Notice, helpText},
-			"/unknown 1": {turn.Notice, helpText},
-			"":           {turn.Silent, ""},
-			" \n\t":      {turn.Silent, ""},
+			"1":        {turn.Notice, nothingYet},
+			" 1\n":     {turn.Notice, nothingYet},
+			"１":        {turn.Notice, nothingYet},
+			"/clear":   {turn.Notice, clearedLine},
+			"／clear":   {turn.Notice, clearedLine},
+			"/CLEAR ":  {turn.Notice, clearedLine},
+			"/stop":    {turn.Notice, nothingToStop},
+			"/retry":   {turn.Notice, nothingYet},
+			"/help":    {turn.Notice, helpText},
+			"继续":       {turn.Notice, nothingYet},
+			"/unknown": {turn.Notice, helpText},
+			"／Unknown": {turn.Notice, helpText},
+			"":         {turn.Silent, ""},
+			" \n\t":    {turn.Silent, ""},
 		} {
 			x := f.Send(text)
 			x.want(t, want.kind, want.text)
@@ -359,14 +359,14 @@ func TestRetriesOfOneMessageAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &scripted{chat: func(_ context.Context, n int, _ dify.ChatRequest, _ func(string)) (dify.Answer, error) {
 			if n == 1 {
-				return dify.Answer{}, &dify.Error{Op: "chat", Kind: dify.QuotaExceeded}
+				return dify.Answer{}, &dify.Error{Op: "chat", Kind: dify.WorkflowFailed, Effects: dify.BegunEffects}
 			}
 			<-time.After(7 * time.Second)
 			return dify.Answer{Text: "好的。"}, nil
 		}}
 		b := start(t, setup{dify: d})
 		f := b.follower("alice")
-		f.Send(ask).want(t, turn.Failed, quotaLine+"\n"+retryLink)
+		f.Send(ask).want(t, turn.Failed, failedLine+"\n"+retryLink)
 		x := f.Send("/retry")
 		x.want(t, turn.Answer, "好的。")
 		x.wantAt(t, 2, 7*time.Second)

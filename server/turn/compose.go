@@ -17,26 +17,32 @@ const (
 	betweenBlocks = "\n\n"
 )
 
-// compose shows a turn's text from a mark on, as much as fits on one page: whose question it is if that could be in
+// page shows a turn's text from a cursor on, as much as fits on one page: whose question it is if that could be in
 // doubt, the text, how it ended if it did not end well, and the tap-link to go on if there is more.
-func (e *Engine) compose(s *Settings, d delivery, t session.Turn) Reply {
-	text, over := e.shown(t), t.State.Over()
-	from := d.from
-	if !from.in(text) {
-		from = mark{} // the text has changed: better twice than not at all
+func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
+	text, over := e.text(t), t.State.Over()
+	if t.State == session.Cancelled && text == "" { // whatever has cancelled it has said so
+		return Reply{Kind: Silent}
+	}
+	from := t.Cursor
+	if d.again != nil && t.Key == d.turn.Key {
+		from = *d.again
+	}
+	if !fits(from, text) {
+		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
 	head, tail, link := "", "", s.more
-	if t.Others > 0 || t.Key.ID != d.message.ID && from.at == 0 {
+	if t.Others > 0 || t.Key.ID != d.message.ID && from.At == 0 {
 		head = quote(t.Question)
 	}
 	if over {
 		tail = e.ending(s, t, text)
 	}
-	start := unblanked(text, from.at)
+	start := unblanked(text, from.At)
 	if start == len(text) && over && tail == "" { // all was seen while it grew: its last page tells that this is the end
 		head = quote(t.Question)
 		start = e.lastPage(text, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
-		from = mark{start, sum(text[:start])}
+		from = cursor(text, start)
 	}
 	rest := text[start:]
 	if over {
@@ -45,14 +51,14 @@ func (e *Engine) compose(s *Settings, d delivery, t session.Turn) Reply {
 			foot = join(tail, link)
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
-			return e.reply(d, t, text, page{head: head, body: rest, foot: foot, from: from, to: len(text), told: true})
+			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})
 		}
 	}
 	if rest == "" {
 		return e.waiting(s, t, head)
 	}
 	end, to := e.Renderer.Page(text, start, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
-	return e.reply(d, t, text, page{head: head, body: text[start:end], foot: link, from: from, to: to})
+	return e.reply(d, t, text, part{head: head, body: text[start:end], foot: link, from: from, to: to})
 }
 
 // waiting is the line for a turn of which there is nothing to show yet.
@@ -85,50 +91,37 @@ func unblanked(text string, from int) int {
 	return start
 }
 
-// page is one page of a turn's text, ready to be put together.
-type page struct {
+// part is what one page shows of a turn's text, ready to be put together.
+type part struct {
 	head, body, foot string
-	from             mark
+	from             session.Cursor
 	to               int
-	told             bool
+	end              bool // of the text of a turn that is over
 }
 
-func (e *Engine) reply(d delivery, t session.Turn, text string, p page) Reply {
+func (e *Engine) reply(d delivery, t session.Turn, text string, p part) Reply {
 	r := Reply{Kind: Page, Text: p.head + join(p.body, p.foot), follower: t.Key.Follower}
 	switch {
 	case !t.State.Over():
 		r.Kind = Partial
-	case p.told && t.State == session.Failed:
+	case p.end && t.State == session.Failed:
 		r.Kind = Failed
-	case p.told:
+	case p.end:
 		r.Kind = Answer
 	}
 	r.receipt = &session.Receipt{
 		Message: d.message.ID, Turn: t.Key.ID,
-		From: p.from.at, FromSum: p.from.sum, To: p.to, Sum: sum(text[:p.to]), Told: p.told,
+		Before: t.Cursor, From: p.from, To: cursor(text, p.to), End: p.end,
 	}
 	return r
 }
 
-// shown is the text that a follower can be shown of a turn now.
-func (e *Engine) shown(t session.Turn) string {
-	switch t.State {
-	case session.Answered, session.Failed:
-		return t.Answer
-	case session.Cancelled:
-		return e.Renderer.Text(t.Partial)
-	default:
-		return e.Renderer.Partial(t.Partial)
+// text is what a follower can be shown of a turn now.
+func (e *Engine) text(t session.Turn) string {
+	if t.State.Over() {
+		return e.Renderer.Text(t.Answer)
 	}
-}
-
-// empty tells whether a turn was cancelled before there was anything to show: whatever cancelled it has said so.
-func (e *Engine) empty(t session.Turn) bool { return t.State == session.Cancelled && e.shown(t) == "" }
-
-// unseen tells whether there is text of a turn that the follower has not got.
-func (e *Engine) unseen(t session.Turn) bool {
-	text, seen := e.shown(t), mark{t.Seen, t.SeenSum}
-	return text != "" && (!seen.in(text) || unblanked(text, seen.at) < len(text))
+	return e.Renderer.Partial(t.Answer)
 }
 
 // ending is what stands under the end of a turn's text if the text alone does not say it all.
@@ -136,17 +129,27 @@ func (e *Engine) ending(s *Settings, t session.Turn, text string) string {
 	switch {
 	case t.State == session.Cancelled:
 		return s.Texts.get(TextStopped)
-	case t.Failure != "":
-		return s.Texts.get(t.Failure) + "\n" + e.Link(s.Texts.get(TextRetry), Retry)
-	case text == "":
-		return s.Texts.get(TextEmptyAnswer)
+	case t.Failure == "":
+		return ""
+	case final[Failure(t.Failure)]:
+		return e.linked(s, t.Failure)
 	}
-	return ""
+	return s.Texts.get(failureText(t.Failure, text)) + "\n" + e.Link(s.Texts.get(TextRetry), Retry)
+}
+
+// failureText is the key of what is said of a failure. Whether a part of an answer was cut off by Dify or by the deaths of
+// those who worked on it is one to a follower.
+func failureText(failure, shown string) string {
+	if failure == session.Abandoned && shown != "" {
+		return string(CutShort)
+	}
+	return failure // abandoned without a text has that of any failure
 }
 
 // moreLink is what to tap to go on, with words for those whose client shows no such link.
-func (e *Engine) moreLink(t Texts) string {
-	return e.Link(t.get(TextContinue), Fetch) + t.get(TextOrReply)
+func (e *Engine) moreLink(s *Settings) string {
+	word := s.ContinueWords[0]
+	return e.Link(s.Texts.get(TextContinue), word) + strings.ReplaceAll(s.Texts.get(TextOrReply), "{{1}}", word)
 }
 
 func waitingText(t session.Turn) string {
@@ -176,14 +179,17 @@ func join(a, b string) string {
 	return a + betweenBlocks + b
 }
 
-// in tells whether the mark is a place in this text, with the same text before it as when the mark was set.
-func (m mark) in(text string) bool {
-	return m.at >= 0 && m.at <= len(text) && (m.at == 0 || m.sum == sum(text[:m.at]))
+// fits tells whether a cursor is a place in this text, with the same text before it as when the cursor was made.
+func fits(c session.Cursor, text string) bool {
+	return c.At >= 0 && c.At <= len(text) && c == cursor(text, c.At)
 }
 
-// sum is the checksum of a text. Stores keep it, so it must not change.
-func sum(text string) uint64 {
+// cursor is the place in a text. Stores keep the checksum, so it must not change.
+func cursor(text string, at int) session.Cursor {
+	if at == 0 {
+		return session.Cursor{}
+	}
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, text) // a hash never fails
-	return h.Sum64()
+	_, _ = io.WriteString(h, text[:at]) // a hash never fails
+	return session.Cursor{At: at, Sum: h.Sum64()}
 }

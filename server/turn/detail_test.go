@@ -37,7 +37,7 @@ func TestAnUnknownFailureHasWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
 		b := start(t, setup{store: store})
-		begun, err := store.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: ask}, "pod-9", b.settings.Limits)
+		begun, err := store.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: ask}, true, b.settings.Limits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,30 +90,29 @@ func TestAnUnseenAnswerThatCannotBeLookedUpStaysUnseen(t *testing.T) {
 		f.drop("甲？")
 		synctest.Wait()
 		b.sim.SetBehaviour(difysim.Behaviour{FirstText: 8 * time.Second, Length: 80})
-		s.fails = func(_ int64, method string) bool { return method == "Look" }
+		s.fails = func(_ int64, method string) bool { return method == "Get" }
 		f.Send("乙？").want(t, turn.Waiting, quoted("乙？", waitingLine)+"\n\n"+more)
 		f.Send("1").want(t, turn.Answer, quoted("甲？", echo("甲？", 80))+"\n\n"+more)
 	})
 }
 
-func TestALostReplyIsGivenAgainThoughItCannotBeTakenBack(t *testing.T) {
+func TestALostReplyIsGivenAgainThoughItCannotBeRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
 		f := b.follower("alice")
 		f.drop(ask)
-		synctest.Wait()
-		delivered := 0
+		shown := 0
 		s.fails = func(_ int64, method string) bool {
-			if method == "Delivered" {
-				delivered++
+			if method == "Show" {
+				shown++
 			}
-			return method == "Delivered" && delivered == 2
+			return method == "Show" && shown == 1
 		}
 		f.late = func(n int) bool { return n == 1 }
 		f.Send("1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
-		if delivered != 3 || b.count("session_store_errors_total") != 1 {
-			t.Errorf("%d receipts, want 3: shown, taken back in vain, shown", delivered)
+		if shown != 2 || b.count("session_store_errors_total") != 1 {
+			t.Errorf("%d receipts, want 2: in vain, and recorded", shown)
 		}
 	})
 }
@@ -122,18 +121,20 @@ func TestALostReplyIsGivenAgainThoughItCannotBeTakenBack(t *testing.T) {
 func TestProgressIsWrittenInMeasure(t *testing.T) {
 	for name, c := range map[string]struct {
 		behaviour difysim.Behaviour
+		method    string
 		least     int
 		most      int
 	}{
-		"fast": {difysim.Behaviour{Total: 4 * time.Second, Length: 2000}, 6, 10},
-		"slow": {difysim.Behaviour{FirstText: 40 * time.Second, Total: 41 * time.Second, Length: 80}, 12, 17},
+		"fast": {difysim.Behaviour{Total: 4 * time.Second, Length: 2000}, "Progress", 6, 10},
+		"slow": {difysim.Behaviour{FirstText: 40 * time.Second, Total: 41 * time.Second, Length: 80}, "Renew", 38, 42},
+		"idle": {difysim.Behaviour{FirstText: 40 * time.Second, Total: 41 * time.Second, Length: 80}, "Progress", 1, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				writes := 0
 				s := sound(newStore())
 				s.fails = func(_ int64, method string) bool {
-					if method == "Progress" {
+					if method == c.method {
 						writes++
 					}
 					return false

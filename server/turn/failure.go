@@ -3,7 +3,6 @@ package turn
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
 )
@@ -11,56 +10,71 @@ import (
 // Failure says why a turn has no answer, or not a whole one, in the words that a follower can use. The stores keep it.
 type Failure string
 
-// The failures. Each has a text of its own.
+// The failures. Each is the key of its text.
 const (
 	CutShort      Failure = "cutShort"      // the answer broke off
 	Overloaded    Failure = "busy"          // Dify has no place, or is down
 	QuotaExceeded Failure = "quotaExceeded" // the model provider's credit is used up
 	Misconfigured Failure = "misconfigured" // key, app or inputs are wrong: the platform team has to act
 	TimedOut      Failure = "timedOut"      // Dify did not answer in time
+	Filtered      Failure = "filtered"      // the model's content filter refuses the question or the answer
+	TooLong       Failure = "tooLong"       // question and conversation are too long for the model
+	Paused        Failure = "paused"        // the workflow waits for a person
+	NoAnswer      Failure = "emptyAnswer"   // Dify has answered nothing
 	Unanswered    Failure = "failed"        // anything else
 )
+
+// failures are those of Dify's errors.
+var failures = map[dify.Class]Failure{
+	dify.Busy:          Overloaded,
+	dify.OutOfQuota:    QuotaExceeded,
+	dify.Misconfigured: Misconfigured,
+	dify.TimedOut:      TimedOut,
+	dify.Filtered:      Filtered,
+	dify.TooLong:       TooLong,
+	dify.Failed:        Unanswered,
+}
+
+// final are the failures after which the same question has no better chance: nothing invites to ask it again.
+var final = map[Failure]bool{
+	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
+}
 
 // failureOf sorts an error of a Dify call that gave no text.
 func failureOf(err error) Failure {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut
 	}
-	e, ok := errors.AsType[*dify.Error](err)
-	if !ok {
-		return Unanswered
-	}
-	if e.Temporary() {
-		return Overloaded
-	}
-	switch e.Kind {
-	case dify.QuotaExceeded:
-		return QuotaExceeded
-	case dify.Unauthorized, dify.Forbidden, dify.NotFound, dify.AppUnavailable, dify.WrongAppMode, dify.InvalidParam:
-		return Misconfigured
-	case dify.FirstEventTimeout, dify.IdleTimeout:
-		return TimedOut
-	default:
-		return Unanswered
-	}
-}
-
-// temporary tells whether another try may help.
-func temporary(err error) bool {
-	e, ok := errors.AsType[*dify.Error](err)
-	return ok && e.Temporary()
-}
-
-// conversationGone tells whether the conversation to continue is the cause, as far as Dify lets one know.
-func conversationGone(err error) bool {
-	e, ok := errors.AsType[*dify.Error](err)
-	return ok && e.DropConversation()
-}
-
-// retryAfter is how long Dify asks to wait.
-func retryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*dify.Error](err); ok {
-		return e.RetryAfter
+		return failures[e.Class()]
 	}
-	return 0
+	return Unanswered
+}
+
+// difyError is an error of Dify's client; its zero value, which nothing can be done about, for any other.
+func difyError(err error) *dify.Error {
+	if e, ok := errors.AsType[*dify.Error](err); ok {
+		return e
+	}
+	return new(dify.Error)
+}
+
+// unknownRun tells whether Dify neither works on the answer that was awaited nor has it.
+func unknownRun(err error) bool {
+	switch dify.KindOf(err) {
+	case dify.NotRunning, dify.NotFound, dify.ConversationGone:
+		return true
+	default:
+		return false
+	}
+}
+
+// lostStream tells whether Dify may still work on the answer of a call, or have completed it, though its stream is over.
+func lostStream(e *dify.Error) bool {
+	switch e.Kind {
+	case dify.Interrupted, dify.IdleTimeout, dify.FirstEventTimeout:
+		return true
+	default:
+		return e.RunContinues
+	}
 }

@@ -21,15 +21,15 @@ type scripted struct {
 	parameters func(ctx context.Context) (dify.Parameters, error)
 	stop       func(ctx context.Context, task string) error
 	remove     func(ctx context.Context, conversation string) error
-	// messages may be nil: then Dify knows nothing of the past.
-	messages func(ctx context.Context, n int) ([]dify.Message, error)
-	info     dify.Info
+	// await may be nil: then no run goes on.
+	await func(ctx context.Context, r dify.Run) (dify.Answer, error)
 
 	mu      sync.Mutex
 	asked   []dify.ChatRequest
 	stopped []string
 	removed []string
 	looked  int
+	cleared []string // users
 	welcome int
 }
 
@@ -58,18 +58,22 @@ func (s *scripted) Stop(ctx context.Context, task, _ string) error {
 	return s.stop(ctx, task)
 }
 
-func (s *scripted) Messages(ctx context.Context, _, _ string, _ int) ([]dify.Message, error) {
+func (s *scripted) Await(ctx context.Context, r dify.Run) (dify.Answer, error) {
 	s.mu.Lock()
 	s.looked++
-	n := s.looked
 	s.mu.Unlock()
-	if s.messages == nil {
-		return nil, nil
+	if s.await == nil {
+		return dify.Answer{}, &dify.Error{Op: "await", Kind: dify.NotRunning}
 	}
-	return s.messages(ctx, n)
+	return s.await(ctx, r)
 }
 
-func (s *scripted) Info(context.Context) (dify.Info, error) { return s.info, nil }
+func (s *scripted) DeleteConversations(_ context.Context, user string) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cleared = append(s.cleared, user)
+	return 1, nil
+}
 
 func (s *scripted) DeleteConversation(ctx context.Context, id, _ string) error {
 	s.mu.Lock()
@@ -137,11 +141,11 @@ func (s *shaky) fault(method string) error {
 	return nil
 }
 
-func (s *shaky) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+func (s *shaky) Begin(ctx context.Context, q session.Question, claim bool, l session.Limits) (session.Begun, error) {
 	if err := s.fault("Begin"); err != nil {
 		return session.Begun{}, err
 	}
-	return s.Store.Begin(ctx, q, owner, l)
+	return s.Store.Begin(ctx, q, claim, l)
 }
 
 func (s *shaky) Retract(ctx context.Context, k session.Key) error {
@@ -151,11 +155,18 @@ func (s *shaky) Retract(ctx context.Context, k session.Key) error {
 	return s.Store.Retract(ctx, k)
 }
 
-func (s *shaky) Next(ctx context.Context, owner string, l session.Limits) (*session.Lease, error) {
+func (s *shaky) Next(ctx context.Context, l session.Limits) (session.Claimed, error) {
 	if err := s.fault("Next"); err != nil {
-		return nil, err
+		return session.Claimed{}, err
 	}
-	return s.Store.Next(ctx, owner, l)
+	return s.Store.Next(ctx, l)
+}
+
+func (s *shaky) Renew(ctx context.Context) error {
+	if err := s.fault("Renew"); err != nil {
+		return err
+	}
+	return s.Store.Renew(ctx)
 }
 
 func (s *shaky) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
@@ -193,18 +204,25 @@ func (s *shaky) Open(ctx context.Context, k session.Key) (session.Opened, error)
 	return s.Store.Open(ctx, k)
 }
 
-func (s *shaky) Look(ctx context.Context, follower string) (session.Session, error) {
-	if err := s.fault("Look"); err != nil {
+func (s *shaky) Get(ctx context.Context, follower string) (session.Session, error) {
+	if err := s.fault("Get"); err != nil {
 		return session.Session{}, err
 	}
-	return s.Store.Look(ctx, follower)
+	return s.Store.Get(ctx, follower)
 }
 
-func (s *shaky) Delivered(ctx context.Context, follower string, r session.Receipt) error {
-	if err := s.fault("Delivered"); err != nil {
+func (s *shaky) Show(ctx context.Context, follower string, r session.Receipt) error {
+	if err := s.fault("Show"); err != nil {
 		return err
 	}
-	return s.Store.Delivered(ctx, follower, r)
+	return s.Store.Show(ctx, follower, r)
+}
+
+func (s *shaky) Unshow(ctx context.Context, k session.Key) error {
+	if err := s.fault("Unshow"); err != nil {
+		return err
+	}
+	return s.Store.Unshow(ctx, k)
 }
 
 func (s *shaky) Cancel(ctx context.Context, k session.Key) (session.Turn, bool, error) {
@@ -247,4 +265,12 @@ func (s *shaky) Durable() bool { return s.lasting }
 // sound is a store of which no call fails and that says it is shared by processes.
 func sound(s session.Store) *shaky {
 	return &shaky{Store: s, fails: func(int64, string) bool { return false }, lasting: true}
+}
+
+// idle is a store that has no work for anybody.
+type idle struct{ session.Store }
+
+func (idle) Next(ctx context.Context, _ session.Limits) (session.Claimed, error) {
+	<-ctx.Done()
+	return session.Claimed{}, ctx.Err()
 }

@@ -21,12 +21,10 @@ func TestAnEngineNeedsAllItsParts(t *testing.T) {
 		"renderer":   func(o *turn.Options) { o.Renderer = nil },
 		"metrics":    func(o *turn.Options) { o.Metrics = nil },
 		"log":        func(o *turn.Options) { o.Log = nil },
-		"owner":      func(o *turn.Options) { o.Owner = "" },
 		"link":       func(o *turn.Options) { o.Link = nil },
 		"alias":      func(o *turn.Options) { o.Alias = nil },
 		"page":       func(o *turn.Options) { o.PageBytes = 1199 },
 		"deliveries": func(o *turn.Options) { o.Deliveries = 0 },
-		"lease TTL":  func(o *turn.Options) { o.LeaseTTL = 0 },
 	} {
 		o := options(&scripted{}, newStore())
 		if _, err := turn.New(o, usual()); err != nil {
@@ -48,8 +46,8 @@ func TestADeadOwnersTurnIsTakenOver(t *testing.T) {
 		var dead atomic.Bool
 		severed := sound(store)
 		severed.fails = func(int64, string) bool { return dead.Load() }
-		first := start(t, setup{sim: sim, store: severed, owner: "pod-1", idle: true}) // the dead claim nothing
-		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		first := start(t, setup{sim: sim, store: severed, idle: true}) // the dead claim nothing
+		second := start(t, setup{sim: sim, store: store.of("pod-2")})
 
 		f := first.follower("alice")
 		f.drop(ask)
@@ -78,8 +76,8 @@ func TestDeliveriesToDifferentReplicasAreOneTurn(t *testing.T) {
 		store := newStore()
 		sim := difysim.New(simmed(steady(7*time.Second, 80)))
 		t.Cleanup(sim.Close)
-		first := start(t, setup{sim: sim, store: store, owner: "pod-1"})
-		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		first := start(t, setup{sim: sim, store: store})
+		second := start(t, setup{sim: sim, store: store.of("pod-2")})
 		one := first.follower("alice")
 		if _, ok := one.deliver("1", ask, 1); ok {
 			t.Fatal("delivery 1 was replied to")
@@ -110,9 +108,9 @@ func TestAnEndedRunGivesItsTurnsBack(t *testing.T) {
 		store := newStore()
 		sim := difysim.New(simmed(steady(20*time.Second, 80)))
 		t.Cleanup(sim.Close)
-		first := start(t, setup{sim: sim, store: store, owner: "pod-1"})
+		first := start(t, setup{sim: sim, store: store})
 		first.follower("alice").drop(ask)
-		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		second := start(t, setup{sim: sim, store: store.of("pod-2")})
 		synctest.Wait()
 		first.calls(1)
 		sim.SetBehaviour(difysim.Behaviour{Length: 80})
@@ -144,7 +142,7 @@ func TestAnAnswerThatComesWithTheEndIsKept(t *testing.T) {
 		first.follower("alice").drop(ask)
 		first.end()
 		other := &scripted{}
-		start(t, setup{dify: other, store: store, owner: "pod-2"}).follower("alice").push("x", "1").want(t, turn.Answer, quoted(ask, "好的。"))
+		start(t, setup{dify: other, store: store.of("pod-2")}).follower("alice").push("x", "1").want(t, turn.Answer, quoted(ask, "好的。"))
 		other.wantCalls(t, 0)
 	})
 }
@@ -205,9 +203,9 @@ func TestDrainSaysWhatIsLeft(t *testing.T) {
 // With a shared store a leaving process finishes what it has and leaves the rest.
 func TestDrainLeavesWaitingTurnsToTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := sound(newStore())
+		store := newStore()
 		one := func(s *turn.Settings) { s.Limits.Concurrency = 1 }
-		b := start(t, setup{simmed: simmed(steady(8*time.Second, 80)), store: store, settings: one})
+		b := start(t, setup{simmed: simmed(steady(8*time.Second, 80)), store: sound(store), settings: one})
 		alice, bob := b.follower("alice"), b.follower("bob")
 		alice.drop(ask)
 		bob.drop(ask)
@@ -224,7 +222,7 @@ func TestDrainLeavesWaitingTurnsToTheOthers(t *testing.T) {
 		if got := b.sim.CallCount(); got != running {
 			t.Errorf("a leaving process began %d turns", got-running)
 		}
-		other := start(t, setup{sim: b.sim, store: store, owner: "pod-2"})
+		other := start(t, setup{sim: b.sim, store: store.of("pod-2")})
 		for _, name := range []string{"alice", "bob", "carol"} {
 			other.follower(name).push("x", "1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
 		}

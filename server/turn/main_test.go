@@ -4,12 +4,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -20,6 +20,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/records"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
@@ -64,8 +65,14 @@ func link(label, send string) string {
 
 type renderer struct{}
 
-func (renderer) Text(markdown string) string    { return render.Text(markdown) }
-func (renderer) Partial(markdown string) string { return render.Partial(markdown) }
+func (renderer) Text(a session.Answer) string {
+	var files []render.File
+	for _, f := range a.Files {
+		files = append(files, render.File{Name: f.Name, Type: f.Type, URL: f.URL})
+	}
+	return render.Text(a.Markdown, files, render.Options{})
+}
+func (renderer) Partial(a session.Answer) string { return render.Partial(a.Markdown, render.Options{}) }
 func (renderer) Page(text string, from, size int) (end, next int) {
 	return render.Page(text, from, size)
 }
@@ -76,10 +83,9 @@ type setup struct {
 	sim      *difysim.Server
 	simmed   difysim.Options // for a sim of its own
 	store    session.Store   // else a memory store of its own
-	owner    string
 	settings func(*turn.Settings)
 	log      io.Writer
-	idle     bool // its Run is not called
+	idle     bool // it claims nothing
 }
 
 // bot is an engine that runs, with what is around it.
@@ -99,14 +105,28 @@ type reporter interface {
 	Errorf(format string, args ...any)
 }
 
-func newStore() *memory.Store {
-	return memory.New(session.Options{IdleTimeout: 24 * time.Hour, History: 10, LeaseTTL: leaseTTL}, 64<<20)
+// store is one process' store. Others can be made of the same records.
+type store struct {
+	*records.Store
+	records *memory.Records
+}
+
+func newStore() store { return newStoreOf(10) }
+
+func newStoreOf(history int) store {
+	o := session.Options{IdleTimeout: 24 * time.Hour, History: history, LeaseTTL: leaseTTL}
+	return store{records: memory.New(o, 64<<20)}.of("pod-1")
+}
+
+// of is the store of the process of that name, on the same records.
+func (s store) of(process string) store {
+	return store{records.New(s.records.Port(process), process), s.records}
 }
 
 func usual() turn.Settings {
 	return turn.Settings{
-		Deadline: deadline, HoldsPerMinute: 6000, Timeout: timeout, Texts: turn.NewTexts(turn.Chinese, nil),
-		Limits: session.Limits{Questions: 1000, Window: 10 * time.Minute, Concurrency: 50, Queue: 500, Open: 5},
+		Deadline: deadline, HoldsPerMinute: 6000, Texts: turn.NewTexts(turn.Chinese, nil),
+		Limits: session.Limits{Timeout: timeout, Questions: 1000, Window: 10 * time.Minute, Concurrency: 50, Queue: 500, Open: 5},
 	}
 }
 
@@ -124,25 +144,21 @@ func start(t testing.TB, o setup) *bot {
 	if b.store == nil {
 		b.store = newStore()
 	}
+	if o.idle {
+		b.store = idle{b.store}
+	}
 	if o.settings != nil {
 		o.settings(&b.settings)
 	}
 	log := slog.New(slog.DiscardHandler)
 	if o.log != nil {
-		log = slog.New(slog.NewTextHandler(o.log, nil))
-	}
-	if o.owner == "" {
-		o.owner = "pod-1"
+		log = slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	options := options(o.dify, b.store)
-	options.Metrics, options.Owner, options.Log = turn.NewMetrics(b.registry), o.owner, log
+	options.Metrics, options.Log = turn.NewMetrics(b.registry), log
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
-	}
-	if o.idle {
-		b.end = func() {}
-		return b
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
@@ -155,17 +171,17 @@ func start(t testing.TB, o setup) *bot {
 func options(d turn.Dify, s session.Store) turn.Options {
 	return turn.Options{
 		Store: s, Dify: d, Renderer: renderer{}, Metrics: turn.NewMetrics(prometheus.NewRegistry()),
-		Log: slog.New(slog.DiscardHandler), Owner: "pod-1", Link: link,
+		Log: slog.New(slog.DiscardHandler), Link: link,
 		Alias:     func(string) string { return "alias" },
-		PageBytes: pageBytes, Deliveries: deliveries, HoldFor: 6 * time.Second, LeaseTTL: leaseTTL,
+		PageBytes: pageBytes, Deliveries: deliveries, Patience: patience, HoldFor: 6 * time.Second,
 	}
 }
 
 // difyOf is a real client of a stand-in, without a socket between them.
 func difyOf(t testing.TB, sim *difysim.Server) *dify.Client {
 	t.Helper()
-	c, err := dify.New(func() string { return "app-test" }, dify.Options{
-		BaseURL: "http://dify.test", HTTPClient: &http.Client{Transport: sim.Transport()},
+	c, err := dify.New(dify.Target{BaseURL: "http://dify.test", Key: "app-test"}, dify.Options{
+		Transport: sim.Transport(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -276,10 +292,10 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 		f.t.Errorf("delivery %d of %s was left alone %v before the channel gave it up", n, id, patience-time.Since(began))
 	}
 	if r.Kind == turn.Held || open.Err() != nil {
+		engine.Unsend(r)
 		<-over.Done()
 		return r, false
 	}
-	engine.Delivered(over, r)
 	if f.late != nil && f.late(n) {
 		<-over.Done()
 		return r, false
@@ -293,6 +309,7 @@ func (f *follower) drop(text string) {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	r := f.engine.Text(gone, turn.Message{Follower: f.name, ID: "dropped", Text: text, Delivery: 1, Received: time.Now()})
+	synctest.Wait() // what it asks for is recorded all the same
 	if r.Kind != turn.Held {
 		f.t.Errorf("a connection that is gone got %s %q", r.Kind, r.Text)
 	}
@@ -335,7 +352,9 @@ func body(text string) string {
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 
 // echo is what the stand-in's answer of so many characters looks like to a follower.
-func echo(question string, length int) string { return render.Text(difysim.Echo(question, length)) }
+func echo(question string, length int) string {
+	return render.Text(difysim.Echo(question, length), nil, render.Options{})
+}
 
 // quoted is an answer under its question.
 func quoted(question, text string) string { return question + rule + text }
@@ -372,7 +391,7 @@ func (b *bot) calls(want int) {
 // turns is what the store has of a follower.
 func (f *follower) turns() []session.Turn {
 	f.t.Helper()
-	s, err := f.store.Look(context.Background(), f.name)
+	s, err := f.store.Get(context.Background(), f.name)
 	if err != nil {
 		f.t.Errorf("looking at a session: %v", err)
 	}

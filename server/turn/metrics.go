@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/dify/breaker"
 )
 
 // Metrics of a bot's turns. They carry no follower and no text.
@@ -20,6 +21,8 @@ type Metrics struct {
 	tokens      *prometheus.CounterVec
 	price       *prometheus.CounterVec
 	storeErrors prometheus.Counter
+	panics      prometheus.Counter
+	breaker     *prometheus.GaugeVec
 }
 
 // answerBuckets are in seconds; 4.5, 9.5 and 14.5 are the deadlines of the three deliveries.
@@ -57,18 +60,31 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Price that Dify has reported, by currency."), []string{"currency"}),
 		storeErrors: prometheus.NewCounter(counter("session_store_errors_total",
 			"Calls of the session store that failed.")),
+		panics: prometheus.NewCounter(counter("panics_total",
+			"Turns and deliveries that have met a bug: each is ended, and the process goes on.")),
 	}
-	r.MustRegister(m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
-		m.storeErrors)
+	m.breaker = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "wechatbot", Name: "dify_breaker",
+		Help: "1 for the state of the circuit breaker before Dify: closed, open (questions fail at once), halfOpen (one probes).",
+	}, []string{"state"})
+	m.breakerState(breaker.Closed)
+	r.MustRegister(m.breaker, m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
+		m.storeErrors, m.panics)
 	return m
 }
 
 func (m *Metrics) difyError(err error) {
 	kind, code := "other", ""
 	if e, ok := errors.AsType[*dify.Error](err); ok {
-		kind, code = string(e.Kind), e.Code
+		kind, code = string(e.Kind), e.CodeLabel()
 	}
 	m.difyErrors.WithLabelValues(kind, code).Inc()
+}
+
+func (m *Metrics) breakerState(now breaker.State) {
+	for _, s := range breaker.States {
+		m.breaker.WithLabelValues(string(s)).Set(map[bool]float64{true: 1}[s == now])
+	}
 }
 
 func (m *Metrics) usage(u dify.Usage) {

@@ -203,16 +203,17 @@ func TestTheLongestOwnTextsLeaveRoom(t *testing.T) {
 					if len(r.Text) > size {
 						t.Fatalf("a reply of %d bytes on a page of %d", len(r.Text), size)
 					}
-					if answered {
-						e.Delivered(t.Context(), r)
+					if !answered {
+						e.Unsend(r)
+						synctest.Wait()
 					}
 					return r
 				}
 				send("1", "甲？", false) // stays unseen: all replies need a quotation and a link
 				r := send("2", strings.Repeat("问", 100), true)
 				told := func() bool {
-					have, err := o.Store.Look(t.Context(), "alice")
-					return err == nil && have.Turns[0].Told && have.Turns[1].Told
+					have, err := o.Store.Get(t.Context(), "alice")
+					return err == nil && have.Turns[0].Delivered && have.Turns[1].Delivered
 				}
 				for i := range 30 {
 					seen += strings.Count(r.Text, "长")

@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
-	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
@@ -56,7 +56,7 @@ var manners = map[string]difysim.Behaviour{
 	"哑":  {FirstText: 18 * time.Second, Total: 20 * time.Second, Length: 100},
 	"拒":  {Fault: difysim.Fault{Kind: difysim.HTTPError, Name: "unauthorized-bad-key.401"}},
 	"断":  {Total: 6 * time.Second, Length: 200, Fault: difysim.Fault{Kind: difysim.CutAfter, Deltas: 30}},
-	"抖":  {Total: 3 * time.Second, Length: 60}, // the first two calls are cut before any text
+	"抖":  {Total: 3 * time.Second, Length: 60}, // the first two calls are refused: too many
 	"空":  {Total: time.Second, Fault: difysim.Fault{Kind: difysim.EmptyAnswer}},
 }
 
@@ -100,26 +100,34 @@ func drawStory(t *rapid.T, wild bool) story {
 	return s
 }
 
-// receipts is a store that remembers what the engine says it has shown.
+// receipts is a store that remembers what the engine has recorded to be shown.
 type receipts struct {
-	*memory.Store
-	mu   sync.Mutex
-	last map[session.Key]session.Receipt // by the message that was replied to
+	store
+	last *lastReceipts
 }
 
-func (r *receipts) Delivered(ctx context.Context, follower string, got session.Receipt) error {
-	r.mu.Lock()
-	r.last[session.Key{Follower: follower, ID: got.Message}] = got
-	r.mu.Unlock()
-	return r.Store.Delivered(ctx, follower, got)
+type lastReceipts struct {
+	mu sync.Mutex
+	by map[session.Key]session.Receipt // by the message that was replied to
+}
+
+func (r receipts) Show(ctx context.Context, follower string, got session.Receipt) error {
+	err := r.store.Show(ctx, follower, got)
+	if err == nil {
+		r.last.mu.Lock()
+		r.last.by[session.Key{Follower: follower, ID: got.Message}] = got
+		r.last.mu.Unlock()
+	}
+	return err
 }
 
 // play plays a story to its end, where every follower has fetched what there is.
 type play struct {
 	*bot
-	bots  []*bot
-	wild  bool
-	store *receipts
+	bots          []*bot
+	wild, overlap bool
+
+	store receipts
 	mu    sync.Mutex
 	wrong []string
 	asked map[session.Key]string // the questions that were accepted
@@ -130,7 +138,7 @@ type play struct {
 type shown struct {
 	from, to int
 	text     string
-	told     bool
+	end      bool
 }
 
 func (p *play) Helper() {}
@@ -163,9 +171,9 @@ func (p *play) message(a act, id string) exchange {
 // note takes down what a message has brought.
 func (p *play) note(a act, x exchange) {
 	k := session.Key{Follower: fmt.Sprint("f", a.who), ID: x.id}
-	p.store.mu.Lock()
-	r, recorded := p.store.last[k]
-	p.store.mu.Unlock()
+	p.store.last.mu.Lock()
+	r, recorded := p.store.last.by[k]
+	p.store.last.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a.text[0] != '1' && a.text[0] != '/' && x.kind != turn.Refused {
@@ -177,13 +185,13 @@ func (p *play) note(a act, x exchange) {
 			p.wrong = append(p.wrong, fmt.Sprintf("a reply of kind %s to %s has no receipt", x.kind, x.id))
 		}
 		of := session.Key{Follower: k.Follower, ID: r.Turn}
-		p.seen[of] = append(p.seen[of], shown{from: r.From, to: r.To, text: squeeze(body(x.text)), told: r.Told})
+		p.seen[of] = append(p.seen[of], shown{from: r.From.At, to: r.To.At, text: squeeze(body(x.text)), end: r.End})
 	case turn.Refused:
 		if x.text != tooManyLine || a.text == "1" || a.text == "/stop" || a.text == "/clear" {
 			p.wrong = append(p.wrong, fmt.Sprintf("%s was refused: %s", a.text, x.text))
 		}
 	case turn.Silent:
-		if !p.wild { // else stopped or cleared
+		if !p.wild && !p.overlap { // else stopped, cleared, or shown as the reply to another message
 			p.wrong = append(p.wrong, fmt.Sprintf("%s got no reply", a.text))
 		}
 	case turn.Waiting, turn.Notice, turn.Held:
@@ -193,18 +201,18 @@ func (p *play) note(a act, x exchange) {
 // judge compares what was seen with what was answered.
 func (p *play) judge() {
 	for k, question := range p.asked {
-		have, _ := p.store.Look(context.Background(), k.Follower)
+		have, _ := p.store.Get(context.Background(), k.Follower)
 		var t session.Turn
 		for _, one := range have.Turns {
 			if one.Key == k {
 				t = one
 			}
 		}
-		if p.wild && (t.State == 0 || t.State == session.Cancelled && t.Told) { // cleared, or stopped and told so
+		if p.wild && (t.State == 0 || t.State == session.Cancelled && t.Delivered) { // cleared, or stopped and told so
 			continue
 		}
-		if !t.State.Over() || !t.Told {
-			p.Errorf("%s: is %s, told %v", question, t.State, t.Told)
+		if !t.State.Over() || !t.Delivered {
+			p.Errorf("%s: is %s, delivered %v", question, t.State, t.Delivered)
 			continue
 		}
 		p.judgeText(t, p.seen[k])
@@ -223,43 +231,44 @@ func (p *play) judge() {
 }
 
 func (p *play) judgeText(t session.Turn, seen []shown) {
-	covered := make([]bool, len(t.Answer))
-	told := false
+	text := render.Text(t.Answer.Markdown, nil, render.Options{})
+	covered := make([]bool, len(text))
+	end := false
 	for _, s := range seen {
-		told = told || s.told
-		if s.to > len(t.Answer) || s.from > s.to {
-			p.Errorf("%s: bytes %d to %d were shown of %d", t.Question, s.from, s.to, len(t.Answer))
+		end = end || s.end
+		if s.to > len(text) || s.from > s.to {
+			p.Errorf("%s: bytes %d to %d were shown of %d", t.Question, s.from, s.to, len(text))
 			return
 		}
-		if piece := squeeze(t.Answer[s.from:s.to]); piece != "" && piece != s.text {
+		if piece := squeeze(text[s.from:s.to]); piece != "" && piece != s.text {
 			p.Errorf("%s: shown was %q, want %q", t.Question, s.text, piece)
 		}
 		for i := s.from; i < s.to; i++ {
 			covered[i] = true
 		}
 	}
-	if !told {
+	if !end {
 		p.Errorf("%s: nobody saw its end", t.Question)
 	}
 	for i, c := range covered {
 		if !c {
-			p.Errorf("%s: byte %d of %d was never shown", t.Question, i, len(t.Answer))
+			p.Errorf("%s: byte %d of %d was never shown", t.Question, i, len(text))
 			return
 		}
 	}
 	whole := echo(t.Question, manners[mannerOf(t.Question)].Length)
 	switch mannerOf(t.Question) {
 	case "拒", "空":
-		if t.Answer != "" {
-			p.Errorf("%s: answered %q", t.Question, t.Answer)
+		if text != "" {
+			p.Errorf("%s: answered %q", t.Question, text)
 		}
 	case "断":
-		if t.Failure != string(turn.CutShort) || t.Answer == "" || !strings.HasPrefix(whole, t.Answer) {
-			p.Errorf("%s: %s %q", t.Question, t.Failure, t.Answer)
+		if t.Failure != string(turn.CutShort) || text == "" || !strings.HasPrefix(whole, text) {
+			p.Errorf("%s: %s %q", t.Question, t.Failure, text)
 		}
 	default:
-		if t.Answer != whole {
-			p.Errorf("%s: answered %q", t.Question, t.Answer)
+		if text != whole {
+			p.Errorf("%s: answered %q", t.Question, text)
 		}
 	}
 }
@@ -267,16 +276,13 @@ func (p *play) judgeText(t session.Turn, seen []shown) {
 func (s story) play(t *testing.T) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &play{
-			store: &receipts{
-				Store: memory.New(session.Options{IdleTimeout: 24 * time.Hour, History: 50, LeaseTTL: leaseTTL}, 64<<20),
-				last:  map[session.Key]session.Receipt{},
-			},
-			asked: map[session.Key]string{}, seen: map[session.Key][]shown{}, wild: s.wild,
+			store: receipts{newStoreOf(50), &lastReceipts{by: map[session.Key]session.Receipt{}}},
+			asked: map[session.Key]string{}, seen: map[session.Key][]shown{}, wild: s.wild, overlap: s.overlap,
 		}
 		sim := difysim.New(difysim.Options{})
 		t.Cleanup(sim.Close)
-		for _, owner := range []string{"pod-1", "pod-2"} {
-			b := start(t, setup{sim: sim, store: p.store, owner: owner, settings: func(set *turn.Settings) {
+		for _, process := range []string{"pod-1", "pod-2"} {
+			b := start(t, setup{sim: sim, store: receipts{p.store.of(process), p.store.last}, settings: func(set *turn.Settings) {
 				set.HoldsPerMinute, set.Limits.Concurrency = s.holds, s.concurrency
 			}})
 			b.t = p
@@ -292,7 +298,7 @@ func (s story) play(t *testing.T) (wrong []string) {
 			manner := mannerOf(r.Query)
 			b := manners[manner]
 			if manner == "抖" && counts[r.Query] <= falters {
-				b.Fault = difysim.Fault{Kind: difysim.CutBefore}
+				b.Fault = difysim.Fault{Kind: difysim.TooManyRequests}
 			}
 			return b
 		})
@@ -330,10 +336,10 @@ func (s story) play(t *testing.T) (wrong []string) {
 func (p *play) readAll(who int) {
 	for i := range 60 {
 		x := p.message(act{who: who, text: "1"}, fmt.Sprint("r", i))
-		have, _ := p.store.Look(context.Background(), fmt.Sprint("f", who))
+		have, _ := p.store.Get(context.Background(), fmt.Sprint("f", who))
 		left := len(have.Turns) > 0 && x.kind == turn.Held
 		for _, t := range have.Turns {
-			left = left || !t.Told
+			left = left || !t.Delivered
 		}
 		if !left {
 			return

@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"context"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
@@ -23,7 +22,8 @@ const (
 	Held    Kind = "held"    // no reply at all: the channel is to deliver the message again
 )
 
-// Reply is what one delivery is answered with. Text is empty for Silent and Held.
+// Reply is what one delivery is answered with. Text is empty for Silent and Held. One that cannot be written is given
+// to Unsend.
 type Reply struct {
 	Kind Kind
 	Text string
@@ -32,17 +32,4 @@ type Reply struct {
 
 	follower string
 	receipt  *session.Receipt
-}
-
-// Delivered tells the engine that a reply was written, so that the next fetch goes on behind it. A reply that could
-// not be written is not reported: its text stays to be fetched.
-func (e *Engine) Delivered(ctx context.Context, r Reply) {
-	if r.receipt == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout) // the delivery is over
-	defer cancel()
-	if err := e.Store.Delivered(ctx, r.follower, *r.receipt); err != nil {
-		e.storeFailed("recording what a reply has shown", err)
-	}
 }

@@ -2,16 +2,21 @@ package turn_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
+
+// awaitEvery is how often the client asks Dify whether a run is over.
+const awaitEvery = 2 * time.Second
 
 // crash asks a question at a process that dies so long after it, and gives the heir of its turns. The stand-in's later
 // answers differ in length from the first one's, to tell them apart.
@@ -24,12 +29,12 @@ func crash(t *testing.T, o difysim.Options, after time.Duration) (heir *bot) {
 	// What dies writes nothing more, to the store or to Dify, and claims nothing.
 	severed := sound(store)
 	severed.fails = func(int64, string) bool { return dying.Err() != nil }
-	first := start(t, setup{dify: mortal{difyOf(t, sim), dying}, sim: sim, store: severed, owner: "pod-1", idle: true})
+	first := start(t, setup{dify: mortal{difyOf(t, sim), dying}, sim: sim, store: severed, idle: true})
 	first.follower("alice").drop(ask)
 	<-time.After(after)
 	die()
 	sim.SetBehaviour(difysim.Behaviour{Length: 90})
-	return start(t, setup{sim: sim, store: store, owner: "pod-2"})
+	return start(t, setup{sim: sim, store: store.of("pod-2")})
 }
 
 // mortal is a client of Dify whose process dies.
@@ -55,15 +60,15 @@ func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
 		began := time.Now()
 		f := heir.follower("alice")
 		x := f.push("2", "1")
-		x.want(t, turn.Partial, x.text) // what the owner before has reported is shown meanwhile
+		x.want(t, turn.Partial, x.text) // what the process before has reported is shown meanwhile
 		heir.calls(1)
 		for x.kind != turn.Answer {
 			x = f.Send("1")
 		}
-		if got := f.turns()[0].Answer; got != echo(ask, 80) {
+		if got := render.Text(f.turns()[0].Answer.Markdown, nil, render.Options{}); got != echo(ask, 80) {
 			t.Errorf("the answer is %q", got)
 		}
-		if took := time.Since(began); took > 30*time.Second-died+turn.ResumeEvery {
+		if took := time.Since(began); took > 30*time.Second-died+awaitEvery {
 			t.Errorf("the answer came %v after the crash, want it soon after Dify had it", took)
 		}
 		heir.calls(1)
@@ -80,7 +85,7 @@ func TestAnHeirFindsARunByItsQuestion(t *testing.T) {
 		heir.end()
 
 		<-time.After(time.Minute)
-		begun, err := store.Begin(t.Context(), question("alice", "again", ask), "pod-1", usual().Limits)
+		begun, err := store.Begin(t.Context(), question("alice", "again", ask), true, usual().Limits)
 		if err != nil || begun.Lease == nil {
 			t.Fatal(begun, err)
 		}
@@ -92,7 +97,7 @@ func TestAnHeirFindsARunByItsQuestion(t *testing.T) {
 		<-time.After(3 * time.Second)
 		die()
 		heir.sim.SetBehaviour(difysim.Behaviour{Length: 90})
-		next := start(t, setup{sim: heir.sim, store: store, owner: "pod-3"})
+		next := start(t, setup{sim: heir.sim, store: store.of("pod-3")})
 		next.follower("alice").push("3", "1").want(t, turn.Waiting, quoted(ask, waitingLine+"\n\n"+more))
 		<-time.After(20 * time.Second)
 		next.follower("alice").push("4", "1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
@@ -108,7 +113,6 @@ func TestAnHeirAsksAgainWhatIsLost(t *testing.T) {
 	}{
 		"a chat app's":         {difysim.Options{Behaviour: steady(20*time.Second, 80)}, 5 * time.Second},
 		"an agent's":           {difysim.Options{Mode: difysim.Agent, Behaviour: steady(20*time.Second, 80)}, 5 * time.Second},
-		"an old chatflow's":    {difysim.Options{Mode: difysim.Chatflow, Release: difysim.V1_12_1, Behaviour: steady(20*time.Second, 80)}, 5 * time.Second},
 		"an ancient release's": {difysim.Options{Release: difysim.V0_6_5, Behaviour: steady(20*time.Second, 80)}, 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,76 +125,85 @@ func TestAnHeirAsksAgainWhatIsLost(t *testing.T) {
 	}
 }
 
-// What Dify says of a question decides whether it is asked again.
-func TestWhatDifyHasKept(t *testing.T) {
-	chatflow := dify.Info{Mode: "advanced-chat", Version: "1.13.3"}
-	down := &dify.Error{Op: "messages", Kind: dify.Server}
-	gone := &dify.Error{Op: "messages", Kind: dify.ConversationGone}
+// A workflow that has begun to run nodes may have sent a mail: the follower decides whether to ask again.
+func TestTakenOver_WorkflowIsNotRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := difysim.Options{Mode: difysim.Chatflow, Release: difysim.V1_12_1, Behaviour: steady(20*time.Second, 80)}
+		heir := crash(t, old, 12*time.Second)
+		x := heir.follower("alice").push("2", "1")
+		if x.kind != turn.Answer || !strings.HasSuffix(x.text, "\n\n"+cutLine+"\n"+retryLink) {
+			t.Errorf("got %s %q, want a part of the answer, marked", x.kind, x.text)
+		}
+		heir.calls(1)
+	})
+}
+
+// What Dify has of a question decides whether it is asked again.
+func TestTakenOver_WhatDifyHasKept(t *testing.T) {
+	const ref, begun = "m1 task-1", "m1 task-1 begun"
+	failed := func(e dify.Error) error { return &e }
 	for name, c := range map[string]struct {
-		info     dify.Info
-		messages func(now time.Time, n int) ([]dify.Message, error)
-		calls    int
-		kind     turn.Kind
-		text     string
+		ref    string
+		answer dify.Answer
+		err    error
+		calls  int
+		kind   turn.Kind
+		text   string
+		stops  bool
 	}{
-		"the answer": {messages: func(time.Time, int) ([]dify.Message, error) {
-			return []dify.Message{{ID: "m0", Answer: "旧的。", Status: "normal"}, {ID: "m1", Answer: "好的。", Status: "normal"}}, nil
-		}, kind: turn.Answer, text: "好的。"},
-		"part of it, and an error": {messages: func(time.Time, int) ([]dify.Message, error) {
-			return []dify.Message{{ID: "m1", Answer: "好的，", Status: "error"}}, nil
-		}, kind: turn.Answer, text: "好的，\n\n" + cutLine + "\n" + retryLink},
-		"an error": {messages: func(time.Time, int) ([]dify.Message, error) {
-			return []dify.Message{{ID: "m1", Status: "error"}}, nil
-		}, calls: 1, kind: turn.Answer, text: "再来。"},
-		"a pause": {messages: func(time.Time, int) ([]dify.Message, error) {
-			return []dify.Message{{ID: "m1", Status: "paused"}}, nil
-		}, kind: turn.Answer, text: emptyLine},
-		"nothing of it": {messages: func(now time.Time, _ int) ([]dify.Message, error) {
-			return []dify.Message{
-				{ID: "old", Query: ask, Answer: "旧的。", Status: "normal", CreatedAt: now.Add(-time.Hour)},
-				{ID: "other", Query: "别的", Answer: "别的。", Status: "normal", CreatedAt: now},
-			}, nil
-		}, calls: 1, kind: turn.Answer, text: "再来。"},
-		"nothing any more": {messages: func(time.Time, int) ([]dify.Message, error) { return nil, gone },
-			calls: 1, kind: turn.Answer, text: "再来。"},
-		"the answer, after it was down": {messages: func(_ time.Time, n int) ([]dify.Message, error) {
-			if n < 4 {
-				return nil, down
-			}
-			return []dify.Message{{ID: "m1", Answer: "好的。", Status: "normal"}}, nil
-		}, kind: turn.Answer, text: "好的。"},
-		"a run that never ends": {info: chatflow, messages: func(time.Time, int) ([]dify.Message, error) {
-			return []dify.Message{{ID: "m1", Status: "normal"}}, nil
-		}, kind: turn.Failed, text: timedOutLine + "\n" + retryLink},
+		"the answer": {ref: ref, answer: dify.Answer{Text: "好的。"}, kind: turn.Answer, text: "好的。"},
+		"part of it, and an error": {
+			ref: ref, answer: dify.Answer{Text: "好的，"}, err: failed(dify.Error{Kind: dify.WorkflowFailed, Effects: dify.BegunEffects}),
+			kind: turn.Answer, text: "好的，\n\n" + cutLine + "\n" + retryLink,
+		},
+		"an error": {
+			ref: ref, err: failed(dify.Error{Kind: dify.WorkflowFailed, Effects: dify.BegunEffects}),
+			kind: turn.Failed, text: failedLine + "\n" + retryLink,
+		},
+		"a pause":              {ref: ref, answer: dify.Answer{Pause: &dify.Pause{}}, kind: turn.Answer, text: "（这件事还要由工作人员处理，处理之后才能继续）"},
+		"nothing":              {ref: ref, err: failed(dify.Error{Kind: dify.NotRunning}), calls: 1, kind: turn.Answer, text: "再来。", stops: true},
+		"no conversation":      {ref: ref, err: failed(dify.Error{Kind: dify.ConversationGone}), calls: 1, kind: turn.Answer, text: "再来。", stops: true},
+		"nothing, never asked": {err: failed(dify.Error{Kind: dify.NotRunning}), calls: 1, kind: turn.Answer, text: "再来。"},
+		"nothing, after nodes have run": {
+			ref: begun, err: failed(dify.Error{Kind: dify.NotRunning}),
+			kind: turn.Failed, text: failedLine + "\n" + retryLink,
+		},
+		"a run that never ends": {
+			ref: ref, err: failed(dify.Error{Kind: dify.Canceled, RunContinues: true}),
+			kind: turn.Failed, text: timedOutLine + "\n" + retryLink, stops: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newStore()
-				begun, err := store.Begin(t.Context(), question("alice", "1", ask), "pod-1", usual().Limits)
-				if err != nil || begun.Lease == nil {
-					t.Fatal(begun, err)
+				first, err := store.Begin(t.Context(), question("alice", "1", ask), true, usual().Limits)
+				if err != nil || first.Lease == nil {
+					t.Fatal(first, err)
 				}
 				accepted := time.Now()
-				if err := store.Progress(t.Context(), begun.Lease, session.Progress{ConversationID: "c1", Note: "m1 task-1"}); err != nil {
+				if err := store.Progress(t.Context(), first.Lease, session.Progress{ConversationID: "c1", Ref: c.ref}); err != nil {
 					t.Fatal(err)
 				}
-				if err := store.Release(t.Context(), begun.Lease); err != nil {
+				if err := store.Release(t.Context(), first.Lease); err != nil {
 					t.Fatal(err)
 				}
-				d := &scripted{info: c.info}
-				d.messages = func(_ context.Context, n int) ([]dify.Message, error) { return c.messages(accepted, n) }
+				d := &scripted{}
+				d.await = func(_ context.Context, r dify.Run) (dify.Answer, error) {
+					message, _, _ := strings.Cut(c.ref, " ")
+					if r.MessageID != message || r.ConversationID != "c1" || r.Query != ask || r.User != "alice" || r.Since.After(accepted) {
+						t.Errorf("awaits %+v", r)
+					}
+					return c.answer, c.err
+				}
 				d.chat = func(context.Context, int, dify.ChatRequest, func(string)) (dify.Answer, error) {
 					return dify.Answer{Text: "再来。", ConversationID: "c1"}, nil
 				}
-				b := start(t, setup{dify: d, store: store, owner: "pod-2"})
-				if c.kind == turn.Failed {
-					<-time.After(timeout)
-				}
+				b := start(t, setup{dify: d, store: store.of("pod-2")})
 				b.follower("alice").push("2", "1").want(t, c.kind, quoted(ask, c.text))
 				d.wantCalls(t, c.calls)
 				synctest.Wait()
-				if stops := c.calls > 0 || c.kind == turn.Failed; (len(d.stopped) == 1) != stops {
-					t.Errorf("stopped %v, want the old run stopped: %v", d.stopped, stops)
+				if (len(d.stopped) == 1) != c.stops {
+					t.Errorf("stopped %v, want the old run stopped: %v", d.stopped, c.stops)
 				}
 			})
 		})
@@ -217,10 +230,12 @@ func TestALostRunIsLeftToItsHeir(t *testing.T) {
 		store := newStore()
 		severed := sound(store)
 		cut := time.Now().Add(5 * time.Second)
-		severed.fails = func(_ int64, method string) bool { return method == "Progress" && time.Now().After(cut) }
+		severed.fails = func(_ int64, method string) bool {
+			return (method == "Progress" || method == "Renew") && time.Now().After(cut)
+		}
 		sim := difysim.New(difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(30*time.Second, 80)})
 		t.Cleanup(sim.Close)
-		first := start(t, setup{sim: sim, store: severed, owner: "pod-1"})
+		first := start(t, setup{sim: sim, store: severed})
 		first.follower("alice").drop(ask)
 		<-time.After(35 * time.Second)
 		first.follower("alice").push("2", "1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
@@ -235,11 +250,11 @@ func TestALostRunIsLeftToItsHeir(t *testing.T) {
 // same run at once, and gives its answer to whoever waits there.
 func TestATurnThatOutlivesTheGraceIsHandedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := sound(newStore())
+		store := newStore()
 		sim := difysim.New(difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(12*time.Second, 80)})
 		t.Cleanup(sim.Close)
-		first := start(t, setup{sim: sim, store: store, owner: "pod-1"})
-		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		first := start(t, setup{sim: sim, store: sound(store)})
+		second := start(t, setup{sim: sim, store: sound(store.of("pod-2"))})
 		f := first.follower("alice")
 		f.route = func(n int) *bot { return map[int]*bot{1: first, 2: second, 3: second}[n] }
 		waiting := f.Begin(ask)
@@ -256,7 +271,7 @@ func TestATurnThatOutlivesTheGraceIsHandedOver(t *testing.T) {
 		}
 		x := <-waiting
 		x.want(t, turn.Answer, echo(ask, 80))
-		if x.after > 12*time.Second+turn.ResumeEvery {
+		if x.after > 12*time.Second+awaitEvery {
 			t.Errorf("answered after %v", x.after)
 		}
 		first.calls(1)
@@ -297,7 +312,7 @@ func TestABrokenStreamOfARunThatGoesOn(t *testing.T) {
 				x := bot.follower("alice").Send(ask)
 				x.want(t, turn.Answer, echo(ask, 80))
 				bot.calls(1)
-				if x.after > 12*time.Second+turn.ResumeEvery {
+				if x.after > 12*time.Second+awaitEvery {
 					t.Errorf("answered after %v", x.after)
 				}
 			})
@@ -317,4 +332,35 @@ func TestABrokenStreamOfARunThatEnds(t *testing.T) {
 		}
 		bot.calls(1)
 	})
+}
+
+// A question whose owners all die is given up, and the follower is told with what there is of its answer.
+func TestAQuestionThatOutlivesItsOwnersIsGivenUp(t *testing.T) {
+	retry := "\n" + link("再问一次", "/retry")
+	for name, c := range map[string]struct{ known, want string }{
+		"nothing of its answer": {"", "抱歉，这个问题没有回答成功。" + retry},
+		"a part of its answer":  {"第一句。第二", "第一句。第二\n\n（回答中断了，后面的内容没有收到）" + retry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newStore()
+				if _, err := store.Begin(t.Context(), question("alice", "1", ask), false, usual().Limits); err != nil {
+					t.Fatal(err)
+				}
+				for owner := range session.MaxAttempts {
+					claimed, err := store.of("owner-"+strconv.Itoa(owner)).Next(t.Context(), usual().Limits)
+					if err != nil || claimed.Lease == nil {
+						t.Fatal(claimed, err)
+					}
+					if err := store.Progress(t.Context(), claimed.Lease, session.Progress{Markdown: c.known}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				heir := start(t, setup{store: store.of("heir")})
+				<-time.After(time.Minute)
+				heir.follower("alice").push("2", "1").want(t, turn.Failed, quoted(ask, c.want))
+				heir.calls(0)
+			})
+		})
+	}
 }

@@ -3,7 +3,9 @@ package turn_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -87,7 +89,7 @@ func TestEachFailureOfTheStoreHasItsReply(t *testing.T) {
 		"a session that cannot be opened":     {"Open", "1", turn.Waiting, waitingLine + "\n\n" + more},
 		"a turn that cannot be cancelled":     {"Cancel", "/stop", turn.Refused, busyLine},
 		"a session that cannot be cleared":    {"Clear", "/clear", turn.Refused, busyLine},
-		"a failed turn that cannot be found":  {"Look", "/retry", turn.Refused, busyLine},
+		"a failed turn that cannot be found":  {"Get", "/retry", turn.Refused, busyLine},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -106,8 +108,11 @@ func TestADeliveryIsRepliedToWhenHoldsCannotBeCounted(t *testing.T) {
 		s.fails = func(_ int64, method string) bool { return method == "TakeHold" }
 		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{FirstText: 7 * time.Second, Length: 80})})
 		x := b.follower("alice").Send(ask)
-		x.want(t, turn.Waiting, waitingLine+"\n\n"+more)
-		x.wantAt(t, 1, deadline)
+		x.want(t, turn.Answer, echo(ask, 80)) // out of a budget of this process' own
+		x.wantAt(t, 2, 7*time.Second)
+		if n := b.count("held_deliveries_total"); n != 1 {
+			t.Errorf("%v holds were counted, want 1", n)
+		}
 	})
 }
 
@@ -162,7 +167,7 @@ func TestAnOutageOfTheStoreIsWaitedOut(t *testing.T) {
 func TestAnEndThatCannotBeStoredIsToldInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
-		s.fails = func(_ int64, method string) bool { return method == "Finish" }
+		s.fails = func(_ int64, method string) bool { return method == "Finish" || method == "Renew" }
 		var log strings.Builder
 		b := start(t, setup{store: s, dify: &scripted{}, log: &log})
 		b.follower("alice").drop(ask)
@@ -182,7 +187,9 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 		store := newStore()
 		s := sound(store)
 		var noted atomic.Bool
-		s.fails = func(_ int64, method string) bool { return method == "Progress" && noted.Swap(true) } // nothing renews the lease
+		s.fails = func(_ int64, method string) bool {
+			return method == "Renew" || method == "Progress" && noted.Swap(true)
+		}
 		d := &scripted{}
 		d.chat = func(ctx context.Context, n int, r dify.ChatRequest, say func(string)) (dify.Answer, error) {
 			if n > 1 {
@@ -224,7 +231,7 @@ func TestAQuestionDeliveredAgainIsLeftToTheNextDelivery(t *testing.T) {
 		sim := difysim.New(simmed(difysim.Behaviour{Length: 80}))
 		t.Cleanup(sim.Close)
 		first := start(t, setup{sim: sim, store: cutOff})
-		second := start(t, setup{sim: sim, store: store, owner: "pod-2"})
+		second := start(t, setup{sim: sim, store: store.of("pod-2")})
 		f := first.follower("alice")
 		f.lose = func(n int) (time.Duration, bool) { return time.Second, n == 1 } // as of a process that died
 		f.route = func(n int) *bot { return map[int]*bot{1: first, 2: first, 3: second}[n] }
@@ -280,7 +287,7 @@ func TestWhatComesWhileTheSessionsMoveIsLeftToTheNextDelivery(t *testing.T) {
 		"a fetch":              {"Open", "1", turn.Notice},
 		"a turn to stop":       {"Cancel", "/stop", turn.Notice},
 		"a session to clear":   {"Clear", "/clear", turn.Notice},
-		"a question once more": {"Look", "/retry", turn.Notice},
+		"a question once more": {"Get", "/retry", turn.Notice},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -321,11 +328,11 @@ type losesBegin struct {
 	begun, retracted atomic.Int64
 }
 
-func (s *losesBegin) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+func (s *losesBegin) Begin(ctx context.Context, q session.Question, claim bool, l session.Limits) (session.Begun, error) {
 	if s.begun.Add(1) > 1 {
-		return s.Store.Begin(ctx, q, owner, l)
+		return s.Store.Begin(ctx, q, claim, l)
 	}
-	if _, err := s.Store.Begin(ctx, q, "", l); err != nil {
+	if _, err := s.Store.Begin(ctx, q, false, l); err != nil {
 		return session.Begun{}, err
 	}
 	<-ctx.Done()
@@ -351,4 +358,50 @@ func TestAQuestionWhoseDeliveryIsCutOffStands(t *testing.T) {
 		}
 		b.calls(1)
 	})
+}
+
+// A store that takes up to two seconds for each call, and looks at no context, makes no reply late, and no delivery is
+// left to time out but out of the budget. Every question is answered in the end.
+func TestASlowStoreMakesNoReplyLate(t *testing.T) {
+	for name, budget := range map[string]int{"no holds": 0, "some holds": 30} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const followers = 20
+				var mu sync.Mutex
+				r := rand.New(rand.NewPCG(1, 2))
+				s := sound(newStore())
+				s.fails = func(int64, string) bool {
+					mu.Lock()
+					d := time.Duration(r.IntN(2000)) * time.Millisecond
+					mu.Unlock()
+					time.Sleep(d) // in a bubble
+					return false
+				}
+				b := start(t, setup{store: s, simmed: simmed(steady(7*time.Second, 400)), settings: holds(budget)})
+				var held atomic.Int64
+				var all sync.WaitGroup
+				for i := range followers {
+					all.Go(func() {
+						f := b.follower(fmt.Sprint("f", i))
+						x := f.Send(ask)
+						for n := 0; n < 20 && x.kind != turn.Answer; n++ {
+							if x.kind == turn.Held {
+								held.Add(1)
+							}
+							time.Sleep(5 * time.Second)
+							x = f.Send("1")
+						}
+						if x.kind != turn.Answer {
+							t.Errorf("follower %d: the last reply is %s %q", i, x.kind, x.text)
+						}
+					})
+				}
+				all.Wait()
+				if budget == 0 && (held.Load() > 0 || b.count("held_deliveries_total") > 0) {
+					t.Errorf("%d messages were left alone without a budget", held.Load())
+				}
+				b.calls(followers)
+			})
+		})
+	}
 }

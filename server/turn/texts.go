@@ -19,10 +19,13 @@ const (
 	TextTimedOut      = "timedOut"
 	TextQuotaExceeded = "quotaExceeded"
 	TextMisconfigured = "misconfigured"
+	TextFiltered      = "filtered"
+	TextTooLong       = "tooLong" // {{clear}} becomes a tap-link
+	TextPaused        = "paused"
 	TextCutShort      = "cutShort"
 	TextContinue      = "continue" // a tap-link's label
 	TextRetry         = "retry"    // a tap-link's label
-	TextOrReply       = "orReply"  // stands behind the tap-link to go on
+	TextOrReply       = "orReply"  // stands behind the tap-link to go on; {{1}} is the word for it
 )
 
 // Texts are a bot's own words: a language's, with some replaced.
@@ -50,7 +53,7 @@ func (t Texts) get(key string) string {
 	if word, ok := t.words[key]; ok {
 		return word
 	}
-	return t.words[TextFailed] // a failure that an older or newer process has stored
+	return t.get(TextFailed) // of a failure without a text of its own, or one that an older or newer process has stored
 }
 
 var chinese = map[string]string{
@@ -71,10 +74,13 @@ var chinese = map[string]string{
 	TextTimedOut:      "抱歉，这个问题想得太久，没有等到答案。",
 	TextQuotaExceeded: "抱歉，今天的使用额度已经用完，请稍后再来。",
 	TextMisconfigured: "抱歉，机器人的设置有问题，暂时无法回答，请联系管理员。",
+	TextFiltered:      "抱歉，这个问题或它的回答没有通过内容审核，请换个说法再问一次。",
+	TextTooLong:       "抱歉，问题或我们的对话太长了，请把问题缩短，或用 {{clear}} 清空对话后再问。",
+	TextPaused:        "（这件事还要由工作人员处理，处理之后才能继续）",
 	TextCutShort:      "（回答中断了，后面的内容没有收到）",
 	TextContinue:      "继续",
 	TextRetry:         "再问一次",
-	TextOrReply:       "（或回复 1）",
+	TextOrReply:       "（或回复 {{1}}）",
 }
 
 var english = map[string]string{
@@ -95,8 +101,11 @@ var english = map[string]string{
 	TextTimedOut:      "Sorry, this question took too long and there is no answer.",
 	TextQuotaExceeded: "Sorry, today's quota is used up. Please come back later.",
 	TextMisconfigured: "Sorry, the bot is not set up correctly and cannot answer. Please tell its administrator.",
+	TextFiltered:      "Sorry, the question or its answer was refused by a content filter. Please put it in other words.",
+	TextTooLong:       "Sorry, the question or our conversation is too long. Please shorten it, or {{clear}} the conversation and ask again.",
+	TextPaused:        "(a person has to look at this before it can go on)",
 	TextCutShort:      "(the answer broke off here)",
 	TextContinue:      "Continue",
 	TextRetry:         "Ask again",
-	TextOrReply:       " (or reply 1)",
+	TextOrReply:       " (or reply {{1}})",
 }

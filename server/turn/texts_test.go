@@ -24,3 +24,12 @@ func TestEveryLanguageHasEveryText(t *testing.T) {
 		}
 	}
 }
+
+func TestAFailureWithoutATextOfItsOwn(t *testing.T) {
+	if got, want := NewTexts(English, nil).get("nobody's"), english[TextFailed]; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := NewTexts(English, map[string]string{TextFailed: "ours"}).get("nobody's"); got != "ours" {
+		t.Errorf("%q, want the replaced text", got)
+	}
+}

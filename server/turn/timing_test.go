@@ -67,7 +67,7 @@ func TestALongTurnShowsWhatHasComeSoFar(t *testing.T) {
 				rest := f.Send("1")
 				rest.want(t, turn.Answer, strings.TrimPrefix(answer, part))
 				b.calls(1)
-				if len(f.turns()) != 1 || !f.turns()[0].Told {
+				if len(f.turns()) != 1 || !f.turns()[0].Delivered {
 					t.Errorf("want one turn, told: %+v", f.turns())
 				}
 			})

@@ -1,6 +1,10 @@
 // Package turn is the engine of a bot: one question becomes one answer, however often the question is delivered,
-// wherever its deliveries land, and whatever happens to them. It decides what each delivery is replied with and when:
-// the answer, the part that has come so far, a waiting line, or nothing yet.
+// wherever its deliveries land, and whatever happens to them.
+//
+// A delivery goes through three stages: accept (accept.go) records what it asks for, wait and show (deliver.go) decide
+// what it is replied with and when: the answer, the part that has come so far, a waiting line, or nothing yet. A turn
+// goes through three of its own: claim (claim.go), ask (ask.go, resume.go) and end (work.go). Timing is decided in
+// clock.go, what becomes of a store that fails in store.go.
 //
 // A front (a WeChat webhook; later another channel) hands it messages and writes the replies. The engine knows no
 // HTTP, no XML and no Kubernetes; what it needs to know of a channel is in Options: the size of a page, how a tap-link
@@ -17,25 +21,26 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/dify/breaker"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
 // Dify is what the engine needs of Dify's service API.
 type Dify interface {
 	Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error)
+	Await(ctx context.Context, r dify.Run) (dify.Answer, error)
 	Stop(ctx context.Context, taskID, user string) error
-	Messages(ctx context.Context, conversationID, user string, limit int) ([]dify.Message, error)
-	Info(ctx context.Context) (dify.Info, error)
 	DeleteConversation(ctx context.Context, id, user string) error
+	DeleteConversations(ctx context.Context, user string) (deleted int, err error)
 	Parameters(ctx context.Context) (dify.Parameters, error)
 }
 
-// Renderer turns Dify's Markdown into the channel's text and cuts it into pages.
+// Renderer turns an answer into the channel's text and cuts it into pages.
 type Renderer interface {
 	// Text is a whole answer.
-	Text(markdown string) string
+	Text(a session.Answer) string
 	// Partial is what can be shown of an answer that still grows.
-	Partial(markdown string) string
+	Partial(a session.Answer) string
 	// Page is the end of the page that starts at from and has at most size bytes, and where the next one starts.
 	Page(text string, from, size int) (end, next int)
 }
@@ -49,6 +54,8 @@ type Message struct {
 	Received time.Time // when the first byte of this delivery came
 }
 
+func (m Message) key() session.Key { return session.Key{Follower: m.Follower, ID: m.ID} }
+
 // Options are fixed for the engine's lifetime.
 type Options struct {
 	Store    session.Store
@@ -57,24 +64,24 @@ type Options struct {
 	Metrics  *Metrics
 	Log      *slog.Logger
 
-	Owner string                          // this process's name in leases; unique among replicas
 	Link  func(label, send string) string // a link that sends a text when it is tapped
-	Alias func(follower string) string    // what a follower is called in logs
+	Alias func(of string) string          // what a follower or a message is called in logs: nobody can tell what it is an alias of
 
 	PageBytes  int           // the most that one reply shows
 	Deliveries int           // how often the channel delivers a message that is not replied to
+	Patience   time.Duration // how long the channel waits for a reply, from Received
 	HoldFor    time.Duration // how long after Received a delivery that is left to time out is kept open at most
-	LeaseTTL   time.Duration // as the store's
 }
 
 // Settings can change while the engine runs.
 type Settings struct {
 	Deadline       time.Duration // a delivery is replied to so long after Received, unless it is held
 	HoldsPerMinute int           // how many deliveries a minute may be left to time out; 0 is none
-	Timeout        time.Duration // the whole turn, retries included
 	Inputs         map[string]string
-	Limits         session.Limits
+	Limits         session.Limits // with the time of a whole turn, queue and retries included
 	Texts          Texts
+	// ContinueWords ask for what the follower has not yet got. The first is what tap-links send.
+	ContinueWords []string
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force
@@ -86,9 +93,13 @@ type Engine struct {
 	settings    atomic.Pointer[Settings]
 	configuring sync.Mutex
 	welcome     welcome
-	storeLog    seldom
+	breaker     *breaker.Breaker // of calls that ask Dify
+	storeLog    rateLimited
+	localHolds  holds
 
 	jobs     jobs            // running turns and the small work behind a command
+	calls    jobs            // of the store, for deliveries
+	runs     runs            // the running turns, as the keeper sees them
 	life     context.Context // theirs: ends only when they must be given up
 	end      context.CancelFunc
 	leaving  chan struct{} // closed by Drain
@@ -100,24 +111,29 @@ func New(o Options, s Settings) (*Engine, error) {
 	switch {
 	case o.Store == nil || o.Dify == nil || o.Renderer == nil || o.Metrics == nil || o.Log == nil:
 		return nil, errors.New("turn engine: store, Dify, renderer, metrics and log are required")
-	case o.Owner == "" || o.Link == nil || o.Alias == nil:
-		return nil, errors.New("turn engine: owner, link and alias are required")
+	case o.Link == nil || o.Alias == nil:
+		return nil, errors.New("turn engine: link and alias are required")
 	case o.PageBytes < minPageBytes:
 		return nil, fmt.Errorf("turn engine: a page of %d bytes is too small, it takes %d", o.PageBytes, minPageBytes)
-	case o.Deliveries < 1 || o.LeaseTTL <= 0:
-		return nil, errors.New("turn engine: deliveries and lease TTL must be positive")
+	case o.Deliveries < 1 || o.Patience <= 0:
+		return nil, errors.New("turn engine: deliveries and patience must be positive")
 	}
 	e := &Engine{Options: o, leaving: make(chan struct{})}
+	e.jobs.guard, e.calls.guard = e.guarded, e.guarded
+	e.breaker = breaker.New(breaker.Options{OnChange: e.breakerChanged})
 	e.life, e.end = context.WithCancel(context.Background())
 	e.Configure(s)
 	return e, nil
 }
 
-// Configure replaces the settings. Turns that run go on with the timeout they have.
+// Configure replaces the settings. Turns that run go on with the time they have.
 func (e *Engine) Configure(s Settings) {
 	e.configuring.Lock()
 	defer e.configuring.Unlock()
-	s.help, s.more = e.helpText(s.Texts), e.moreLink(s.Texts)
+	if len(s.ContinueWords) == 0 {
+		s.ContinueWords = DefaultContinueWords
+	}
+	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s)
 	old := e.settings.Load()
 	if old != nil && old.Limits == s.Limits {
 		s.limitsReplaced = old.limitsReplaced
@@ -131,8 +147,8 @@ func (e *Engine) Configure(s Settings) {
 	}
 }
 
-// Run works on turns until ctx ends: those that Begin could not start at once, those whose owner has died, and those
-// that deliveries start. What still runs when ctx ends is given back to the store; Drain first to let it finish.
+// Run works on turns until ctx ends: those that could not start at once, those whose process has died, and those
+// that deliveries start. What still runs when ctx ends is released; Drain first to let it finish.
 func (e *Engine) Run(ctx context.Context) {
 	claims, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -156,39 +172,15 @@ func (e *Engine) Run(ctx context.Context) {
 	e.jobs.close()
 	own.Wait()
 	e.jobs.wait()
-}
-
-// claimUnder claims turns until other limits are in force: who waits in the store waits under those it was asked with.
-func (e *Engine) claimUnder(ctx context.Context, s *Settings) {
-	ctx, cancel := context.WithCancel(ctx)
-	var claims sync.WaitGroup
-	claims.Go(func() { e.claim(ctx, s.Limits) })
-	select {
-	case <-s.limitsReplaced:
-	case <-ctx.Done():
-	}
-	cancel()
-	claims.Wait()
-}
-
-// claim works on turns that Begin could not start at once, and on those of dead owners.
-func (e *Engine) claim(ctx context.Context, limits session.Limits) {
-	for ctx.Err() == nil {
-		lease, err := e.Store.Next(ctx, e.Owner, limits)
-		switch {
-		case err == nil:
-			e.start(lease)
-		case ctx.Err() == nil:
-			e.storeFailed("claiming a turn", err)
-			pause(ctx, storeRetry)
-		}
-	}
+	e.runs.keeper.Wait()
+	e.calls.close()
+	e.calls.wait()
 }
 
 // Drain waits until nothing is lost when this process ends. A durable store's waiting turns are left to the next or the
 // other processes and the running ones are finished. If nobody else will have the answers, all turns are finished, and
-// each answer has been fetched or all deliveries of its question are over. The engine goes on answering meanwhile; if ctx
-// ends first, the error says what is left.
+// each answer has been delivered or all deliveries of its question are over. The engine goes on answering meanwhile; if
+// ctx ends first, the error says what is left.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.leavOnce.Do(func() { close(e.leaving) })
 	for {
@@ -197,7 +189,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 			return nil
 		}
 		if !pause(ctx, drainInterval) {
-			return errors.Join(fmt.Errorf("%d turns still run or wait, %d answers were not fetched", left.Open, left.Untold), err, ctx.Err())
+			return errors.Join(fmt.Errorf("%d turns still run or wait, %d answers were not delivered", left.Open, left.Undelivered), err, ctx.Err())
 		}
 	}
 }
@@ -213,84 +205,18 @@ func (e *Engine) left(ctx context.Context) (session.Pending, error) {
 	return p, nil
 }
 
-const (
-	drainInterval = 100 * time.Millisecond // how often a leaving process looks whether it may go
-	beginRetry    = 250 * time.Millisecond // how long after the store has failed it is asked to record a question again
-	storeRetry    = time.Second            // how long after the store has failed it is asked for work again
-)
+// drainInterval is how often a leaving process looks whether it may go.
+const drainInterval = 100 * time.Millisecond
 
-// owner is the name to claim under: none once this process must not start turns that others can take.
-func (e *Engine) owner() string {
+// mayClaim tells whether this process may start turns: not once it is leaving and others can take them.
+func (e *Engine) mayClaim() bool {
 	select {
 	case <-e.leaving:
-		if e.Store.Durable() {
-			return ""
-		}
+		return !e.Store.Durable()
 	default:
-	}
-	return e.Owner
-}
-
-func (e *Engine) storeFailed(doing string, err error) {
-	if errors.Is(err, session.ErrElsewhere) {
-		return // the store has said it, and nothing is wrong
-	}
-	e.Metrics.storeErrors.Inc()
-	if e.storeLog.due(time.Now()) {
-		e.Log.Error("The session store failed", "doing", doing, "error", err)
+		return true
 	}
 }
-
-// seldom lets something happen once a second: while a store is down every follower would write a line in the log.
-type seldom struct{ last atomic.Int64 }
-
-func (s *seldom) due(now time.Time) bool {
-	last := s.last.Load()
-	return now.UnixNano()-last >= int64(time.Second) && s.last.CompareAndSwap(last, now.UnixNano())
-}
-
-// jobs counts the engine's goroutines and refuses new ones once it is closed.
-type jobs struct {
-	mu     sync.Mutex
-	n      int
-	closed bool
-	group  sync.WaitGroup
-}
-
-// run runs f in the background; false if that is not possible any more.
-func (j *jobs) run(f func()) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.closed {
-		return false
-	}
-	j.n++
-	j.group.Go(func() {
-		defer j.done()
-		f()
-	})
-	return true
-}
-
-func (j *jobs) done() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.n--
-}
-
-func (j *jobs) running() int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.n
-}
-
-func (j *jobs) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.closed = true
-}
-
-func (j *jobs) wait() { j.group.Wait() }
 
 // pause waits, and tells whether it could wait for the whole time.
 func pause(ctx context.Context, d time.Duration) bool {

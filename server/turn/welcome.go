@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
 const (
@@ -32,8 +33,8 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 	}
 	ctx, cancel := context.WithDeadline(ctx, received.Add(s.Deadline))
 	defer cancel()
-	p := e.opening(ctx)
-	text := e.Renderer.Text(p.OpeningStatement)
+	p := e.opening(ctx).Filled(s.Inputs)
+	text := e.Renderer.Text(session.Answer{Markdown: p.OpeningStatement})
 	if text == "" {
 		return e.Help()
 	}

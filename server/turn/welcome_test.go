@@ -32,6 +32,7 @@ func TestAWelcomeIsTheBotsOwnElseDifysElseTheHelp(t *testing.T) {
 	}{
 		"own":                          {"欢迎！", opening, "欢迎！", 0},
 		"Dify's, with its suggestions": {"", opening, "您好！\n\n• 问我吧\n\n" + link("怎么退货？", "怎么退货？") + "\n" + link("营业时间？", "营业时间？"), 1},
+		"Dify's, with a variable":      {"", difysim.Options{OpeningStatement: "{{ city }}您好！", SuggestedQuestions: []string{"{{city}}的天气？"}}, "深圳您好！\n\n" + link("深圳的天气？", "深圳的天气？"), 1},
 		"Dify's, without":              {"", difysim.Options{OpeningStatement: "您好！"}, "您好！", 1},
 		"help":                         {"", difysim.Options{SuggestedQuestions: []string{"怎么退货？"}}, helpText, 1},
 		"Dify's key is wrong":          {"", difysim.Options{Key: "app-other", OpeningStatement: "您好！"}, helpText, 1},
@@ -40,6 +41,7 @@ func TestAWelcomeIsTheBotsOwnElseDifysElseTheHelp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, setup{simmed: c.dify, settings: func(s *turn.Settings) {
 					s.Texts = turn.NewTexts(turn.Chinese, map[string]string{turn.TextWelcome: c.own})
+					s.Inputs = map[string]string{"city": "深圳"}
 				}})
 				b.wantWelcome(t, c.want)
 				b.wantWelcome(t, c.want)

@@ -1,35 +1,49 @@
 package webhook
 
 import (
+	"container/list"
 	"context"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
-// WeChat's five seconds run from its side of the connection, so the deadline of a reply counts from the first byte of
-// the request, not from when a busy process came to handle it.
+// WeChat counts its five seconds on its own side. So the deadline of a reply counts from the first byte of the request,
+// not from when a busy process began to handle it.
 
-type arrivalKey struct{}
+type connKey struct{}
 
-// Listener makes its connections remember when the first byte of a request came; see Handler.Server.
-func Listener(l net.Listener) net.Listener { return listener{l} }
+// Listener limits the connections that it accepts, and records when the first byte of each request came. It is for
+// Handler.Server.
+func (h *Handler) Listener(l net.Listener) net.Listener {
+	return listener{netutil.LimitListener(l, h.limits.Connections), &h.unauthenticated}
+}
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	unauthenticated *unauthenticated
+}
 
 func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+	accepted, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c}, nil
+	c := &conn{Conn: accepted, unauthenticated: l.unauthenticated}
+	l.unauthenticated.add(c)
+	return c, nil
 }
 
-// conn remembers the time of the first read since it was idle.
+// conn records the time of the first read since it was idle.
 type conn struct {
 	net.Conn
 	first atomic.Int64 // Unix nanoseconds; 0 while idle
+
+	unauthenticated *unauthenticated
+	element         *list.Element // in unauthenticated; nil once it is authenticated
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -40,21 +54,33 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+func (c *conn) Close() error {
+	c.unauthenticated.remove(c)
+	return c.Conn.Close()
+}
+
 // connContext is for http.Server.
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, arrivalKey{}, c)
+	return context.WithValue(ctx, connKey{}, c)
 }
 
 // connState is for http.Server.
 func connState(c net.Conn, s http.ConnState) {
-	if ac, ok := c.(*conn); ok && s == http.StateIdle {
-		ac.first.Store(0)
+	if c, ok := c.(*conn); ok && s == http.StateIdle {
+		c.first.Store(0)
 	}
 }
 
-// arrival is when the first byte of the request came, as far as it is known.
+// authenticated marks the connection of a valid request.
+func authenticated(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		c.unauthenticated.remove(c)
+	}
+}
+
+// arrival returns when the first byte of the request came. Without a Listener that is now.
 func arrival(ctx context.Context, now func() time.Time) time.Time {
-	if c, ok := ctx.Value(arrivalKey{}).(*conn); ok {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		if first := c.first.Load(); first != 0 {
 			return time.Unix(0, first)
 		}

@@ -1,9 +1,12 @@
 package webhook
 
 import (
+	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
@@ -29,7 +32,7 @@ var usual = map[string]outcome{"message": answer, "event": success, "malformed":
 
 // other are the outcomes of the rest: see testdata/wechat/README.md.
 var other = map[string]outcome{
-	"messages/file_unknown_type.xml":            success,
+	"messages/file_unknown_type.xml":            unsupported,
 	"messages/image.xml":                        unsupported,
 	"messages/image_from_article.xml":           unsupported,
 	"messages/link.xml":                         unsupported,
@@ -39,7 +42,7 @@ var other = map[string]outcome{
 	"messages/text_empty.xml":                   success,
 	"messages/text_unsupported_placeholder.xml": unsupported,
 	"messages/text_whitespace_only.xml":         success,
-	"messages/unknown_msgtype.xml":              success,
+	"messages/unknown_msgtype.xml":              unsupported,
 	"messages/video.xml":                        unsupported,
 	"messages/voice.xml":                        unsupported,
 	"messages/voice_recognition_empty.xml":      unsupported,
@@ -56,6 +59,7 @@ var other = map[string]outcome{
 	"malformed/comment_and_pi.xml":            answer,
 	"malformed/createtime_ms.xml":             answer,
 	"malformed/createtime_text.xml":           answer,
+	"malformed/duplicate_elements.xml":        answer,
 	"malformed/many_elements_100k.xml":        tooLarge,
 	"malformed/missing_createtime.xml":        answer,
 	"malformed/negative_createtime.xml":       answer,
@@ -92,6 +96,40 @@ func TestEveryFixtureGetsItsReply(t *testing.T) {
 			}
 			t.Run(mode.String()+"/"+f.File, func(t *testing.T) {
 				bubble(t, func(t *testing.T) { checkFixture(t, mode, body, want) })
+			})
+		}
+	}
+}
+
+// What users of other servers have reported, in either mode.
+func TestReportedPushesGetTheirReply(t *testing.T) {
+	var expected map[string]struct {
+		Query string `json:"dify_query"`
+		Calls *int   `json:"dify_calls"`
+	}
+	if err := json.Unmarshal(fixture(t, "reported/expected.json"), &expected); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range expected {
+		want := answer
+		if e.Calls != nil && *e.Calls == 0 {
+			want = unsupported
+		}
+		for _, mode := range []wechatsim.Mode{wechatsim.Plain, wechatsim.Compatible, wechatsim.Secure} {
+			t.Run(mode.String()+"/"+name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w := newWorld(t, loadManifest(t).options(mode), difysim.Behaviour{})
+					body := strings.NewReplacer("@NOW@", strconv.FormatInt(time.Now().Unix(), 10), "@MSGID@", "25231685381080100",
+						"gh_0123456789ab", w.OriginalID, "oFollower0000000000000000001", w.OpenID).Replace(string(fixture(t, "reported/"+name+".xml")))
+					x, err := w.platform(t, mode).Follower(w.OpenID).Push(t.Context(), body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					check(t, w, x.Outcome, x.Text, want)
+					if calls := w.dify.Calls(); want == answer && (len(calls) != 1 || calls[0].Query != e.Query) {
+						t.Errorf("Dify was asked %v, want %q", calls, e.Query)
+					}
+				})
 			})
 		}
 	}
@@ -150,7 +188,7 @@ func check(t *testing.T, w *world, got wechatsim.Outcome, text string, want outc
 	case answer:
 		wantCalls = 1
 		if calls := w.dify.Calls(); len(calls) == 1 {
-			shows[answer] = render.Text(difysim.Echo(calls[0].Query, 0))
+			shows[answer] = render.Text(difysim.Echo(calls[0].Query, 0), nil, render.Options{})
 			shows[answer] = shows[answer][:min(60, len(shows[answer]))]
 		}
 	case success:

@@ -25,6 +25,7 @@ const (
 
 	dialTimeout  = time.Second      // in a cluster it takes a millisecond, unless a network policy forbids it
 	idleTimeout  = 10 * time.Second // of connections between the bot's processes; shorter than the server's
+	usualBody    = 32 << 10         // bytes; more than this is no push of WeChat's, or a strange one
 	maxForwarded = 64 << 10         // bytes of a response; a page is 2 KiB, and becomes twice that when it is encrypted
 	atOnce       = 512              // pushes that are forwarded at a time: each is two connections, and its body
 	// lastForward is how long after its first byte the last delivery is forwarded at most, so that it is replied to.

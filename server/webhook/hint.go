@@ -10,11 +10,13 @@ import (
 // hintEvery is how often a hint is repeated: strangers can cause some of them.
 const hintEvery = time.Minute
 
-// hints are what a platform team can do about refused pushes, where the reason tells it. Nothing of a push is in them.
+// hints are logged for the platform team where the reason of a refusal shows what to change. They quote nothing of a push.
 type hints struct {
 	mu   sync.Mutex
 	last map[wechat.Reason]time.Time
 }
+
+const reasonPath wechat.Reason = "path" // a request of WeChat's for another path
 
 var hintFor = map[wechat.Reason]string{
 	wechat.ReasonNoKey: "Refused an encrypted push because no EncodingAESKey is configured: " +
@@ -25,9 +27,12 @@ var hintFor = map[wechat.Reason]string{
 		"the EncodingAESKey or the AppID differs from WeChat's console",
 	wechat.ReasonWindow: "Refused a push whose signature is right but whose time is too far from this machine's: " +
 		"set its clock, or somebody repeats an old push",
+	wechat.ReasonJSON: "A push is JSON: choose XML as the data format (数据格式) in WeChat's console",
+	reasonPath: "WeChat's request came for another path than the webhook's: " +
+		"correct the path of the URL in WeChat's console, or what rewrites it on the way",
 }
 
-// hint logs what to do about a refusal, if that is known and was not said lately.
+// hint logs what to do about a refusal, at most once in hintEvery for each reason.
 func (h *Handler) hint(r wechat.Reason) {
 	text, ok := hintFor[r]
 	if ok && h.hints.due(r, h.now()) {

@@ -141,24 +141,26 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 		manifest: loadManifest(tb), registry: prometheus.NewRegistry(), log: new(lockedBuffer),
 		dify: difysim.New(difysim.Options{Key: apiKey, Behaviour: b, OpeningStatement: opening}),
 	}
-	client, err := dify.New(func() string { return apiKey }, dify.Options{
-		BaseURL: "http://dify.invalid/v1", HTTPClient: &http.Client{Transport: w.dify.Transport()},
+	client, err := dify.New(dify.Target{BaseURL: "http://dify.invalid/v1", Key: apiKey}, dify.Options{
+		Transport: w.dify.Transport(),
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.store = &flaky{Store: memory.New(session.Options{IdleTimeout: time.Hour, History: 20, LeaseTTL: 10 * time.Second}, 64<<20)}
+	w.store = &flaky{Store: memory.NewStore(session.Options{
+		Holder: "test", IdleTimeout: time.Hour, History: 20, LeaseTTL: 10 * time.Second,
+	}, 64<<20)}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	engine, err := turn.New(turn.Options{
-		Store: w.store, Dify: client, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(w.registry), Log: logger, Owner: "test",
+		Store: w.store, Dify: client, Renderer: renderer{}, Metrics: turn.NewMetrics(w.registry), Log: logger,
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
-		PageBytes: PageBytes, Deliveries: Deliveries, HoldFor: HoldFor, LeaseTTL: 10 * time.Second,
+		PageBytes: PageBytes, Deliveries: Deliveries, Patience: Patience, HoldFor: HoldFor,
 	}, settings(30))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.handler = New(path, Bot{Account: account(tb, o)}, engine, NewMetrics(w.registry), logger)
+	w.handler = New(path, Bot{Account: account(tb, o)}, engine, NewMetrics(w.registry), LimitsFor(128<<20), logger)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { engine.Run(ctx) })
@@ -173,8 +175,8 @@ func newWorld(tb testing.TB, o wechat.Options, b difysim.Behaviour) *world {
 // settings are a bot's that may hold so many deliveries a minute.
 func settings(holds int) turn.Settings {
 	return turn.Settings{
-		Deadline: 4500 * time.Millisecond, HoldsPerMinute: holds, Timeout: time.Minute,
-		Limits: session.Limits{Questions: 1000, Window: time.Minute, Concurrency: 50, Queue: 500, Open: 5},
+		Deadline: 4500 * time.Millisecond, HoldsPerMinute: holds,
+		Limits: session.Limits{Timeout: time.Minute, Questions: 1000, Window: time.Minute, Concurrency: 50, Queue: 500, Open: 5},
 		Texts:  turn.NewTexts(turn.English, nil),
 	}
 }
@@ -223,7 +225,7 @@ func (w *world) serve(t *testing.T) *pipes {
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s := w.handler.Server(log.New(w.log, "", 0))
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(Listener(l)) }()
+	go func() { ended <- s.Serve(w.handler.Listener(l)) }()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -356,4 +358,12 @@ func readResponse(t *testing.T, c net.Conn) string {
 		t.Fatal(err, closed)
 	}
 	return string(body)
+}
+
+type renderer struct{}
+
+func (renderer) Text(a session.Answer) string    { return render.Text(a.Markdown, nil, render.Options{}) }
+func (renderer) Partial(a session.Answer) string { return render.Partial(a.Markdown, render.Options{}) }
+func (renderer) Page(text string, from, size int) (end, next int) {
+	return render.Page(text, from, size)
 }

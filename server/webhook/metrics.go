@@ -20,6 +20,9 @@ type Metrics struct {
 	wakeUp        prometheus.Histogram
 	waiting       prometheus.Gauge
 	verifications *prometheus.CounterVec
+
+	connectionsClosed prometheus.Counter
+	panics            prometheus.Counter
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -53,17 +56,26 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "wechatbot", Name: "url_verifications_total", Help: "Verifications of the URL by WeChat's console.",
 		}, []string{"outcome"}),
+		connectionsClosed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "unauthenticated_connections_closed_total",
+			Help: "Connections without a valid request that were closed because there were too many of them.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "wechatbot", Name: "webhook_panics_total",
+			Help: "Panics while handling a request. The request was acknowledged.",
+		}),
 	}
 	for _, reason := range reasons { // an alert sees a first one only if there was a zero before it
 		m.refused.WithLabelValues(string(reason))
 	}
-	r.MustRegister(m.pushes, m.refused, m.replies, m.replyTime, m.wakeUp, m.waiting, m.verifications)
+	r.MustRegister(m.pushes, m.refused, m.replies, m.replyTime, m.wakeUp, m.waiting, m.verifications,
+		m.connectionsClosed, m.panics)
 	return m
 }
 
 var reasons = []wechat.Reason{
 	wechat.ReasonQuery, wechat.ReasonSize, wechat.ReasonSignature, wechat.ReasonWindow, wechat.ReasonPlainRefused,
-	wechat.ReasonNoKey, wechat.ReasonEncryptType, wechat.ReasonEnvelope, wechat.ReasonCipher,
+	wechat.ReasonNoKey, wechat.ReasonEncryptType, wechat.ReasonEnvelope, wechat.ReasonJSON, wechat.ReasonCipher,
 }
 
 func (m *Metrics) push(kind, outcome string) { m.pushes.WithLabelValues(kind, outcome).Inc() }
@@ -90,7 +102,7 @@ func (m *Metrics) replied(p *wechat.Push, kind turn.Kind, received, ready time.T
 
 // Only known names become labels: a sender must not be able to make new series.
 var (
-	messageTypes = []string{"text", "image", "voice", "video", "shortvideo", "location", "link"}
+	messageTypes = []string{"text", "image", "voice", "video", "shortvideo", "location", "link", "file", "miniprogrampage"}
 	eventTypes   = []string{
 		"subscribe", "unsubscribe", "scan", "location", "click", "view", "templatesendjobfinish", "masssendjobfinish",
 		"kf_create_session", "kf_close_session", "user_authorization_cancellation",

@@ -92,7 +92,7 @@ func TestEveryPushIsCounted(t *testing.T) {
 		}
 		via := w.inProcess(t)
 		must(t, via, http.MethodPost, path, textPush("unsigned", 3))
-		must(t, via, http.MethodPost, path, strings.Repeat("x", maxBody+1))
+		must(t, via, http.MethodPost, path+"?"+signed(w.Token, time.Now()), strings.Repeat("x", maxBody+1))
 		must(t, via, http.MethodGet, path, "")
 		must(t, via, http.MethodGet, path+"?echostr=1&"+signed(w.Token, time.Now()), "")
 

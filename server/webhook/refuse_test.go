@@ -38,7 +38,7 @@ type stranger struct {
 	hint        string // in the log; empty: nothing is logged
 }
 
-func strangers(t *testing.T, m *manifest, now time.Time) map[string]stranger {
+func refusedPushes(t *testing.T, m *manifest, now time.Time) map[string]stranger {
 	t.Helper()
 	push := textPush("let me in", 1)
 	plain := signed(m.Token, now)
@@ -66,7 +66,7 @@ func strangers(t *testing.T, m *manifest, now time.Time) map[string]stranger {
 
 func TestStrangersLearnNothing(t *testing.T) {
 	m := loadManifest(t)
-	for name, c := range strangers(t, m, time.Unix(m.Now, 0)) {
+	for name, c := range refusedPushes(t, m, time.Unix(m.Now, 0)) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) { c.check(t) })
 		})

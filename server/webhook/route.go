@@ -33,11 +33,11 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 			return h.engine.Unsupported()
 		}
 		return h.engine.Text(ctx, m)
-	case "image", "video", "shortvideo", "location", "link", "miniprogrampage":
-		return h.engine.Unsupported()
-	default:
-		return silent
 	}
+	if p.IsMessage() {
+		return h.engine.Unsupported()
+	}
+	return silent
 }
 
 // event answers what is not a message. Events that allow no reply get none: WeChat would count it as a fault.

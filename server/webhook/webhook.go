@@ -7,15 +7,16 @@ package webhook
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
+	urlpath "path"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +25,8 @@ import (
 )
 
 const (
-	maxBody       = 256 << 10       // bytes; WeChat's own pushes are below 16 KiB
 	bodyTimeout   = 4 * time.Second // for a body to arrive: WeChat gives up after 5
 	recordTimeout = 5 * time.Second // for what follows a reply
-	usualBody     = 32 << 10        // bytes; more than this is no push of WeChat's, or a strange one
-	largeBodies   = 64              // how many bodies above usualBody are read at a time
 	deliveryGap   = 5 * time.Second // between the starts of two deliveries of one push
 	mayBeLate     = 1 * time.Second // by how much WeChat's two clocks may differ when a delivery is told by its age
 )
@@ -36,6 +34,7 @@ const (
 // What the turn engine has to know of WeChat's deliveries and replies.
 const (
 	Deliveries = 3               // how often WeChat delivers a push that is not answered (protocol §4.1)
+	Patience   = 5 * time.Second // how long WeChat waits for the reply to a delivery (protocol §4.1)
 	HoldFor    = 6 * time.Second // WeChat closes a delivery after 5 s; a proxy between may take a little longer
 	PageBytes  = 2040            // of a text reply: WeChat shows 2,047 to 2,048 (protocol §4.2)
 )
@@ -48,31 +47,33 @@ type Bot struct {
 
 // Handler serves one bot's webhook.
 type Handler struct {
-	path    string
-	engine  *turn.Engine
-	metrics *Metrics
-	log     *slog.Logger
-	hints   hints
-	large   chan struct{} // has a place for every large body that is being read
-	bot     atomic.Pointer[Bot]
-	peers   *peers // nil if all processes have the sessions, or there is but one
-	now     func() time.Time
+	path            string
+	engine          *turn.Engine
+	metrics         *Metrics
+	log             *slog.Logger
+	hints           hints
+	limits          Limits
+	bodies          bodyBudget
+	unauthenticated unauthenticated
+	bot             atomic.Pointer[Bot]
+	peers           *peers // nil if all processes have the sessions, or there is but one
+	now             func() time.Time
 }
 
-// New makes the handler of the webhook at path.
-func New(path string, b Bot, e *turn.Engine, m *Metrics, log *slog.Logger) *Handler {
-	h := &Handler{path: path, engine: e, metrics: m, log: log, now: time.Now}
-	h.large = make(chan struct{}, largeBodies)
+// New makes the handler of the webhook at a path.
+func New(at string, b Bot, e *turn.Engine, m *Metrics, l Limits, log *slog.Logger) *Handler {
+	h := &Handler{path: urlpath.Clean(at), engine: e, metrics: m, limits: l, bodies: newBodyBudget(l.Bodies), log: log, now: time.Now}
+	h.unauthenticated.limit, h.unauthenticated.closed = l.Unauthenticated, m.connectionsClosed
 	h.Configure(b)
 	return h
 }
 
-// Server makes an HTTP server of the handler, to be served on a Listener. It is as patient as WeChat's deliveries need.
+// Server makes an HTTP server of the handler, to be served on its Listener. It is as patient as WeChat's deliveries need.
 func (h *Handler) Server(errors *log.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ErrorLog: errors, ConnContext: connContext, ConnState: connState,
 		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 20 * time.Second, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10,
+		MaxHeaderBytes: 8 << 10,
 	}
 }
 
@@ -81,15 +82,16 @@ func (h *Handler) Configure(b Bot) { h.bot.Store(&b) }
 
 // ServeHTTP answers the webhook's path and the verification files at the root, nothing else.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer h.report()
+	defer h.recoverPanic(w)
 	if r.ContentLength != 0 {
 		// Only the body has a deadline: one on the whole request would end the wait for the answer too. net/http takes it
 		// away at the body's end. It holds also for a body that nobody here reads: net/http does, to use the connection again.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: no socket, no slow client
 	}
-	switch {
-	case r.URL.Path != h.path:
-		h.file(w, r)
+	// The URL in WeChat's console may have a slash too many.
+	switch at := urlpath.Clean(r.URL.Path); {
+	case at != h.path:
+		h.file(w, r, at)
 	case r.Method == http.MethodGet:
 		h.verify(w, r)
 	case r.Method == http.MethodPost:
@@ -100,31 +102,59 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// report makes a fault of ours seen: net/http would write it where scanners' broken connections go. WeChat sees a
-// broken connection and delivers the push again.
-func (h *Handler) report() {
+// recoverPanic logs and counts a bug, and acknowledges the push: to followers, WeChat would show a broken connection as a
+// fault of the account. Nothing is logged that could quote a message.
+func (h *Handler) recoverPanic(w http.ResponseWriter) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
 	if cause != any(http.ErrAbortHandler) {
-		what := "not a runtime error" // it could quote a message
+		what := fmt.Sprintf("%T", cause)
 		if err, ok := cause.(runtime.Error); ok {
 			what = err.Error()
 		}
+		h.metrics.panics.Inc()
 		h.log.Error("A handler panicked", "cause", what, "stack", string(debug.Stack()))
+		write(w, plainText, ack) // of no effect if there is a reply already
+		return
 	}
 	panic(http.ErrAbortHandler)
 }
 
 // file serves MP_verify_….txt, with which WeChat's console checks who owns the domain.
-func (h *Handler) file(w http.ResponseWriter, r *http.Request) {
-	content, ok := h.bot.Load().VerificationFiles[r.URL.Path[min(1, len(r.URL.Path)):]]
+func (h *Handler) file(w http.ResponseWriter, r *http.Request, at string) {
+	content, ok := h.bot.Load().VerificationFiles[strings.TrimPrefix(at, "/")]
 	if !ok || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
+		h.reportOtherPath(r)
 		refuse(w, http.StatusNotFound)
 		return
 	}
 	write(w, plainText, []byte(content))
+}
+
+// reportOtherPath logs and counts requests of WeChat's for another path than the webhook's.
+func (h *Handler) reportOtherPath(r *http.Request) {
+	q, err := wechat.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return
+	}
+	account := h.bot.Load().Account
+	switch r.Method {
+	case http.MethodGet:
+		if _, err := account.VerifyURL(q, h.now()); err != nil {
+			return
+		}
+		h.metrics.verifications.WithLabelValues("otherPath").Inc()
+	case http.MethodPost:
+		if signed, err := account.Precheck(q, h.now()); err != nil || !signed {
+			return
+		}
+		h.metrics.push("unread", "otherPath")
+	default:
+		return
+	}
+	h.hint(reasonPath)
 }
 
 // verify answers the console's check of the URL.
@@ -140,6 +170,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden)
 		return
 	}
+	authenticated(r.Context())
 	h.metrics.verifications.WithLabelValues("ok").Inc()
 	w.Header().Set("X-Content-Type-Options", "nosniff") // an echo must not become a page
 	write(w, plainText, []byte(echo))
@@ -181,6 +212,13 @@ func (h *Handler) unread(w http.ResponseWriter, err error) {
 		h.metrics.push("unread", "tooLarge")
 		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusRequestEntityTooLarge)
+	case errors.Is(err, errNoBudget):
+		h.metrics.push("unread", "overloaded")
+		panic(http.ErrAbortHandler) // WeChat delivers it again
+	case errors.Is(err, wechat.ErrJSON):
+		h.metrics.push("unread", "json")
+		h.hint(wechat.ReasonJSON)
+		write(w, plainText, ack)
 	case errors.Is(err, wechat.ErrUnusable):
 		h.metrics.push("unread", "unusable")
 		h.log.Warn("Acknowledged a push that cannot be used", "error", err)
@@ -198,72 +236,30 @@ func (h *Handler) unread(w http.ResponseWriter, err error) {
 	}
 }
 
-// bodies keeps the buffers that pushes are read into: nothing of a body is needed once it is parsed.
-var bodies = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
-
-// open reads, authenticates and parses a push. Its body is kept only if it is to be forwarded: a held delivery costs no
-// buffer.
-func (h *Handler) open(a *wechat.Account, r *http.Request, keep bool) (p *wechat.Push, body []byte, err error) {
+// open reads, authenticates and parses a push. The body is not read if the query alone shows that the push is not
+// WeChat's. It is returned only if it is to be forwarded.
+func (h *Handler) open(a *wechat.Account, r *http.Request, forward bool) (p *wechat.Push, body []byte, err error) {
 	q, err := wechat.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, nil, err
 	}
-	buf := bodies.Get().(*[]byte) //nolint:errcheck // the pool has nothing else
-	defer func() {
-		if cap(*buf) <= usualBody {
-			bodies.Put(buf)
-		}
-	}()
-	*buf, err = h.read((*buf)[:0], r.Body)
+	signed, err := a.Precheck(q, h.now())
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err = a.Open(q, *buf, h.now())
-	if keep && err == nil {
-		body = slices.Clone(*buf)
+	if signed {
+		authenticated(r.Context())
+	}
+	err = h.bodies.read(r, signed, func(read []byte) (err error) {
+		if p, err = a.Open(q, read, h.now()); err == nil && forward {
+			body = slices.Clone(read)
+		}
+		return err
+	})
+	if err == nil {
+		authenticated(r.Context())
 	}
 	return p, body, err
-}
-
-// errTooLarge says that a body is larger than any of WeChat's, or that enough others are being read that are larger
-// than usual: thousands of strangers could each make us hold one.
-var errTooLarge = errors.New("the body is too large")
-
-// read reads a whole body into b.
-func (h *Handler) read(b []byte, r io.Reader) ([]byte, error) {
-	b, err := readUpTo(usualBody, b, r)
-	if err != nil || len(b) < usualBody {
-		return b, err
-	}
-	select {
-	case h.large <- struct{}{}:
-		defer func() { <-h.large }()
-	default:
-		return b, errTooLarge
-	}
-	b, err = readUpTo(maxBody+1, b, r)
-	if err == nil && len(b) > maxBody {
-		err = errTooLarge
-	}
-	return b, err
-}
-
-// readUpTo appends to b what r has until b is full.
-func readUpTo(full int, b []byte, r io.Reader) ([]byte, error) {
-	for len(b) < full {
-		if len(b) == cap(b) {
-			b = slices.Grow(b, min(len(b), full-len(b)))
-		}
-		n, err := r.Read(b[len(b):min(cap(b), full)])
-		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
-			return b, nil
-		}
-		if err != nil {
-			return b, err
-		}
-	}
-	return b, nil
 }
 
 // answer writes what the engine says to a push, unless it says to let this delivery time out.
@@ -278,20 +274,22 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		xml, err := a.Reply(p, wechat.Text{Content: reply.Text}, h.now())
 		if err != nil { // nothing was shown: the text stays to be fetched
 			h.log.Error("Could not write a reply", "error", err)
+			h.engine.Unsend(reply) //nolint:contextcheck // the engine's own, behind the delivery
 			reply = turn.Reply{Kind: turn.Silent}
 		} else {
 			body, contentType = xml, textXML
 		}
 	}
 	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // nobody is there to be replied to: what this reply would show stays unseen
+		h.engine.Unsend(reply)      //nolint:contextcheck // as above
+		panic(http.ErrAbortHandler) // nobody is there to be replied to
 	}
 	write(w, contentType, body)
 	if err := http.NewResponseController(w).Flush(); err != nil {
+		h.engine.Unsend(reply) //nolint:contextcheck // as above
 		return
 	}
 	h.metrics.replied(p, reply.Kind, received, reply.Ready)
-	h.engine.Delivered(r.Context(), reply)
 }
 
 // What most responses have in common, made once.

@@ -124,6 +124,43 @@ func (a *Account) Open(q Query, body []byte, now time.Time) (*Push, error) {
 	return p, nil
 }
 
+// Precheck checks the query of a push before its body is read. If it returns an error, Open would return the same. signed
+// reports whether the query has a valid signature, which does not cover the body. In secure mode only msg_signature is
+// required.
+func (a *Account) Precheck(q Query, now time.Time) (signed bool, err error) {
+	if err := a.checkMode(&q); err != nil {
+		return false, err
+	}
+	_, signed = a.tokenOf(q.Signature, &q, nil)
+	if !signed && q.EncryptType != encryptedAES {
+		return false, refuse(ReasonSignature)
+	}
+	if !signed && q.MsgSignature == "" {
+		return false, refuse(ReasonSignature)
+	}
+	_, err = a.sentAt(q.Timestamp, now)
+	return signed, err
+}
+
+const encryptedAES = "aes" // what encrypt_type says of an encrypted push
+
+// checkMode refuses a push that is not of the account's mode.
+func (a *Account) checkMode(q *Query) error {
+	switch q.EncryptType {
+	case encryptedAES:
+		if len(a.ciphers) == 0 {
+			return refuse(ReasonNoKey)
+		}
+	case "", "raw":
+		if len(a.ciphers) > 0 && !a.allowPlain {
+			return refuse(ReasonPlainRefused)
+		}
+	default:
+		return refuse(ReasonEncryptType)
+	}
+	return nil
+}
+
 // opened is an authenticated push before it is parsed.
 type opened struct {
 	content []byte
@@ -137,15 +174,15 @@ func (a *Account) authenticate(q *Query, body []byte, now time.Time) (opened, er
 	if len(body) > MaxBodyBytes {
 		return opened{}, refuse(ReasonSize)
 	}
+	if err := a.checkMode(q); err != nil {
+		return opened{}, err
+	}
 	var o opened
 	var err error
-	switch q.EncryptType {
-	case "aes":
+	if q.EncryptType == encryptedAES {
 		o, err = a.unseal(q, body)
-	case "", "raw":
+	} else {
 		o, err = a.acceptPlain(q, body)
-	default:
-		err = refuse(ReasonEncryptType)
 	}
 	if err != nil {
 		return opened{}, err
@@ -157,9 +194,6 @@ func (a *Account) authenticate(q *Query, body []byte, now time.Time) (opened, er
 }
 
 func (a *Account) acceptPlain(q *Query, body []byte) (opened, error) {
-	if len(a.ciphers) > 0 && !a.allowPlain {
-		return opened{}, refuse(ReasonPlainRefused)
-	}
 	token, ok := a.tokenOf(q.Signature, q, nil)
 	if !ok {
 		return opened{}, refuse(ReasonSignature)
@@ -168,8 +202,8 @@ func (a *Account) acceptPlain(q *Query, body []byte) (opened, error) {
 }
 
 func (a *Account) unseal(q *Query, body []byte) (opened, error) {
-	if len(a.ciphers) == 0 {
-		return opened{}, refuse(ReasonNoKey)
+	if isJSON(body) {
+		return opened{}, refuse(ReasonJSON)
 	}
 	encrypt := encryptElement(body)
 	if len(encrypt) == 0 { // with no text msg_signature would be the plain signature
@@ -194,21 +228,34 @@ func encryptElement(body []byte) []byte {
 	if !ok {
 		return nil
 	}
-	var encrypt []byte
 	r := newReader(body)
+	r.verbatim = true
+	encrypt, err := readEncrypt(&r)
+	for n := r.texts; err != nil && n >= 0; n-- { // as parsePush does
+		again := newReader(body)
+		again.verbatim, again.toLastEnd = true, n
+		if n == 0 {
+			again.toLastEnd = everyText
+		}
+		encrypt, err = readEncrypt(&again)
+	}
+	return encrypt
+}
+
+func readEncrypt(r *reader) (encrypt []byte, err error) {
 	for r.next() {
 		if r.parent != nil || !bytes.Equal(r.name, []byte("Encrypt")) {
 			continue
 		}
 		if encrypt != nil || r.nested {
-			return nil
+			return nil, unusableError("more than one Encrypt")
 		}
 		encrypt = r.value
 	}
 	if r.err != nil {
-		return nil
+		return nil, r.err
 	}
-	return encrypt
+	return encrypt, nil
 }
 
 // tokenOf is the token that made the signature given, over the query's timestamp and nonce and over encrypt, if any.

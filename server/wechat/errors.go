@@ -11,6 +11,9 @@ var ErrUnauthenticated = errors.New("wechat: request is not authenticated")
 // The error's text says what was wrong, never with the push's content.
 var ErrUnusable = errors.New("wechat: push is unusable")
 
+// ErrJSON is the ErrUnusable of a push whose data format is JSON: an Official Account's must be XML.
+var ErrJSON error = unusableError("it is JSON: set the data format to XML where the server's URL is set")
+
 // Reason is why a request was refused as unauthenticated: a few constant words, fit for a metric's label.
 type Reason string
 
@@ -24,6 +27,7 @@ const (
 	ReasonNoKey        Reason = "no_key"        // encrypted push, but no EncodingAESKey configured
 	ReasonEncryptType  Reason = "encrypt_type"  // encrypt_type is neither aes nor raw
 	ReasonEnvelope     Reason = "envelope"      // the encrypted push's outer XML is malformed
+	ReasonJSON         Reason = "json"          // the encrypted push's outer form is JSON
 	ReasonCipher       Reason = "cipher"        // ciphertext does not open with any key, or names another AppID
 )
 

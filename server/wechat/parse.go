@@ -1,46 +1,109 @@
 package wechat
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// maxFields is at least the number of elements that Push.field knows.
+// maxFields is at least the number of fields that Push.field returns.
 const maxFields = 32
 
-// parsePush reads a push's XML. It must only see what authenticate has returned.
+// parsePush parses an authenticated push.
 //
-// Numbers stay text, so that a malformed one never loses the message. An element that means something here may occur once
-// (readers disagree on which of two counts) and may not contain elements; all others are ignored.
+// Numbers stay text, so that a malformed one never loses the message. A known element may occur only once (parsers differ
+// in which one counts) and must not contain elements. Unknown elements are ignored. Nothing in a follower's text is an
+// element.
 func parsePush(body []byte, originalID string) (*Push, error) {
 	body, ok := legalise(body)
 	if !ok {
 		return nil, unusableError("body is not UTF-8")
 	}
-	p := new(Push)
-	var seen [maxFields]*string
-	count := 0
-	r := newReader(body)
-	for r.next() {
-		field := p.field(r.parent, r.name)
+	if isJSON(body) {
+		return nil, ErrJSON
+	}
+	p := newParser(body)
+	push, err := p.parse(originalID)
+	if err == nil {
+		return push, nil
+	}
+	// WeChat does not escape "]]>", so a text may contain what looks like its end. Read up to there, the push is malformed:
+	// the text's real end has no start. So parse again, with one text after another read up to its last end, then all.
+	for n := p.reader.texts; n >= 0; n-- {
+		again := newParser(body)
+		again.reader.toLastEnd = n
+		if n == 0 {
+			again.reader.toLastEnd = everyText
+		}
+		if push, err := again.parse(originalID); err == nil {
+			return push, nil
+		}
+	}
+	return nil, err
+}
+
+// parser reads one push.
+type parser struct {
+	reader reader
+	push   *Push
+	seen   [maxFields]*string
+	count  int
+}
+
+func newParser(body []byte) parser {
+	p := parser{reader: newReader(body), push: new(Push)}
+	p.reader.verbatim = true
+	return p
+}
+
+func (p *parser) parse(originalID string) (*Push, error) {
+	early := false // a text with "]]>" precedes the sender
+	for p.reader.next() {
+		r := &p.reader
+		field := p.push.field(r.parent, r.name)
+		early = early || p.push.FromUserName == "" && isWritten(r.parent, r.name) && bytes.Contains(r.value, cdataEnd)
 		if field == nil {
 			continue
 		}
-		if r.nested || slices.Contains(seen[:count], field) {
+		if r.nested || slices.Contains(p.seen[:p.count], field) {
 			return nil, unusableError("an element is repeated or has elements inside")
 		}
-		seen[count] = field
-		count++
-		p.set(field, r.value, originalID)
+		p.seen[p.count] = field
+		p.count++
+		p.push.set(field, r.value, originalID)
 	}
-	if r.err != nil {
-		return nil, r.err
+	if p.reader.err != nil {
+		return nil, p.reader.err
 	}
-	return p.check(originalID)
+	if early && p.reader.texts > 1 { // the text may end in another one, which then may forge the sender
+		return nil, unusableError("the sender is ambiguous")
+	}
+	return p.push.check(originalID)
 }
 
-// field is where an element's text belongs, nil for elements of no use. WeChat spells some names in two ways.
+// isWritten reports whether an element has text that a follower has written or chosen, such as the title of a shared
+// article, a place, or the content of a QR code.
+func isWritten(parent, name []byte) bool {
+	switch string(name) {
+	case "Content", "EventKey", "Title", "Description", "Url", "Recognition":
+		return parent == nil
+	case "Label":
+		return parent == nil || string(parent) == "SendLocationInfo"
+	case "Poiname":
+		return string(parent) == "SendLocationInfo"
+	case "ScanResult":
+		return string(parent) == "ScanCodeInfo"
+	}
+	return false
+}
+
+// isJSON reports whether the body is JSON, which WeChat's console offers as data format beside XML.
+func isJSON(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \n\t\r"), []byte{'{'})
+}
+
+// field returns the field for an element's text, nil for unknown elements. WeChat has two spellings of some names.
 func (p *Push) field(parent, name []byte) *string {
 	switch string(parent) {
 	case "":
@@ -118,8 +181,13 @@ func (p *Push) mediaField(name []byte) *string {
 	return nil
 }
 
-// set copies value into field, without allocating for what most pushes repeat.
+// set copies value into field. It does not allocate for the usual values.
 func (p *Push) set(field *string, value []byte, originalID string) {
+	switch field {
+	case &p.Content, &p.EventKey, &p.Title, &p.Description, &p.URL, &p.Label, &p.Recognition, &p.ScanResult:
+	default:
+		value = bytes.TrimSpace(value) // indented documents
+	}
 	switch field {
 	case &p.ToUserName:
 		if string(value) == originalID {
@@ -138,7 +206,7 @@ func (p *Push) set(field *string, value []byte, originalID string) {
 var knownKinds = func() map[string]string {
 	kinds := make(map[string]string)
 	for _, kind := range []string{
-		MsgTypeText, MsgTypeImage, MsgTypeVoice, MsgTypeVideo, MsgTypeShortVideo, MsgTypeLocation, MsgTypeLink, MsgTypeEvent,
+		MsgTypeText, MsgTypeImage, MsgTypeVoice, MsgTypeVideo, MsgTypeShortVideo, MsgTypeLocation, MsgTypeLink, MsgTypeFile, MsgTypeEvent,
 		EventSubscribe, EventUnsubscribe, EventScan, EventClick, EventView, EventLocation,
 	} {
 		kinds[kind] = kind
@@ -146,7 +214,7 @@ var knownKinds = func() map[string]string {
 	return kinds
 }()
 
-// check refuses a push that nobody can be answered on.
+// check refuses a push that cannot be replied to.
 func (p *Push) check(originalID string) (*Push, error) {
 	switch {
 	case !isID(p.FromUserName):

@@ -18,6 +18,7 @@ const (
 	MsgTypeShortVideo = "shortvideo"
 	MsgTypeLocation   = "location"
 	MsgTypeLink       = "link"
+	MsgTypeFile       = "file" // of old; see Push.IsMessage
 	MsgTypeEvent      = "event"
 )
 
@@ -99,6 +100,10 @@ func (p *Push) LogValue() slog.Value { return slog.StringValue(p.String()) }
 func (p *Push) IsEvent(event string) bool {
 	return p.MsgType == MsgTypeEvent && strings.EqualFold(p.Event, event)
 }
+
+// IsMessage tells whether the push is something that a follower has sent, of whatever type: only such pushes have a MsgId
+// that is theirs. WeChat has types that its pages do not name.
+func (p *Push) IsMessage() bool { return p.MsgType != MsgTypeEvent && p.MsgID != "" }
 
 // Encrypted tells whether the push came encrypted; its reply then is encrypted too.
 func (p *Push) Encrypted() bool { return p.cipher != nil }

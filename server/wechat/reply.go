@@ -18,7 +18,7 @@ const Success = "success"
 // limit; beyond it the text is cut, or nothing is shown.
 const MaxTextBytes = 2048
 
-// Reply is what a push is answered with: exactly one of Text, Image, Voice, Video, Music, News and TransferCustomerService.
+// Reply is what a push is answered with: a Text or a TransferCustomerService.
 type Reply interface {
 	// appendTo adds MsgType and the elements that follow it.
 	appendTo(dst []byte) ([]byte, error)
@@ -26,21 +26,6 @@ type Reply interface {
 
 // Text shows line breaks and <a> links; all other markup is shown as it is. It must not be blank, nor longer than MaxTextBytes.
 type Text struct{ Content string }
-
-// Image shows an uploaded image.
-type Image struct{ MediaID string }
-
-// Voice plays an uploaded recording.
-type Voice struct{ MediaID string }
-
-// Video plays an uploaded video; Title and Description may be empty.
-type Video struct{ MediaID, Title, Description string }
-
-// Music plays a song from its URL; everything but ThumbMediaID may be empty.
-type Music struct{ Title, Description, MusicURL, HQMusicURL, ThumbMediaID string }
-
-// News shows one article; WeChat shows nothing at all if there are more.
-type News struct{ Title, Description, PicURL, URL string }
 
 // TransferCustomerService hands the follower to human agents: to KfAccount, or to any if that is empty.
 type TransferCustomerService struct{ KfAccount string }
@@ -107,40 +92,6 @@ func (t Text) appendTo(dst []byte) ([]byte, error) {
 	return appendElement(dst, "Content", content), nil
 }
 
-func (i Image) appendTo(dst []byte) ([]byte, error) {
-	return appendMedia(dst, "image", "Image", i.MediaID)
-}
-
-func (v Voice) appendTo(dst []byte) ([]byte, error) {
-	return appendMedia(dst, "voice", "Voice", v.MediaID)
-}
-
-func (v Video) appendTo(dst []byte) ([]byte, error) {
-	return appendMedia(dst, "video", "Video", v.MediaID, "Title", v.Title, "Description", v.Description)
-}
-
-func (m Music) appendTo(dst []byte) ([]byte, error) {
-	if m.ThumbMediaID == "" {
-		return nil, errNoMedia
-	}
-	dst = append(dst, "<MsgType><![CDATA[music]]></MsgType><Music>"...)
-	dst = appendOptional(dst, "Title", m.Title, "Description", m.Description, "MusicUrl", m.MusicURL, "HQMusicUrl", m.HQMusicURL)
-	dst = appendElement(dst, "ThumbMediaId", clean(m.ThumbMediaID))
-	return append(dst, "</Music>"...), nil
-}
-
-func (n News) appendTo(dst []byte) ([]byte, error) {
-	if strings.TrimSpace(clean(n.Title)) == "" || n.URL == "" {
-		return nil, errors.New("news reply needs a title and a URL")
-	}
-	dst = append(dst, "<MsgType><![CDATA[news]]></MsgType><ArticleCount>1</ArticleCount><Articles><item>"...)
-	dst = appendElement(dst, "Title", clean(n.Title))
-	dst = appendElement(dst, "Description", clean(n.Description))
-	dst = appendElement(dst, "PicUrl", clean(n.PicURL))
-	dst = appendElement(dst, "Url", clean(n.URL))
-	return append(dst, "</item></Articles>"...), nil
-}
-
 func (t TransferCustomerService) appendTo(dst []byte) ([]byte, error) {
 	dst = append(dst, "<MsgType><![CDATA[transfer_customer_service]]></MsgType>"...)
 	if t.KfAccount == "" {
@@ -149,29 +100,6 @@ func (t TransferCustomerService) appendTo(dst []byte) ([]byte, error) {
 	dst = append(dst, "<TransInfo>"...)
 	dst = appendElement(dst, "KfAccount", clean(t.KfAccount))
 	return append(dst, "</TransInfo>"...), nil
-}
-
-var errNoMedia = errors.New("reply has no media id")
-
-func appendMedia(dst []byte, msgType, element, mediaID string, optional ...string) ([]byte, error) {
-	if mediaID == "" {
-		return nil, errNoMedia
-	}
-	dst = appendElement(dst, "MsgType", msgType)
-	dst = append(append(append(dst, '<'), element...), '>')
-	dst = appendElement(dst, "MediaId", clean(mediaID))
-	dst = appendOptional(dst, optional...)
-	return append(append(append(dst, "</"...), element...), '>'), nil
-}
-
-// appendOptional writes those elements, given as name, value, name, value …, that have a value.
-func appendOptional(dst []byte, pairs ...string) []byte {
-	for pair := range slices.Chunk(pairs, 2) {
-		if value := clean(pair[1]); value != "" {
-			dst = appendElement(dst, pair[0], value)
-		}
-	}
-	return dst
 }
 
 // appendElement writes a clean text as CDATA, which it splits where the text has the mark of CDATA's end.

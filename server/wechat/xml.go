@@ -18,8 +18,11 @@ const (
 // The source must be valid UTF-8 of legal characters (see legalise); it is not changed and values point into it
 // where they can.
 type reader struct {
-	src []byte
-	pos int
+	src       []byte
+	pos       int
+	verbatim  bool // readVerbatim is used
+	texts     int  // that readVerbatim has read
+	toLastEnd int  // the text, from 1, that is read to its last end, the others to their first; everyText: all
 
 	open     [maxDepth]openElement
 	depth    int
@@ -188,6 +191,7 @@ func number(name string) (char rune, ok bool) {
 var (
 	cdataStart   = []byte("<![CDATA[")
 	cdataEnd     = []byte("]]>")
+	cdataSplit   = []byte("]]]]><![CDATA[>") // how an XML writer writes cdataEnd
 	commentStart = []byte("<!--")
 )
 
@@ -279,7 +283,87 @@ func (r *reader) startTag() (stop bool) {
 	if !r.enter(name) {
 		return false
 	}
-	return empty && r.leave()
+	return (empty || r.readVerbatim(name)) && r.leave()
+}
+
+const (
+	maxTexts  = 8 // that readVerbatim reads; no push has more than 4
+	everyText = maxTexts + 1
+)
+
+// readVerbatim reads the value and end tag of an element with a follower's text in a CDATA section. WeChat does not escape
+// "]]>" there, so the text may contain what looks like its end and other elements. It returns false, and reads nothing, for
+// other elements and values.
+func (r *reader) readVerbatim(name []byte) bool {
+	var parent []byte
+	if r.depth > 2 {
+		parent = r.open[r.depth-2].name
+	}
+	if !r.verbatim || r.texts == maxTexts || r.depth < 2 || r.depth > 3 || !isWritten(parent, name) {
+		return false
+	}
+	start := r.afterSpace(r.pos)
+	if !bytes.HasPrefix(r.src[start:], cdataStart) {
+		return false
+	}
+	start += len(cdataStart)
+	r.texts++
+	end, after := r.firstEnd(name, start)
+	if end >= 0 && (r.toLastEnd == r.texts || r.toLastEnd == everyText) {
+		end, after = r.lastEnd(name, start)
+	}
+	if end < 0 {
+		return false
+	}
+	text := r.src[start:end]
+	if bytes.Contains(text, cdataSplit) {
+		text = bytes.ReplaceAll(text, cdataSplit, cdataEnd)
+	}
+	r.addLines(text)
+	r.pos = after
+	return true
+}
+
+// atEndTag reports whether an end tag of the element is at this position, followed by another tag, and returns its end.
+func (r *reader) atEndTag(name []byte, at int) (after int, ok bool) {
+	rest, isEnd := bytes.CutPrefix(r.src[at:], []byte("</"))
+	rest, ours := bytes.CutPrefix(rest, name)
+	gt := r.afterSpace(len(r.src) - len(rest))
+	if !isEnd || !ours || gt == len(r.src) || r.src[gt] != '>' {
+		return 0, false
+	}
+	next := r.afterSpace(gt + 1)
+	return gt + 1, next < len(r.src) && r.src[next] == '<'
+}
+
+// firstEnd finds the first end of a CDATA section, which starts at start, and of the element around it. end is -1 if there
+// is none.
+func (r *reader) firstEnd(name []byte, start int) (end, after int) {
+	for end = start; ; end++ {
+		i := bytes.Index(r.src[end:], cdataEnd)
+		if i < 0 {
+			return -1, 0
+		}
+		end += i
+		if after, ok := r.atEndTag(name, r.afterSpace(end+len(cdataEnd))); ok {
+			return end, after
+		}
+	}
+}
+
+// lastEnd finds the last such end.
+func (r *reader) lastEnd(name []byte, start int) (end, after int) {
+	for to := len(r.src); ; {
+		i := bytes.LastIndex(r.src[start:to], []byte("</"))
+		if i < 0 {
+			return -1, 0
+		}
+		to = start + i
+		section, closed := bytes.CutSuffix(bytes.TrimRight(r.src[start:to], " \n\t\r"), cdataEnd)
+		if after, ok := r.atEndTag(name, to); ok && closed {
+			return start + len(section), after
+		}
+	}
 }
 
 func (r *reader) enter(name []byte) bool {

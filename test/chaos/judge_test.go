@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -47,6 +48,11 @@ func (w *world) judge(t *testing.T) *verdict {
 	if len(others) > 0 {
 		v.Wrongs = append(v.Wrongs, fmt.Sprintf("Dify was asked %d times what no follower has asked", len(others)))
 	}
+	for _, f := range v.Failures {
+		if n := w.kills(f.Question.Asked, f.At); n < session.MaxAttempts {
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s %s was given up after %d kills", f.At.Format(crowd.Clock), f.Question.ID, n))
+		}
+	}
 	for _, a := range w.crowd.Askers {
 		w.judgeExchanges(v, a)
 		for _, q := range a.Questions {
@@ -55,6 +61,18 @@ func (w *world) judge(t *testing.T) *verdict {
 	}
 	v.leaks = w.leaks(t)
 	return v
+}
+
+// kills counts the replicas killed in a time.
+func (w *world) kills(from, to time.Time) (n int) {
+	for _, r := range w.replicas {
+		for _, l := range r.all() {
+			if at := l.killedAt(); at.After(from) && at.Before(to) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // judgeExchanges looks for toasts and refusals that no outage excuses.
@@ -303,6 +321,7 @@ func (w *world) table(v *verdict) string {
 	row("- the last of them after the store was back", v.lastRefusal.Round(time.Millisecond))
 	row("refused, and answered all the same", v.Ghosts)
 	row("things shown that must not be", len(v.Wrongs))
+	row(fmt.Sprintf("given up after %d owners' deaths, and asked again", session.MaxAttempts), len(v.Failures))
 	row("answers that Dify broke off, and the follower was told", v.Broken)
 	for _, why := range []excuse{byKill, unready, noStore, nobody} {
 		row("fault toasts: "+string(why), v.toasts[why])

@@ -24,6 +24,7 @@ type Asker struct {
 	Questions []*Question
 	Exchanges []*wechatsim.Exchange
 	Refusals  []Refusal
+	Failures  []Failure
 
 	crowd  *Crowd
 	rand   *rand.Rand
@@ -37,6 +38,13 @@ type Asker struct {
 type Refusal struct {
 	Question *Question
 	From, To time.Time
+}
+
+// Failure is a turn that the bot has given up although Dify did nothing wrong, and when the follower was told so, with a
+// link to ask again.
+type Failure struct {
+	Question *Question
+	At       time.Time
 }
 
 // wrong is something that a follower must never be shown.
@@ -104,8 +112,9 @@ func (a *Asker) ask(ctx context.Context, q *Question) {
 		a.think(ctx)
 		tap := func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.more) }
 		switch {
-		case r.retry.Send != "" && !retried && a.last == q:
+		case r.retry.Send != "" && a.last == q && (!retried || q.givenUp):
 			retried = true
+			q.givenUp = false
 			q.Turns++
 			x = a.send(ctx, q, func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.retry) }, "")
 		case r.more.Send == "":
@@ -138,7 +147,7 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 			asking.Toasts++
 		}
 		return nil
-	case wechatsim.Silent:
+	case wechatsim.Silent, wechatsim.Served:
 		if asking != nil {
 			asking.Accepted = true
 		}
@@ -158,20 +167,26 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 	}
 	about, wrongs := a.place(asking, r)
 	switch {
-	case r.fails():
-		wrongs = append(wrongs, fmt.Sprintf("a turn has failed: %v", r.notices))
-	case r.says(serverconfig.TextCutShort) && about != nil:
+	case r.retry.Send == "" || about == nil:
+	case r.says(serverconfig.TextCutShort) && about.Plan.CutAfter != 0:
 		about.CutShort = true
-		if about.Plan.CutAfter == 0 {
-			wrongs = append(wrongs, "an answer is called cut short that Dify gave to its end")
+	case r.says(serverconfig.TextCutShort), r.says(serverconfig.TextFailed):
+		if !about.givenUp {
+			a.Failures = append(a.Failures, Failure{about, x.Start.Add(x.Took)})
 		}
+		about.givenUp = true
+	default:
+		wrongs = append(wrongs, fmt.Sprintf("a turn has failed: %v", r.notices))
 	}
 	return wrongs
 }
 
 // place finds where in which answer the reply's text stands.
 func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
-	if r.body == "" {
+	if r.body == "" || strings.HasPrefix(r.body, "〔") && !marked.MatchString(r.body) { // nothing, or less than its mark
+		if r.retry.Send != "" {
+			a.last = a.meant(asking, r)
+		}
 		return a.last, nil
 	}
 	q, call := a.last, 0
@@ -204,6 +219,16 @@ func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
 	}
 	a.last = q
 	return q, wrongs
+}
+
+// meant is the question whose turn a reply without a text of Dify's is about.
+func (a *Asker) meant(asking *Question, r reply) *Question {
+	for _, q := range a.Questions {
+		if r.quoted != "" && r.quoted == q.Text() {
+			return q
+		}
+	}
+	return asking
 }
 
 // Story tells what the follower did and saw while the question was open, for a person who looks for the cause.

@@ -81,11 +81,7 @@ func TestJudgeReadsReplies(t *testing.T) {
 		}},
 		"an answer under no question": {wrong: "without saying", whole: true, shown: func(q, _, _ *Question) []shown { return []shown{{nil, q.Answer(1)}} }},
 		"a text of nobody's":          {wrong: "no answer", shown: func(q, _, _ *Question) []shown { return []shown{{q, "Internal Server Error"}} }},
-		"a failed turn":               {wrong: "has failed", shown: func(q, _, _ *Question) []shown { return []shown{{q, "[[failed]]" + retryLink}} }},
-		"cut short without a cut": {wrong: "called cut short", shown: func(q, _, _ *Question) []shown {
-			first, _, _ := strings.Cut(q.Answer(1), "\n\n")
-			return []shown{{q, first + "\n\n[[cutShort]]" + retryLink}}
-		}},
+		"a turn that failed":          {wrong: "has failed", shown: func(q, _, _ *Question) []shown { return []shown{{q, "[[timedOut]]" + retryLink}} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, mine, mineToo, theirs := bench(t)
@@ -118,6 +114,33 @@ func TestJudgeReadsOutcomes(t *testing.T) {
 	}
 	if wrongs := a.take(other, &wechatsim.Exchange{Outcome: wechatsim.Silent}); len(wrongs) != 1 || !other.Accepted {
 		t.Errorf("silence: %v, %+v", wrongs, other)
+	}
+}
+
+// A turn that the bot gave up is told once, whatever it shows of the answer; what Dify has cut is not called so.
+func TestJudgeReadsFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		text    func(q *Question) string
+		cut     int
+		failure bool
+	}{
+		"nothing of it":      {text: func(*Question) string { return "[[failed]]" }, failure: true},
+		"a part of it":       {text: func(q *Question) string { return firstRunes(q.Answer(1), 30) + "\n\n[[cutShort]]" }, failure: true},
+		"a part of its mark": {text: func(q *Question) string { return firstRunes(q.Answer(3), 8) + "\n\n[[cutShort]]" }, failure: true},
+		"Dify's cut":         {text: func(q *Question) string { return firstRunes(q.Answer(1), 30) + "\n\n[[cutShort]]" }, cut: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, q, _, _ := bench(t)
+			q.Plan.CutAfter = c.cut
+			for range 2 {
+				if wrongs := a.take(q, replied(c.text(q)+retryLink)); len(wrongs) > 0 {
+					t.Errorf("wrong: %v", wrongs)
+				}
+			}
+			if a.last != q || q.CutShort == c.failure || len(a.Failures) != map[bool]int{true: 1}[c.failure] {
+				t.Errorf("failures %v, cut short %v", a.Failures, q.CutShort)
+			}
+		})
 	}
 }
 

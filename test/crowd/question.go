@@ -30,7 +30,8 @@ type Question struct {
 
 	seen         map[int]int // bytes of the answer, by the Dify call that gave it
 	latest       int         // the call whose answer was shown last
-	refusedAgain bool        // as Refused, of the message that asks it again after it was cut short
+	refusedAgain bool        // as Refused, of the message that asks it again after it was cut short or given up
+	givenUp      bool        // its last turn failed without Dify's doing, and it was not asked again
 	again        int         // bytes shown more than once
 }
 
@@ -43,7 +44,9 @@ func (q *Question) Text() string {
 func (q *Question) Answer(call int) string { return q.Plan.answer(q.ID, call) }
 
 // expected is the answer as it is shown, without white space: pages are cut there.
-func (q *Question) expected(call int) string { return squeeze(render.Text(q.Answer(call))) }
+func (q *Question) expected(call int) string {
+	return squeeze(render.Text(q.Answer(call), nil, render.Options{}))
+}
 
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 

@@ -58,8 +58,3 @@ func (r reply) says(key string) bool { return slices.Contains(r.notices, key) }
 func (r reply) refuses() bool {
 	return r.retry.Send == "" && (r.says(serverconfig.TextBusy) || r.says(serverconfig.TextTooManyOpen) || r.says(serverconfig.TextRateLimited))
 }
-
-// fails tells whether it says that a turn has failed.
-func (r reply) fails() bool {
-	return r.retry.Send != "" && !r.says(serverconfig.TextCutShort)
-}

@@ -20,6 +20,8 @@ type Verdict struct {
 	Lost                                            []string
 	// Wrongs are what nobody may ever be shown.
 	Wrongs []string
+	// Failures are turns that the bot gave up. Whether anything excuses them is for who knows what was done to it.
+	Failures []Failure
 	// Broken by Dify in the middle, and the follower was told.
 	Broken int
 	// Ghosts were refused, and answered all the same.
@@ -40,6 +42,7 @@ func (c *Crowd) Judge() *Verdict {
 				v.Ghosts++
 			}
 		}
+		v.Failures = append(v.Failures, a.Failures...)
 		for _, w := range a.wrongs {
 			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s", w.at.Format(Clock), a.Number, w.what))
 		}
@@ -61,7 +64,7 @@ func (v *Verdict) judge(q *Question) {
 		v.lose(q, q.Lost)
 	case q.CutShort:
 		v.CutShort++
-	case q.Refused:
+	case q.Refused, q.refusedAgain:
 		v.Refused++
 	case !q.Accepted:
 		v.Untaken++

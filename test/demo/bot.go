@@ -35,22 +35,30 @@ type bot struct {
 	line    *line
 }
 
+// surroundings are what the server calls.
+type surroundings struct {
+	difyURL, difyKey string
+	weChatURL        string
+}
+
 // newBot writes the server's files into dir and makes a server of them.
-func newBot(ctx context.Context, dir string, o Options, difyURL, difyKey string, finished func(finishedTurn)) (*bot, error) {
+func newBot(ctx context.Context, dir string, o Options, around surroundings, finished func(finishedTurn)) (*bot, error) {
 	b := &bot{account: wechatsim.Account{
 		Token:          rand.Text(),
 		EncodingAESKey: (rand.Text() + rand.Text())[:43],
 		AppID:          "wx" + strings.ToLower(rand.Text()[:16]),
 		OriginalID:     "gh_" + strings.ToLower(rand.Text()[:12]),
+		AppSecret:      strings.ToLower(rand.Text() + rand.Text())[:32],
 		Mode:           wechatsim.Secure,
 	}}
 	config := filepath.Join(dir, "bot.yaml")
 	for path, content := range map[string][]byte{
-		config: serverconfig.Marshal(b.configuration(dir, o, difyURL)),
+		config: serverconfig.Marshal(b.configuration(dir, o, around)),
 
 		filepath.Join(dir, "token"):            []byte(b.account.Token),
 		filepath.Join(dir, "encoding-aes-key"): []byte(b.account.EncodingAESKey),
-		filepath.Join(dir, "dify-api-key"):     []byte(difyKey),
+		filepath.Join(dir, "app-secret"):       []byte(b.account.AppSecret),
+		filepath.Join(dir, "dify-api-key"):     []byte(around.difyKey),
 	} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return nil, fmt.Errorf("writing the server's files: %w", err)
@@ -72,12 +80,13 @@ func newBot(ctx context.Context, dir string, o Options, difyURL, difyKey string,
 }
 
 // configuration is a bot's usual one, but for limits that a visitor who tries things would soon meet.
-func (b *bot) configuration(dir string, o Options, difyURL string) serverconfig.Config {
+func (b *bot) configuration(dir string, o Options, around surroundings) serverconfig.Config {
 	c := serverconfig.Default()
 	c.Bot, c.SecretsDir = "demo/demo", dir
 	c.Listen, c.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	c.WeChat.AppID, c.WeChat.OriginalID = b.account.AppID, b.account.OriginalID
-	c.Dify.BaseURL = difyURL
+	c.WeChat.APIBaseURL = around.weChatURL
+	c.Dify.BaseURL = around.difyURL
 	c.Dify.Timeout = serverconfig.Duration(2 * time.Minute)
 	c.Reply.Deadline = serverconfig.Duration(o.Deadline)
 	c.Reply.Texts = words

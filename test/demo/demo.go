@@ -64,6 +64,8 @@ type Demo struct {
 	dir      string // configuration and secrets of the server
 	page     net.Listener
 	bot      *bot
+	weChat   *weChat
+	platform *wechatsim.Platform
 	dify     *standIn // nil with a Dify of the visitor's own
 	sessions *sessions
 
@@ -93,7 +95,13 @@ func New(ctx context.Context, o Options) (_ *Demo, err error) {
 		}
 		baseURL, key = d.dify.baseURL(), standInKey
 	}
-	if d.bot, err = newBot(ctx, d.dir, d.options, baseURL, key, d.turnFinished); err != nil {
+	if d.weChat, err = newWeChat(ctx); err != nil {
+		return nil, err
+	}
+	if d.bot, err = newBot(ctx, d.dir, d.options, surroundings{baseURL, key, d.weChat.url()}, d.turnFinished); err != nil {
+		return nil, err
+	}
+	if d.platform, err = d.newPlatform(); err != nil { //nolint:contextcheck // an agent's session is longer than what began it
 		return nil, err
 	}
 	return d, nil
@@ -137,7 +145,7 @@ func (d *Demo) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(d.options.Log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	part := func(name string, run func() error) func() {
 		var running sync.WaitGroup
 		running.Go(func() {
@@ -154,6 +162,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	if d.dify != nil {
 		waitDify = part("the stand-in for Dify", d.dify.serve)
 	}
+	waitWeChat := part("the stand-in for WeChat", func() error { return d.weChat.serve(d.platform) })
 	waitServer := part("the webhook server", func() error { return d.bot.server.Run(serving) })
 	waitPage := part("the page", func() error { return page.Serve(d.page) })
 	<-life.Done()
@@ -163,6 +172,9 @@ func (d *Demo) Run(ctx context.Context) error {
 	d.everyoneLeaves(context.WithoutCancel(ctx))
 	stopServer()
 	waitServer()
+	d.platform.Wait()
+	err = errors.Join(err, shutdown(context.WithoutCancel(ctx), d.weChat.http))
+	waitWeChat()
 	if d.dify != nil {
 		d.dify.stop(context.WithoutCancel(ctx))
 	}
@@ -201,18 +213,7 @@ func (d *Demo) everyoneLeaves(ctx context.Context) {
 
 // leave makes the follower of a session leave, unseen by the page.
 func (d *Demo) leave(ctx context.Context, s *session) {
-	_, _ = d.platform(nil).Follower(s.openid).Unfollow(ctx) // an error only says that there was no time
-}
-
-// platform is WeChat's side of the account. Each message gets its own, so that the observer is told of that message only.
-func (d *Demo) platform(observe func(wechatsim.Event)) *wechatsim.Platform {
-	p, err := wechatsim.New(d.bot.account, wechatsim.Options{
-		Timeout: d.options.Timeout, Transport: d.bot.line.transport, Observer: observe,
-	})
-	if err != nil {
-		panic("demo: " + err.Error()) // the account is the demo's own
-	}
-	return p
+	_, _ = d.platform.Follower(s.openid).Unfollow(ctx) // an error only says that there was no time
 }
 
 // Close removes what New has made. It is called when Run has returned, or in place of Run.
@@ -222,6 +223,9 @@ func (d *Demo) Close() error {
 		if err := d.page.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if d.weChat != nil {
+		_ = d.weChat.listener.Close() // it is, if Run has
 	}
 	if d.dify != nil {
 		d.dify.abandon()

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,11 +12,13 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-// action is what a follower does. Type is text, tap, click, follow or unfollow.
+// action is what a follower does. Its kind is text, tap, click, image, voice, follow or unfollow.
 type action struct {
 	kind string
 	text string // what is sent, or the key of a menu item
-	do   func(context.Context, *wechatsim.Follower) (*wechatsim.Exchange, error)
+	// media is the file that is sent, if one is.
+	media string
+	do    func(context.Context, *wechatsim.Follower) (*wechatsim.Exchange, error)
 }
 
 // What the page is told of a message. Times are in milliseconds, At since the Unix epoch, From since the message was sent.
@@ -26,6 +29,7 @@ type (
 		Kind     string `json:"kind"`
 		Text     string `json:"text"`
 		Question bool   `json:"question"`
+		shownAs
 	}
 	deliveryEvent struct {
 		Message   int     `json:"m"`
@@ -45,7 +49,7 @@ type (
 		Reply   string  `json:"reply"` // its kind
 		Asked   bool    `json:"asked"` // whether Dify is asked
 		Toast   string  `json:"toast"` // what the client shows in place of a reply
-		Parts   []part  `json:"parts"`
+		shownAs
 	}
 	turnEvent struct {
 		Message   int     `json:"m"`
@@ -73,14 +77,17 @@ func (d *Demo) act(s *session, a action) error {
 	if err != nil {
 		return err
 	}
-	s.tell("sent", sentEvent{m.id, m.start.UnixMilli(), a.kind, a.text, question})
+	s.tell("sent", sentEvent{m.id, m.start.UnixMilli(), a.kind, a.text, question, d.shown(a.kind, "", "", nil, a.media)})
 	d.exchanges.Go(func() { d.exchange(s, m, a) })
 	return nil
 }
 
 func (d *Demo) exchange(s *session, m *message, a action) {
-	platform := d.platform(func(e wechatsim.Event) { s.observe(m, e) })
-	x, err := a.do(d.life, platform.Follower(s.openid))
+	ctx := wechatsim.WithObserver(d.life, func(e wechatsim.Event) { s.observe(m, e) })
+	x, err := a.do(ctx, d.platform.Follower(s.openid))
+	if errors.Is(err, wechatsim.ErrNoButton) { // the menu has changed meanwhile
+		x, err = &wechatsim.Exchange{Start: m.start, Outcome: wechatsim.Silent}, nil
+	}
 	if err != nil {
 		s.end(m, nil, false)
 		return // the demo ends
@@ -90,7 +97,7 @@ func (d *Demo) exchange(s *session, m *message, a action) {
 	s.end(m, x.Links, asked)
 	ended := endedEvent{
 		Message: m.id, At: x.Start.Add(x.Took).UnixMilli(), Took: ms(x.Took), Outcome: string(x.Outcome), Reply: kind, Asked: asked,
-		Parts: parts(x.Text),
+		shownAs: d.shown(x.Type, x.Text, x.Description, x.Links, x.MediaID),
 	}
 	if x.Toast {
 		ended.Toast = wechatsim.FaultToast
@@ -131,13 +138,18 @@ func isQuestion(text string) bool {
 	return text != "" && !isFetch(text) && (!strings.HasPrefix(text, "/") || strings.EqualFold(text, turn.Retry))
 }
 
-func isFetch(text string) bool { return text == turn.Fetch || text == "１" }
+func isFetch(text string) bool {
+	return slices.Contains(turn.DefaultContinueWords, text) || text == "１"
+}
 
-// kindOf tells what kind of reply a follower got: whole, part, waiting, failed, refused, notice, or none. It is made out from what is
+// kindOf tells what kind of reply a follower got: whole, part, waiting, failed, refused, notice, transfer, or none. It is made out from what is
 // visible: the wire does not carry it.
 func kindOf(a action, x *wechatsim.Exchange) string {
-	if x.Outcome != wechatsim.Replied {
+	switch {
+	case x.Outcome != wechatsim.Replied:
 		return "none"
+	case x.Type == "transfer_customer_service":
+		return "transfer"
 	}
 	if typed := a.kind == "text" || a.kind == "tap"; !isFetch(a.text) && (!typed || !isQuestion(a.text)) {
 		return "notice"
@@ -155,7 +167,7 @@ func kindOf(a action, x *wechatsim.Exchange) string {
 		switch l.Send {
 		case turn.Retry:
 			return "failed"
-		case turn.Fetch:
+		case turn.DefaultContinueWords[0]:
 			return "part"
 		}
 	}

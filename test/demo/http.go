@@ -36,12 +36,16 @@ var menu = []string{"help", "clear", "1"}
 // order is the body of every POST.
 type order struct {
 	Session   string         `json:"session"`
-	Text      string         `json:"text"`      // send
+	Text      string         `json:"text"`      // send, say
 	Message   int            `json:"m"`         // tap: of the reply to this message
 	Link      int            `json:"link"`      // tap: its nth link, from 0
 	Key       string         `json:"key"`       // click
 	Behaviour *difyBehaviour `json:"behaviour"` // behaviour
 	Cut       bool           `json:"cut"`       // line
+	Kind      string         `json:"kind"`      // kind: of the account
+	Fault     weChatFault    `json:"fault"`     // fault
+	Online    bool           `json:"online"`    // agent
+	Path      []string       `json:"path"`      // menu: names of a button, and of an item
 }
 
 // problem is an error that the page shows, with its HTTP status.
@@ -66,10 +70,13 @@ func (d *Demo) handler() http.Handler {
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, r *http.Request) { d.events(w, r, epoch) })
 	for path, take := range map[string]func(*session, order) error{
 		"send": d.send, "tap": d.tap, "click": d.click, "follow": d.follow, "unfollow": d.unfollow,
-		"behaviour": d.order, "line": d.cut,
+		"behaviour": d.order, "line": d.cut, "kind": d.setKind, "fault": d.fault, "agent": d.setAgent, "say": d.say, "hangup": d.hangUp,
+		"menu": d.tapMenu, "voice": d.record,
 	} {
 		mux.HandleFunc("POST /api/"+path, d.post(take))
 	}
+	mux.HandleFunc("POST /api/picture", d.picture)
+	mux.HandleFunc("GET /api/media/{id}", d.media)
 	return fromHere(http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -111,12 +118,17 @@ func (d *Demo) post(take func(*session, order) error) http.HandlerFunc {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
-		p, ok := errors.AsType[*problem](err)
-		if !ok {
-			p = &problem{http.StatusTooManyRequests, err.Error()}
-		}
-		http.Error(w, p.text, p.status)
+		refuse(w, err)
 	}
+}
+
+// refuse says why something is not done.
+func refuse(w http.ResponseWriter, err error) {
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
+		p = &problem{http.StatusTooManyRequests, err.Error()}
+	}
+	http.Error(w, p.text, p.status)
 }
 
 func readOrder(w http.ResponseWriter, r *http.Request) (order, error) {
@@ -141,6 +153,9 @@ func (d *Demo) session(id string) (*session, error) {
 	}
 	s, evicted, err := d.sessions.get(id)
 	if evicted != nil {
+		if id := evicted.ordered("none", 0); id != 0 {
+			d.platform.CancelOrder(id)
+		}
 		d.exchanges.Go(func() { d.leave(d.life, evicted) })
 	}
 	return s, err
@@ -158,7 +173,7 @@ func (d *Demo) send(s *session, o order) error {
 	case !s.follows():
 		return errNotFollowing
 	}
-	return d.act(s, action{"text", o.Text, func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
+	return d.act(s, action{kind: "text", text: o.Text, do: func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
 		return f.Send(ctx, o.Text)
 	}})
 }
@@ -171,7 +186,7 @@ func (d *Demo) tap(s *session, o order) error {
 	case !s.follows():
 		return errNotFollowing
 	}
-	return d.act(s, action{"tap", l.Send, func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
+	return d.act(s, action{kind: "tap", text: l.Send, do: func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
 		return f.Tap(ctx, l)
 	}})
 }
@@ -183,14 +198,14 @@ func (d *Demo) click(s *session, o order) error {
 	case !s.follows():
 		return errNotFollowing
 	}
-	return d.act(s, action{"click", o.Key, func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
+	return d.act(s, action{kind: "click", text: o.Key, do: func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
 		return f.Click(ctx, o.Key)
 	}})
 }
 
 func (d *Demo) follow(s *session, _ order) error {
 	s.follow(true)
-	return d.act(s, action{"follow", "", func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
+	return d.act(s, action{kind: "follow", do: func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
 		return f.Follow(ctx)
 	}})
 }
@@ -200,7 +215,7 @@ func (d *Demo) unfollow(s *session, _ order) error {
 		return errNotFollowing
 	}
 	s.follow(false)
-	return d.act(s, action{"unfollow", "", func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
+	return d.act(s, action{kind: "unfollow", do: func(ctx context.Context, f *wechatsim.Follower) (*wechatsim.Exchange, error) {
 		return f.Unfollow(ctx)
 	}})
 }
@@ -236,6 +251,9 @@ type hello struct {
 	Line       bool          `json:"line"` // whether WeChat can reach the server
 	Following  bool          `json:"following"`
 	Behaviour  difyBehaviour `json:"behaviour"`
+	WeChat     accountEvent  `json:"wechat"`
+	Fault      weChatFault   `json:"fault"` // of calls about this follower
+	Agent      string        `json:"agent"` // who serves the follower
 }
 
 // events streams what a page is to show: all of it, or what came after the event that the page saw last.
@@ -256,9 +274,11 @@ func (d *Demo) events(w http.ResponseWriter, r *http.Request, epoch string) {
 	defer s.close()
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := stream{w: w, control: http.NewResponseController(w), epoch: epoch}
+	serving, _ := d.platform.Serving(s.openid)
 	body, err := json.Marshal(hello{
 		Epoch: epoch, Account: accountName, Intro: opening, Timeout: ms(d.options.Timeout), Deadline: ms(d.options.Deadline),
 		Deliveries: 3, Dify: d.difyHost(), Line: !d.bot.line.isCut(), Following: s.follows(), Behaviour: s.dify(),
+		WeChat: d.account(), Fault: s.weChatFault(), Agent: serving,
 	})
 	if err != nil || stream.write("event: hello\ndata: "+string(body)+"\n\n") != nil {
 		return

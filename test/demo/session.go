@@ -36,6 +36,8 @@ type session struct {
 	underWay  int
 	following bool
 	behaviour difyBehaviour
+	fault     weChatFault
+	orderID   int // of the fault, at WeChat's stand-in
 	lastID    int // of messages
 	messages  []*message
 	events    []event
@@ -78,7 +80,7 @@ func (ss *sessions) get(id string) (_, evicted *session, _ error) {
 				return nil, nil, errTooManySessions
 			}
 		}
-		s = &session{id: id, openid: "oDemo" + rand.Text()[:23], behaviour: defaultBehaviour, more: make(chan struct{})}
+		s = &session{id: id, openid: "oDemo" + rand.Text()[:23], behaviour: defaultBehaviour, fault: "none", more: make(chan struct{})}
 		ss.byID[id] = s
 	}
 	s.mu.Lock()
@@ -176,13 +178,27 @@ func (s *session) begin(question bool) (*message, error) {
 		return nil, errTooManyUnderWay
 	}
 	s.underWay++
+	return s.add(question), nil
+}
+
+// add makes a message. The lock is held.
+func (s *session) add(question bool) *message {
 	s.lastID++
 	m := &message{id: s.lastID, start: time.Now(), question: question}
 	if len(s.messages) == maxMessages {
 		s.messages = slices.Delete(s.messages, 0, 1)
 	}
 	s.messages = append(s.messages, m)
-	return m, nil
+	return m
+}
+
+// pushed makes a message of one that came by itself, and gives its id: its links can be tapped.
+func (s *session) pushed(links []wechatsim.Link) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.add(false)
+	m.links = links
+	return m.id
 }
 
 // end is the end of a message's exchange. Asked says whether it has a turn.
@@ -233,6 +249,20 @@ func (s *session) order(b difyBehaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behaviour = b
+}
+
+// ordered sets the fault in force, and gives the order of the one before, 0 if it had none.
+func (s *session) ordered(f weChatFault, id int) (before int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.fault, s.orderID = s.orderID, f, id
+	return before
+}
+
+func (s *session) weChatFault() weChatFault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
 }
 
 // follows says whether the follower follows the account.

@@ -16,6 +16,8 @@ type Behaviour struct {
 	Length    int           // characters of the echo
 	Think     string        // reasoning that precedes the answer, as <think>…</think> split over deltas
 	Tool      string        // Agent only: a tool of this name is called before the answer
+	Files     []MadeFile    // that the app makes; an EmptyAnswer with them is nothing but files
+	NodeBytes int           // Chatflow only: about so many bytes more that the model's node says of itself at its end
 	Linger    time.Duration // how long the connection stays open after the last event (title generation, ≤ 1.10)
 	Fault     Fault
 	Repeat    int // how many calls the fault lasts, 0 = all; counted by SetBehaviour, not for a Script
@@ -23,6 +25,9 @@ type Behaviour struct {
 	// become the run's. Of the faults within the stream all but Replace, EmptyAnswer and Hang work with it.
 	Fixture string
 }
+
+// maxNodeBytes bounds Behaviour.NodeBytes.
+const maxNodeBytes = 1 << 30
 
 // behaviourJSON is a Behaviour on the wire of the control endpoint: durations as "1.5s", the fault as its text.
 type behaviourJSON struct {
@@ -32,6 +37,8 @@ type behaviourJSON struct {
 	Length    int          `json:"length,omitempty"`
 	Think     string       `json:"think,omitempty"`
 	Tool      string       `json:"tool,omitempty"`
+	Files     []MadeFile   `json:"files,omitempty"`
+	NodeBytes int          `json:"nodeBytes,omitempty"`
 	Linger    textDuration `json:"linger,omitzero"`
 	Fault     Fault        `json:"fault,omitzero"`
 	Repeat    int          `json:"repeat,omitempty"`
@@ -52,7 +59,7 @@ func (d *textDuration) UnmarshalText(text []byte) error {
 func (b Behaviour) MarshalJSON() ([]byte, error) {
 	return json.Marshal(behaviourJSON{
 		textDuration(b.FirstText), textDuration(b.Total), b.Answer, b.Length, b.Think, b.Tool,
-		textDuration(b.Linger), b.Fault, b.Repeat, b.Fixture,
+		b.Files, b.NodeBytes, textDuration(b.Linger), b.Fault, b.Repeat, b.Fixture,
 	})
 }
 
@@ -66,7 +73,7 @@ func (b *Behaviour) UnmarshalJSON(data []byte) error {
 	}
 	read := Behaviour{
 		time.Duration(wire.FirstText), time.Duration(wire.Total), wire.Answer, wire.Length, wire.Think, wire.Tool,
-		time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture,
+		wire.Files, wire.NodeBytes, time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture,
 	}
 	if err := read.Validate(); err != nil {
 		return err
@@ -79,6 +86,9 @@ func (b *Behaviour) UnmarshalJSON(data []byte) error {
 func (b *Behaviour) Validate() error {
 	if b.FirstText < 0 || b.Total < 0 || b.Linger < 0 || b.Repeat < 0 || b.Length < 0 || b.Length > maxLength {
 		return fmt.Errorf("behaviour: a duration or number is negative, or the length above %d", maxLength)
+	}
+	if b.NodeBytes < 0 || b.NodeBytes > maxNodeBytes || len(b.Files) > maxFiles {
+		return fmt.Errorf("behaviour: more than %d files, or not 0 to %d bytes of a node", maxFiles, maxNodeBytes)
 	}
 	if err := b.Fault.validate(); err != nil {
 		return err

@@ -43,6 +43,7 @@ const (
 	Running  Outcome = "running"
 	Answered Outcome = "answered" // up to its end event, even if the text was empty
 	Refused  Outcome = "refused"  // with an HTTP error, or a page
+	Paused   Outcome = "paused"   // until a person has said something
 	Failed   Outcome = "failed"   // with an error in the stream
 	Stopped  Outcome = "stopped"  // by the stop endpoint
 	Cut      Outcome = "cut"      // by a fault that takes the end event away, or by Close

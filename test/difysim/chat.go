@@ -69,7 +69,7 @@ func (s *Server) choose(q *Request) (Behaviour, *response) {
 	}
 	b := (*script)(*q)
 	if err := b.Validate(); err != nil {
-		return b, &response{500, "text/plain; charset=utf-8", []byte("difysim: the script: " + err.Error() + "\n"), true}
+		return b, &response{500, "text/plain; charset=utf-8", []byte("difysim: the script: " + err.Error() + "\n"), true, ""}
 	}
 	return b, nil
 }
@@ -82,7 +82,9 @@ func (s *Server) refusal(f *Fault) *response {
 	case TooManyRequests:
 		return s.tooMany(max(s.options.MaxActiveRequests, 1))
 	case HTMLPage:
-		return &response{http.StatusOK, "text/html; charset=utf-8", []byte(htmlPage), true}
+		return &response{http.StatusOK, "text/html; charset=utf-8", []byte(htmlPage), true, ""}
+	case Redirect:
+		return &response{http.StatusFound, "text/html; charset=utf-8", []byte(htmlPage), true, f.Text}
 	default:
 		return nil
 	}
@@ -128,6 +130,9 @@ func (s *Server) start(
 func (s *Server) openConversation(r *run) *response {
 	if r.question.Query == "" {
 		return mustErrorBody("invalid_param-query-empty.400")
+	}
+	if no := s.lacking(r.question); no != nil {
+		return no
 	}
 	id := r.question.ConversationID
 	s.mu.Lock()

@@ -17,9 +17,10 @@ type Message struct {
 	ID      string
 	Query   string
 	Answer  string
-	Status  string // "normal" or "error"
+	Status  string // "normal", "error" or "paused"
 	Error   string // of status "error"
 	Rating  string // "like", "dislike" or ""
+	files   []madeFile
 	Created time.Time
 }
 
@@ -93,7 +94,7 @@ func (c *conversationStore) answer(id string, stored stored) {
 		return
 	}
 	c.size += len(stored.answer) - len(m.Answer)
-	m.Answer, m.Status, m.Error = stored.answer, stored.status, stored.failure
+	m.Answer, m.Status, m.Error, m.files = stored.answer, stored.status, stored.failure, stored.files
 }
 
 func (c *conversationStore) message(id string) *Message {

@@ -100,14 +100,14 @@ func (s *Server) messageJSON(in *conversation, m *Message) object {
 	if s.options.Release == V0_6_5 {
 		return object{
 			{"id", m.ID}, {"conversation_id", in.id}, {"inputs", object{}}, {"query", m.Query}, {"answer", m.Answer},
-			{"message_files", list{}}, {"feedback", feedback}, {"retriever_resources", list{}}, {"created_at", created},
+			{"message_files", filesOfMessage(m.files)}, {"feedback", feedback}, {"retriever_resources", list{}}, {"created_at", created},
 			{"agent_thoughts", list{}}, {"status", m.Status}, {"error", failure},
 		}
 	}
 	return object{
 		{"id", m.ID}, {"conversation_id", in.id}, {"parent_message_id", "00000000-0000-0000-0000-000000000000"},
 		{"inputs", object{}}, {"query", m.Query}, {"answer", m.Answer}, {"feedback", feedback},
-		{"retriever_resources", list{}}, {"created_at", created}, {"agent_thoughts", list{}}, {"message_files", list{}},
+		{"retriever_resources", list{}}, {"created_at", created}, {"agent_thoughts", list{}}, {"message_files", filesOfMessage(m.files)},
 		{"status", m.Status}, {"error", failure}, {"extra_contents", list{}},
 	}
 }

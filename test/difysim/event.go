@@ -2,6 +2,7 @@ package difysim
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -71,13 +72,13 @@ func (r *run) messageEnd(answer string) object {
 	case r.server.options.Release == V0_6_5:
 		return o
 	case r.server.options.Mode == Chatflow:
-		return append(o, member{"files", list{}})
+		return append(o, member{"files", filesOfNodes(r.files)})
 	}
-	return append(o, member{"files", r.files()})
+	return append(o, member{"files", r.questionFiles()})
 }
 
-// files lists the question's own files again, which since 1.13 message_end of a chat does.
-func (r *run) files() any {
+// questionFiles lists the question's own files again, which since 1.13 message_end of a chat does.
+func (r *run) questionFiles() any {
 	if r.server.options.Release != V1_13_3 || r.server.options.Mode != Chat || len(r.question.Files) == 0 {
 		return nil
 	}
@@ -94,10 +95,17 @@ func (r *run) files() any {
 
 func (r *run) metadata(answer string) object {
 	usage := member{"usage", r.usage(answer, r.server.options.Mode == Chatflow)}
+	resources := list{}
+	if r.behaviour.Fault.Kind == NotANumber {
+		resources = list{object{{"position", 1}, {"document_name", "手册"}, {"score", math.NaN()}}, object{{"score", math.Inf(-1)}}}
+	}
 	if r.server.options.Release == V0_6_5 {
+		if len(resources) > 0 {
+			return object{{"retriever_resources", resources}, usage}
+		}
 		return object{usage}
 	}
-	return object{{"annotation_reply", nil}, {"retriever_resources", list{}}, usage}
+	return object{{"annotation_reply", nil}, {"retriever_resources", resources}, usage}
 }
 
 // usage counts a token a character; an empty answer of a stopped run cost nothing.
@@ -150,11 +158,12 @@ func (r *run) planEnd(p *plan) {
 		p.stored.answer = text
 		replaced = []step{{at: at, event: func() object { return r.messageReplace(text) }}}
 	}
+	files := r.planFiles(p)
 	switch r.server.options.Mode {
 	case Chat:
-		p.end = slices.Concat(replaced, []step{end})
+		p.end = slices.Concat(files, replaced, []step{end})
 	case Agent:
-		p.end = slices.Concat(r.lastThought(at, answer), replaced, []step{end})
+		p.end = slices.Concat(r.lastThought(at, answer), files, replaced, []step{end})
 	case Chatflow:
 		nodes, finished := r.finishedWorkflow(at, answer)
 		if r.relayed {

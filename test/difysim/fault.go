@@ -11,9 +11,11 @@ import (
 type Fault struct {
 	Kind   FaultKind
 	Name   string        // HTTPError: a file of testdata/dify/errors; ErrorEvent: the event's code
-	Deltas int           // CutAfter, EndEarly, Truncate, ErrorEvent: deltas of the answer that still come
-	Delay  time.Duration // SlowHeaders: until the first byte; 0 = never
-	Text   string        // Replace: the replacement; ErrorEvent: the message, in place of the recorded one
+	Deltas int           // CutAfter, EndEarly, Truncate, ErrorEvent, Moderate, Gap: deltas of the answer that still come
+	Delay  time.Duration // SlowHeaders: until the first byte; 0 = never. Gap: how long it lasts
+	// Text is of Replace and Moderate the replacement, of ErrorEvent the message in place of the recorded one, of Pause what the
+	// person is asked, of Redirect the address.
+	Text string
 }
 
 // FaultKind names a fault, in the words of flags and of the control endpoint.
@@ -25,6 +27,7 @@ const (
 	HTTPError        FaultKind = "http-error"        // answered with the recorded error body Name
 	TooManyRequests  FaultKind = "too-many-requests" // 400 invalid_param "Too many requests. …", as a full app says
 	HTMLPage         FaultKind = "html-page"         // 200 with a web page, as captive portals and wrong URLs answer
+	Redirect         FaultKind = "redirect"          // 302 to Text, as a login or a proxy that wants https answers
 	CutBefore        FaultKind = "cut-before"        // connection reset before any byte of the response
 	SlowHeaders      FaultKind = "slow-headers"      // no byte at all for Delay, then as usual
 	ConversationGone FaultKind = "conversation-gone" // conversation ids are unknown; new conversations work
@@ -36,6 +39,11 @@ const (
 	NeverEnd         FaultKind = "never-end"         // the whole text, then neither end event nor end of the body
 	Replace          FaultKind = "replace"           // output moderation replaces the text at its end
 	EmptyAnswer      FaultKind = "empty-answer"      // a regular end without any text
+	Moderate         FaultKind = "moderate"          // output moderation replaces the text after Deltas and stops the run
+	Pause            FaultKind = "pause"             // Chatflow since 1.13: the whole text, then it waits for a person
+	Gap              FaultKind = "gap"               // not a byte for Delay after Deltas, then the rest: the run goes on meanwhile
+	NotANumber       FaultKind = "not-a-number"      // NaN and Infinity among the numbers of events, as Python writes them
+	SplitSurrogates  FaultKind = "split-surrogates"  // characters beyond the basic plane are split over two deltas
 )
 
 // moderated is the replacement of a Replace without a Text.
@@ -85,7 +93,11 @@ func (f *Fault) validate() error {
 			return fmt.Errorf("fault %q: unknown code %q", f.Kind, f.Name)
 		}
 	case NoFault, TooManyRequests, HTMLPage, CutBefore, SlowHeaders, ConversationGone, Hang,
-		CutAfter, EndEarly, Truncate, NeverEnd, Replace, EmptyAnswer:
+		CutAfter, EndEarly, Truncate, NeverEnd, Replace, EmptyAnswer, Moderate, Pause, Gap, NotANumber, SplitSurrogates:
+	case Redirect:
+		if f.Text == "" {
+			return fmt.Errorf("fault %q: no address", f.Kind)
+		}
 	default:
 		return fmt.Errorf("unknown fault %q", f.Kind)
 	}
@@ -110,8 +122,19 @@ func (f Fault) String() string {
 		text += ":" + strconv.Itoa(f.Deltas)
 	case SlowHeaders:
 		text += ":" + f.Delay.String()
-	case Replace:
+	case Replace, Redirect:
 		text += ":" + f.Text
+	case Pause:
+		if f.Text != "" {
+			text += ":" + f.Text
+		}
+	case Moderate:
+		text += ":" + strconv.Itoa(f.Deltas)
+		if f.Text != "" {
+			text += ":" + f.Text
+		}
+	case Gap:
+		text += ":" + strconv.Itoa(f.Deltas) + ":" + f.Delay.String()
 	default:
 	}
 	return text
@@ -122,7 +145,7 @@ func (f Fault) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
 // UnmarshalText reads "KIND" or "KIND:ARGUMENT": http-error:unknown.500, error-event:2 (after two deltas),
 // error-event:0:provider_quota_exceeded, error-event:0::text of the message, cut-after:3, slow-headers:2s,
-// replace:text, and so on.
+// replace:text, moderate:2:text, gap:1:90s, redirect:https://login.example.com/, and so on.
 func (f *Fault) UnmarshalText(text []byte) error {
 	kind, argument, has := strings.Cut(string(text), ":")
 	read := Fault{Kind: FaultKind(kind)}
@@ -150,8 +173,17 @@ func (f *Fault) parse(argument string) (err error) {
 		f.Deltas, err = strconv.Atoi(argument)
 	case SlowHeaders:
 		f.Delay, err = time.ParseDuration(argument)
-	case Replace:
+	case Replace, Redirect, Pause:
 		f.Text = argument
+	case Moderate:
+		deltas, text, _ := strings.Cut(argument, ":")
+		f.Text = text
+		f.Deltas, err = strconv.Atoi(deltas)
+	case Gap:
+		deltas, delay, _ := strings.Cut(argument, ":")
+		if f.Deltas, err = strconv.Atoi(deltas); err == nil {
+			f.Delay, err = time.ParseDuration(delay)
+		}
 	default:
 		err = fmt.Errorf("takes no argument")
 	}

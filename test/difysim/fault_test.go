@@ -360,6 +360,8 @@ func TestFaultTextRoundTrips(t *testing.T) {
 		{Kind: SlowHeaders, Delay: 3 * time.Second}, {Kind: ConversationGone}, {Kind: Hang}, {Kind: ErrorEvent},
 		{Kind: ErrorEvent, Deltas: 2, Name: "invalid_param"}, {Kind: ErrorEvent, Text: "a:b"}, {Kind: CutAfter, Deltas: 4},
 		{Kind: EndEarly}, {Kind: Truncate, Deltas: 1}, {Kind: NeverEnd}, {Kind: Replace, Text: "换:了"}, {Kind: EmptyAnswer},
+		{Kind: Moderate, Deltas: 2}, {Kind: Moderate, Text: "换:了"}, {Kind: Pause}, {Kind: Pause, Text: "请:确认"}, {Kind: NotANumber},
+		{Kind: Gap, Deltas: 3, Delay: time.Minute}, {Kind: SplitSurrogates}, {Kind: Redirect, Text: "https://login.example.com/?a=b"},
 	} {
 		text, _ := f.MarshalText()
 		var got Fault
@@ -372,6 +374,7 @@ func TestFaultTextRoundTrips(t *testing.T) {
 	}
 	for _, text := range []string{
 		"nonsense", "http-error", "http-error:nothing.500", "cut-after:x", "cut-after:-1", "slow-headers:x",
+		"redirect", "gap:x", "gap:1", "gap:1:x", "moderate:x", "not-a-number:1",
 		"hang:1", "error-event:0:nothing", "error-event:x",
 	} {
 		var f Fault

@@ -3,6 +3,7 @@ package difysim
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -107,8 +108,16 @@ func sorted(m map[string]any) object {
 	return o
 }
 
-// appendFloat writes a float as Python does: never without a fraction.
+// appendFloat writes a float as Python does: never without a fraction, and with words that are no JSON.
 func appendFloat(dst []byte, f float64) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(dst, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-Infinity"...)
+	}
 	start := len(dst)
 	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
 	if !slices.Contains(dst[start:], '.') {

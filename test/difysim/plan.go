@@ -1,8 +1,11 @@
 package difysim
 
 import (
+	"cmp"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // step is one write of a stream: a delta (text, maybe empty), an event, or recorded bytes.
@@ -12,11 +15,25 @@ type step struct {
 	event func() object // made when it is written: thousands of streams wait at a time
 	raw   []byte
 	half  bool // only the first half of the bytes
+	// before and after are the halves of a character around the text, as their escapes.
+	before, after string
+}
+
+// appendText writes the text of a delta.
+func (s *step) appendText(dst []byte, style *jsonStyle) []byte {
+	if s.before == "" && s.after == "" {
+		return style.appendString(dst, s.text)
+	}
+	text := style.appendString(nil, s.text)
+	dst = append(append(dst, '"'), s.before...)
+	dst = append(dst, text[1:len(text)-1]...)
+	return append(append(dst, s.after...), '"')
 }
 
 // stored is what becomes of the message in the database.
 type stored struct {
 	answer, status, failure string
+	files                   []madeFile
 }
 
 // plan is all that a run will write, and what comes of it.
@@ -66,7 +83,7 @@ func (r *run) makePlan() *plan {
 		return r.hangingPlan()
 	}
 	p := &plan{total: max(b.Total, b.FirstText), outcome: Answered, answer: r.fullAnswer(), hold: b.Linger}
-	p.stored = stored{answer: p.answer, status: "normal"}
+	p.stored = stored{answer: p.answer, status: "normal", files: r.files}
 	r.planOpening(p)
 	r.planDeltas(p)
 	r.planEnd(p)
@@ -147,6 +164,14 @@ func (r *run) planFault(p *plan) {
 	switch f.Kind {
 	case ErrorEvent:
 		r.planError(p)
+	case Moderate:
+		r.planModeration(p)
+	case Pause:
+		r.planPause(p)
+	case Gap:
+		r.planGap(p)
+	case SplitSurrogates:
+		p.deltas = splitSurrogates(p.deltas)
 	case CutAfter:
 		p.keepDeltas(f.Deltas)
 		p.headersFirst, p.end, p.reset, p.outcome, p.hold = true, nil, true, Cut, 0
@@ -247,4 +272,64 @@ func (p *plan) aborted(r *run) {
 		{event: func() object { return r.llmFinished(answer, "") }},
 		{event: func() object { return r.workflowFinished("failed", answer, reason) }},
 	}
+}
+
+// planModeration ends the plan as moderation ends it that has found something in the text so far: the text is replaced, and
+// the run is stopped.
+func (r *run) planModeration(p *plan) {
+	text := cmp.Or(r.behaviour.Fault.Text, moderated)
+	p.keepDeltas(r.behaviour.Fault.Deltas)
+	p.total = r.lastDelta(p)
+	at := p.total
+	p.stored = stored{answer: text, status: "normal"}
+	replaced := step{at: at, event: func() object { return r.messageReplace(text) }}
+	end := step{at: at, event: func() object { return r.messageEnd(text) }}
+	if r.server.options.Mode != Chatflow {
+		p.end = []step{replaced, end}
+		return
+	}
+	finished := step{at: at, event: func() object { return r.workflowFinished("stopped", "", "Output moderation") }}
+	if r.relayed {
+		p.end = []step{replaced, end, finished}
+	} else {
+		p.end = []step{replaced, finished, end}
+	}
+}
+
+// planGap moves what follows the first deltas.
+func (r *run) planGap(p *plan) {
+	f := &r.behaviour.Fault
+	n := f.Deltas
+	for i := range p.deltas {
+		if n <= 0 {
+			p.deltas[i].at += f.Delay
+		}
+		if p.deltas[i].text != "" {
+			n--
+		}
+	}
+	for i := range p.end {
+		p.end[i].at += f.Delay
+	}
+	p.total += f.Delay
+}
+
+// splitSurrogates splits the deltas within every character that a UTF-16 text has in two halves, as a model's tokens do. In
+// between is a delta without text.
+func splitSurrogates(deltas []step) (split []step) {
+	for _, d := range deltas {
+		rest := d
+		for i, c := range d.text {
+			if c <= 0xffff {
+				continue
+			}
+			high, low := utf16.EncodeRune(c)
+			first := rest
+			first.text, first.after = d.text[len(d.text)-len(rest.text):i], string(appendEscape(nil, high))
+			split = append(split, first, step{at: d.at})
+			rest.before, rest.text = string(appendEscape(nil, low)), d.text[i+utf8.RuneLen(c):]
+		}
+		split = append(split, rest)
+	}
+	return split
 }

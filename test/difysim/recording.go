@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ type response struct {
 	contentType string
 	body        []byte
 	proxy       bool // written by something in front of Dify, without Dify's headers
+	location    string
 }
 
 // errorBodies holds testdata/dify/errors by file name, and by file name without its extension.
@@ -143,9 +145,13 @@ func (e *recordedEvent) delta() string {
 	return ""
 }
 
+// notJSON are the numbers that Python writes and JSON does not have.
+var notJSON = regexp.MustCompile(`([:\[,]\s*)(?:NaN|-?Infinity)`)
+
 func blockEvent(raw []byte) (event recordedEvent) {
 	for line := range bytes.Lines(raw) {
-		if payload, ok := bytes.CutPrefix(line, []byte("data:")); ok && json.Unmarshal(payload, &event) == nil {
+		payload, ok := bytes.CutPrefix(line, []byte("data:"))
+		if ok && (json.Unmarshal(payload, &event) == nil || json.Unmarshal(notJSON.ReplaceAll(payload, []byte("${1}0")), &event) == nil) {
 			return event
 		}
 	}

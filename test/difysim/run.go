@@ -31,7 +31,7 @@ type run struct {
 	plan       *plan
 
 	conversation, message, task string
-	workflowRun, thought        string
+	workflowRun, thought, form  string
 	nodes                       [3]string // ids of the start, llm and answer nodes' executions
 	turn                        int       // of the conversation, from 1
 
@@ -40,6 +40,7 @@ type run struct {
 	nextPing time.Duration
 	pings    bool
 	sent     int // deltas with text
+	files    []madeFile
 	buffer   []byte
 	head     []byte // of a delta event, up to its text
 	tail     string
@@ -68,10 +69,11 @@ func newRun(s *Server, w http.ResponseWriter, req *http.Request, q *Request, b B
 
 		started:  time.Now(),
 		nextPing: pingEvery,
-		pings:    true,
 		buffer:   make([]byte, 0, 1<<10), // most events fit
 		stopped:  make(chan struct{}),
+		files:    newFiles(b.Files),
 	}
+	r.pings = b.Fault.Kind != Gap
 	if s.options.Release == V0_6_5 {
 		r.style = spaced
 	}
@@ -270,7 +272,7 @@ func (r *run) frame(s *step) []byte {
 			r.prepareDelta()
 		}
 		r.buffer = append(r.buffer[:0], r.head...)
-		r.buffer = r.style.appendString(r.buffer, s.text)
+		r.buffer = s.appendText(r.buffer, r.style)
 		r.buffer = append(r.buffer, r.tail...)
 	}
 	r.buffer = append(r.buffer, "\n\n"...)

@@ -18,6 +18,7 @@ type Options struct {
 	AppName            string   // empty = 测试应用
 	OpeningStatement   string   // empty = null in a chat app's parameters
 	SuggestedQuestions []string // beside the opening statement, and after answers; none = the feature is off
+	Inputs             []Input  // that the app wants to be given
 	MaxActiveRequests  int      // runs at a time; more are refused; 0 = no limit
 	Behaviour          Behaviour
 }
@@ -181,6 +182,9 @@ func write(w http.ResponseWriter, answer *response) {
 		delete(header, "X-Env")
 	}
 	header["Content-Type"] = []string{answer.contentType}
+	if answer.location != "" {
+		header["Location"] = []string{answer.location}
+	}
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(answer.body)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"syscall"
 )
@@ -22,6 +23,9 @@ type transport struct{ server *Server }
 
 // RoundTrip returns when the handler has written the header.
 func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if trace := httptrace.ContextClientTrace(request.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{}) // a request in process is never one that did not get through
+	}
 	ctx, leave := context.WithCancel(request.Context())
 	body, pipe := io.Pipe()
 	w := &pipeWriter{header: http.Header{}, pipe: pipe, written: make(chan struct{})}

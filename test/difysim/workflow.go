@@ -1,6 +1,7 @@
 package difysim
 
 import (
+	"math"
 	"time"
 )
 
@@ -28,11 +29,14 @@ func (r *run) openWorkflow(p *plan) {
 }
 
 func (r *run) finishedWorkflow(at time.Duration, answer string) (nodes []step, finished step) {
-	nodes = []step{
-		{at: at, event: func() object { return r.llmFinished(answer, "") }},
+	nodes = r.planBulk(at)
+	if nodes == nil {
+		nodes = []step{{at: at, event: func() object { return r.llmFinished(answer, "") }}}
+	}
+	nodes = append(nodes, []step{
 		{at: at, event: func() object { return r.nodeStarted(answerNode) }},
 		{at: at, event: func() object { return r.answerFinished(answer) }},
-	}
+	}...)
 	return nodes, step{at: at, event: func() object { return r.workflowFinished("succeeded", answer, "") }}
 }
 
@@ -114,14 +118,18 @@ func (r *run) workflowFinished(status, answer, failure string) object {
 	if !old {
 		data = append(data, member{"exceptions_count", exceptions})
 	}
-	return r.workflowEvent("workflow_finished", append(data, member{"files", list{}}))
+	files := list{}
+	if status == "succeeded" && !old {
+		files = filesOfNodes(r.files)
+	}
+	return r.workflowEvent("workflow_finished", append(data, member{"files", files}))
 }
 
 func (r *run) answerOutputs(answer string) object {
 	if r.server.options.Release == V0_6_5 {
 		return object{{"answer", answer}}
 	}
-	return object{{"answer", answer}, {"files", list{}}}
+	return object{{"answer", answer}, {"files", filesOfNodes(r.files)}}
 }
 
 // nodeHead gives the members that the events of a node begin with. Only the old release numbers and links nodes.
@@ -210,6 +218,9 @@ func (r *run) llmFinished(answer, failure string) object {
 		return r.nodeFinished(llmNode, nodeResult{process: process, failure: failure})
 	}
 	usage := r.usage(answer, true)
+	if r.behaviour.Fault.Kind == NotANumber {
+		process = append(process, member{"scores", list{math.NaN(), math.Inf(1), math.Inf(-1)}})
+	}
 	outputs := object{{"text", answer}, {"usage", usage}}
 	if !old {
 		process = append(process, member{"usage", usage}, member{"finish_reason", "stop"},

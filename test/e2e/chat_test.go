@@ -114,6 +114,9 @@ func (c *chat) finish(t *testing.T) *outcome {
 	o := &outcome{Verdict: c.crowd.Judge(), stats: c.platform.Stats()}
 	calls, _ := c.crowd.Calls(c.cluster.calls(t))
 	var broken []string
+	for _, f := range o.Failures {
+		broken = append(broken, fmt.Sprintf("%s was given up at %s", f.Question.ID, f.At.Format(crowd.Clock)))
+	}
 	for _, a := range c.crowd.Askers {
 		for _, x := range a.Exchanges {
 			if x.Toast {

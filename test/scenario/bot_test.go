@@ -5,7 +5,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
@@ -92,8 +91,8 @@ func (w *world) serve(t *testing.T, c serverconfig.Config, o wechatsim.Options) 
 // assemble puts together what the server does, without sockets.
 func (w *world) assemble(t *testing.T, c serverconfig.Config, o wechatsim.Options) {
 	t.Helper()
-	client, err := dify.New(func() string { return "app-scenario" }, dify.Options{
-		BaseURL: "http://dify.test", HTTPClient: &http.Client{Transport: w.dify.Transport()},
+	client, err := dify.New(dify.Target{BaseURL: "http://dify.test", Key: "app-scenario"}, dify.Options{
+		Transport: w.dify.Transport(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -101,13 +100,13 @@ func (w *world) assemble(t *testing.T, c serverconfig.Config, o wechatsim.Option
 	registry, quiet := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	const leaseTTL = 10 * time.Second
 	engine, err := turn.New(turn.Options{
-		Store: memory.New(session.Options{
-			IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
+		Store: memory.NewStore(session.Options{
+			Holder: "scenario", IdleTimeout: time.Duration(c.Session.IdleTimeout), History: c.Session.History, LeaseTTL: leaseTTL,
 		}, 1<<28),
-		Dify: client, Renderer: render.Markdown{}, Metrics: turn.NewMetrics(registry), Log: quiet, Owner: "scenario",
+		Dify: client, Renderer: server.Renderer{Options: func() render.Options { return render.Options{} }}, Metrics: turn.NewMetrics(registry), Log: quiet,
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, "bot") },
 		Alias:     func(string) string { return "somebody" },
-		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, HoldFor: webhook.HoldFor, LeaseTTL: leaseTTL,
+		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, server.Settings(c))
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +115,7 @@ func (w *world) assemble(t *testing.T, c serverconfig.Config, o wechatsim.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := wechatsim.HandlerTransport(webhook.New(c.Path, webhook.Bot{Account: account}, engine, webhook.NewMetrics(registry), quiet))
+	transport := wechatsim.HandlerTransport(webhook.New(c.Path, webhook.Bot{Account: account}, engine, webhook.NewMetrics(registry), webhook.LimitsFor(1<<30), quiet))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -155,7 +155,9 @@ func goOn(links []wechatsim.Link) wechatsim.Link {
 }
 
 // echoed is what the follower is to see of difysim's answer to a question.
-func echoed(question string, length int) string { return render.Text(difysim.Echo(question, length)) }
+func echoed(question string, length int) string {
+	return render.Text(difysim.Echo(question, length), nil, render.Options{})
+}
 
 // crowd lets n followers ask one question each, spread over a time, and waits for all of them.
 func (w *world) crowd(t *testing.T, n int, spread time.Duration, length int) []story {

@@ -78,7 +78,7 @@ func (p *Platform) deliver(ctx context.Context, openid string, m push, n int) (D
 	if err != nil {
 		return d, Reply{}, err
 	}
-	p.observe(Event{Type: DeliveryStarted, OpenID: openid, Delivery: d})
+	p.observe(ctx, Event{Type: DeliveryStarted, OpenID: openid, Delivery: d})
 	body, err := p.roundTrip(r, &d)
 	if ctx.Err() != nil {
 		return d, Reply{}, ctx.Err() //nolint:wrapcheck // the caller wraps it

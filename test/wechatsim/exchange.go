@@ -19,6 +19,8 @@ const (
 	Silent Outcome = "silent"
 	// Fault means that every delivery failed.
 	Fault Outcome = "fault"
+	// Served means that an agent serves the follower: the message went to the agent and was not pushed.
+	Served Outcome = "served"
 	// Blocked means that MarkFail kept the message, or what deliveries it had left, from being pushed.
 	Blocked Outcome = "blocked"
 )
@@ -53,7 +55,26 @@ const (
 	AccountBlocked EventType = "account blocked"
 	// ExchangeEnded comes when a message is over; Exchange is set and must not be changed.
 	ExchangeEnded EventType = "exchange ended"
+	// BubbleShown comes when the follower sees what was not the reply to a push; Bubble is set.
+	BubbleShown EventType = "bubble shown"
+	// TypingShown comes when the client begins to show that the account is typing, and when a call ends it; Typing says which.
+	TypingShown EventType = "typing shown"
+	// SessionChanged comes when an agent's session begins or ends; Agent and Open are set.
+	SessionChanged EventType = "session changed"
+	// APICalled comes when a call of the server API was answered; Call is set.
+	APICalled EventType = "API called"
 )
+
+// Call is one call of the server API.
+type Call struct {
+	API string
+	// Code is what it was answered with, 0 for a success.
+	Code int
+	// Lost says that there was no such answer: by order, or because the caller had gone.
+	Lost  bool
+	Start time.Time
+	Took  time.Duration
+}
 
 // Event is something that Options.Observer is told.
 type Event struct {
@@ -61,11 +82,26 @@ type Event struct {
 	OpenID   string
 	Delivery Delivery
 	Exchange *Exchange
+	Bubble   Bubble
+	Typing   bool
+	Agent    string
+	Open     bool
+	Call     Call
 }
 
-func (p *Platform) observe(e Event) {
+type observerKey struct{}
+
+// WithObserver gives a context under which what a follower does is told to an observer of its own too, beside Options.Observer.
+func WithObserver(ctx context.Context, observer func(Event)) context.Context {
+	return context.WithValue(ctx, observerKey{}, observer)
+}
+
+func (p *Platform) observe(ctx context.Context, e Event) {
 	if p.options.Observer != nil {
 		p.options.Observer(e)
+	}
+	if observer, ok := ctx.Value(observerKey{}).(func(Event)); ok {
+		observer(e)
 	}
 }
 
@@ -75,18 +111,31 @@ func (p *Platform) observe(e Event) {
 func (f *Follower) exchange(ctx context.Context, m push) (*Exchange, error) {
 	p := f.platform
 	x := &Exchange{Sent: m.shown, MsgID: m.id, Start: time.Now()}
-	p.stats.pushed()
 	if m.shown != "" {
-		f.see(Bubble{At: x.Start, From: FromFollower, Type: m.kind, Text: m.shown})
+		f.see(Bubble{At: x.Start, From: FromFollower, Type: m.kind, Text: m.shown, MediaID: m.media})
 	}
+	p.server.did(f, m.opens)
+	switch m.event {
+	case "subscribe":
+		p.server.follows(f, true)
+	case "unsubscribe":
+		p.server.follows(f, false)
+	case "":
+		if p.server.toAgent(f.openid) {
+			x.Outcome = Served
+			p.observe(ctx, Event{Type: ExchangeEnded, OpenID: f.openid, Exchange: x})
+			return x, nil
+		}
+	}
+	p.stats.pushed()
 	err := p.deliverAll(ctx, f.openid, m, x)
 	x.Took = time.Since(x.Start)
 	if err != nil {
 		return x, err
 	}
-	f.conclude(m, x)
+	f.conclude(m, x) //nolint:contextcheck // an agent's session is longer than what began it
 	p.stats.ended(x)
-	p.observe(Event{Type: ExchangeEnded, OpenID: f.openid, Exchange: x})
+	p.observe(ctx, Event{Type: ExchangeEnded, OpenID: f.openid, Exchange: x})
 	return x, nil
 }
 
@@ -108,7 +157,7 @@ func (p *Platform) deliverAll(ctx context.Context, openid string, m push, x *Exc
 		}
 		x.Deliveries = append(x.Deliveries, d)
 		p.stats.delivered(d)
-		p.observe(Event{Type: DeliveryEnded, OpenID: openid, Delivery: d})
+		p.observe(ctx, Event{Type: DeliveryEnded, OpenID: openid, Delivery: d})
 		switch d.Verdict {
 		case Answered:
 			x.Outcome, x.Reply = Replied, reply
@@ -118,7 +167,7 @@ func (p *Platform) deliverAll(ctx context.Context, openid string, m push, x *Exc
 			return nil
 		default:
 			if p.marks.failed(time.Now()) {
-				p.observe(Event{Type: AccountBlocked, OpenID: openid, Delivery: d})
+				p.observe(ctx, Event{Type: AccountBlocked, OpenID: openid, Delivery: d})
 			}
 		}
 	}
@@ -130,6 +179,10 @@ func (f *Follower) conclude(m push, x *Exchange) {
 	now := time.Now()
 	switch x.Outcome {
 	case Replied:
+		f.platform.server.replied(f)
+		if x.Type == "transfer_customer_service" {
+			f.platform.server.transfer(f, x.KfAccount)
+		}
 		if x.Type != "transfer_customer_service" { // the follower sees nothing of a hand-over
 			f.see(Bubble{At: now, From: FromAccount, Type: x.Type, Text: x.Text, Links: x.Links})
 		}
@@ -137,7 +190,7 @@ func (f *Follower) conclude(m push, x *Exchange) {
 		if x.Toast = m.repliable; x.Toast {
 			f.see(Bubble{At: now, From: FromSystem, Type: "text", Text: FaultToast})
 		}
-	case Silent:
+	case Silent, Served:
 	}
 }
 

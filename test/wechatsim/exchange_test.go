@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -76,6 +78,27 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// WeChat puts what a follower writes into a CDATA section as it is, whatever ends there.
+func TestAFollowersTextIsNotEscaped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var body string
+		p := simulate(t, testAccount(Plain), Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			body = string(b)
+			_, _ = io.WriteString(w, "success")
+		}))
+		if _, err := p.Follower(testOpenID).Send(t.Context(), "if(a[b[0]]>1) <![CDATA[ \x01"); err != nil {
+			t.Fatal(err)
+		}
+		if want := "<Content><![CDATA[if(a[b[0]]>1) <![CDATA[ \x01]]></Content>\n"; !strings.Contains(body, want) {
+			t.Errorf("%q lacks %q", body, want)
+		}
+	})
+}
+
 func TestEveryDeliveryIsSignedForItself(t *testing.T) {
 	for _, mode := range []Mode{Plain, Compatible, Secure} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -84,7 +107,7 @@ func TestEveryDeliveryIsSignedForItself(t *testing.T) {
 				account := testAccount(mode)
 				account.URL += "?bot=a%26b"
 				p := simulate(t, account, Options{}, a)
-				if _, err := p.Follower(testOpenID).Send(t.Context(), "a < b ]]> & c"); err != nil {
+				if _, err := p.Follower(testOpenID).Send(t.Context(), "a < b ]] > & c"); err != nil {
 					t.Fatal(err)
 				}
 				got := a.received()
@@ -119,7 +142,7 @@ func checkDelivery(t *testing.T, mode Mode, first, in inbound, i int) {
 	if in.MsgID == 0 || in.MsgID != first.MsgID || in.CreateTime != first.CreateTime {
 		t.Errorf("delivery %d is message %d of %d, the first was %d of %d", i+1, in.MsgID, in.CreateTime, first.MsgID, first.CreateTime)
 	}
-	if in.Content != "a < b ]]> & c" || in.ToUserName != testOriginal || in.FromUserName != testOpenID {
+	if in.Content != "a < b ]] > & c" || in.ToUserName != testOriginal || in.FromUserName != testOpenID {
 		t.Errorf("delivery %d reads %q from %q to %q", i+1, in.Content, in.FromUserName, in.ToUserName)
 	}
 	if in.header.Get("Content-Type") != "text/xml" || in.header.Get("User-Agent") != "Mozilla/4.0" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,8 +15,12 @@ type Follower struct {
 	platform *Platform
 	openid   string
 
+	contact contact // of the server API, under its lock
+
 	mu      sync.Mutex
 	bubbles []Bubble
+	shown   int           // bubbles that ever were
+	more    chan struct{} // closed when there is one more; nil: nobody waits
 }
 
 // Side is where a bubble stands in the conversation.
@@ -26,6 +31,8 @@ const (
 	FromFollower Side = "follower"
 	// FromAccount is the account's reply.
 	FromAccount Side = "account"
+	// FromAgent is a message of a person who serves the follower.
+	FromAgent Side = "agent"
 	// FromSystem is a line of the client's own, such as FaultToast.
 	FromSystem Side = "system"
 )
@@ -40,7 +47,18 @@ type Bubble struct {
 	Text string
 	// Links are what the follower can tap.
 	Links []Link
+	// Pushed says that it came by the server API, AI that the client shows WeChat's grey line below it, AILine.
+	Pushed, AI bool
+	// MediaID is that of a picture, voice or video; [Platform.Media] has the file.
+	MediaID string
+	// Description is that of a card.
+	Description string
+	// Agent is who speaks, where the account does not speak for itself.
+	Agent string
 }
+
+// AILine is what clients show below a message that says to be an AI's.
+const AILine = "内容由第三方AI生成"
 
 // maxBubbles bounds what one follower's client keeps; older bubbles go first.
 const maxBubbles = 1000
@@ -58,9 +76,47 @@ func (f *Follower) Transcript() []Bubble {
 	return slices.Clone(f.bubbles)
 }
 
+// Shown is how many bubbles the follower has seen so far.
+func (f *Follower) Shown() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.shown
+}
+
+// Next waits until the follower has seen more than so many bubbles, and gives those beyond. The error is ctx's.
+func (f *Follower) Next(ctx context.Context, shown int) ([]Bubble, error) {
+	for {
+		beyond, more := f.beyond(shown)
+		if len(beyond) > 0 {
+			return beyond, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // as it is documented
+		}
+	}
+}
+
+// beyond gives the bubbles behind the first so many, and what is closed when there are more.
+func (f *Follower) beyond(shown int) (bubbles []Bubble, more <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.more == nil {
+		f.more = make(chan struct{})
+	}
+	n := min(max(0, f.shown-shown), len(f.bubbles))
+	return slices.Clone(f.bubbles[len(f.bubbles)-n:]), f.more
+}
+
 func (f *Follower) see(b Bubble) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.shown++
+	if f.more != nil {
+		close(f.more)
+		f.more = nil
+	}
 	if len(f.bubbles) == maxBubbles {
 		f.bubbles = slices.Delete(f.bubbles, 0, maxBubbles/10)
 	}
@@ -82,7 +138,9 @@ func (f *Follower) Tap(ctx context.Context, l Link) (*Exchange, error) {
 	if l.MenuID != "" {
 		fields = append(fields, field{name: "bizmsgmenuid", value: escape(l.MenuID), number: true})
 	}
-	return f.exchange(ctx, f.message("text", l.Send, fields...))
+	m := f.message("text", l.Send, fields...)
+	m.opens = opensByClick // it counts as one, not as a message
+	return f.exchange(ctx, m)
 }
 
 // Image sends a picture, which the account can fetch at picURL.
@@ -90,7 +148,38 @@ func (f *Follower) Image(ctx context.Context, picURL string) (*Exchange, error) 
 	return f.exchange(ctx, f.message("image", "[image]", field{name: "PicUrl", value: picURL}, field{name: "MediaId", value: newMediaID()}))
 }
 
-// Voice sends a voice message. It carries no recognised text, as none does today.
+// Picture sends a picture of which WeChat has the file: by PicUrl, below Options.PictureURL, and by its media id.
+func (f *Follower) Picture(ctx context.Context, data []byte) (*Exchange, error) {
+	return f.SendMedia(ctx, f.platform.AddMedia(data))
+}
+
+// Record sends a voice message of which WeChat has the file, an AMR, in both qualities.
+func (f *Follower) Record(ctx context.Context, amr []byte) (*Exchange, error) {
+	return f.SendMedia(ctx, f.platform.AddMedia(amr))
+}
+
+// ErrNoMedia is the error of sending a file that is not there, or of a kind that followers do not send.
+var ErrNoMedia = errors.New("there is no such picture or voice")
+
+// SendMedia sends what AddMedia has taken: a picture or a voice message.
+func (f *Follower) SendMedia(ctx context.Context, id string) (*Exchange, error) {
+	s := f.platform.server
+	data, contentType := f.platform.Media(id)
+	var m push
+	switch kind, _, _ := strings.Cut(contentType, "/"); kind {
+	case "image":
+		m = f.message("image", "[image]", field{name: "PicUrl", value: s.pictureURL(id)}, field{name: "MediaId", value: id})
+	case "audio":
+		m = f.message("voice", "[voice]", field{name: "MediaId", value: id}, field{name: "Format", value: "amr"},
+			field{name: "MediaId16K", value: f.platform.AddMedia(data)}, field{name: "Recognition"})
+	default:
+		return nil, ErrNoMedia
+	}
+	m.media = id
+	return f.exchange(ctx, m)
+}
+
+// Voice sends a voice message of which nobody has the file. It carries no recognised text, as none does today.
 func (f *Follower) Voice(ctx context.Context) (*Exchange, error) {
 	return f.exchange(ctx, f.message("voice", "[voice]",
 		field{name: "MediaId", value: newMediaID()}, field{name: "Format", value: "amr"}, field{name: "MediaId16K", value: newMediaID()},

@@ -43,6 +43,7 @@ type inbound struct {
 	MsgID        int64  `xml:"MsgId"`
 	MenuID       string `xml:"bizmsgmenuid"`
 	Label        string
+	KfAccount    string
 	Encrypt      string
 	query        map[string]string
 	header       http.Header

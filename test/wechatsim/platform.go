@@ -1,5 +1,6 @@
 // Package wechatsim stands in for WeChat's platform: it pushes what a follower does to an Official Account's URL, waits, pushes again,
-// judges what comes back as WeChat would, and keeps what the follower sees of it.
+// judges what comes back as WeChat would, and keeps what the follower sees of it. It also is WeChat's server API of that account
+// ([Platform.API]), with its rules, and whatever goes wrong with it by order.
 //
 // It knows the wire and nothing of any server behind it: no turn, no Dify, no Kubernetes. All waiting is done with timers and contexts,
 // so that it runs on testing/synctest's clock; [HandlerTransport] then replaces the sockets.
@@ -65,6 +66,10 @@ type Account struct {
 	// OriginalID (gh_…) is the account's name in messages; empty means DefaultOriginalID.
 	OriginalID string
 	Mode       Mode
+	// Kind says what it may call of the server API; the zero value may call everything.
+	Kind AccountKind
+	// AppSecret is what a token is given for. Without one none is.
+	AppSecret string
 }
 
 // Options say how the platform behaves. The zero value is WeChat's documented behaviour without MarkFail.
@@ -91,6 +96,10 @@ type Options struct {
 	// Observer, if set, is told of everything as it happens, in the goroutine of the follower concerned: it must be
 	// quick and safe for concurrent use.
 	Observer func(Event)
+	// Latency is what every call of the server API takes.
+	Latency time.Duration
+	// PictureURL is where followers' pictures are said to be, with what is served by Pictures; empty is "http://mmbiz.qpic.cn".
+	PictureURL string
 }
 
 // Platform is WeChat's side of one Official Account. It is safe for concurrent use; a follower costs a few hundred bytes
@@ -104,6 +113,7 @@ type Platform struct {
 	marks     *markFail
 	stats     counters
 	msgID     atomic.Int64
+	server    *server
 
 	mu        sync.Mutex
 	followers map[string]*Follower
@@ -138,6 +148,7 @@ func New(a Account, o Options) (*Platform, error) {
 		p.transport = p.options.connections()
 	}
 	p.marks = newMarkFail(p.options)
+	p.server = newServer(p)
 	return p, nil
 }
 
@@ -153,6 +164,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MarkFailBlock <= 0 {
 		o.MarkFailBlock = time.Minute
+	}
+	if o.PictureURL == "" {
+		o.PictureURL = "http://mmbiz.qpic.cn"
 	}
 	return o
 }
@@ -193,6 +207,13 @@ func (p *Platform) Follower(openid string) *Follower {
 		p.followers[openid] = f
 	}
 	return f
+}
+
+// known gives the follower with this openid, nil if nobody has asked for one.
+func (p *Platform) known(openid string) *Follower {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.followers[openid]
 }
 
 // nextMsgID gives a message id that no earlier message of this process has, and, being made of the clock, in practice none of another

@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 	if p.Account().OriginalID != DefaultOriginalID {
 		t.Errorf("original id %q", p.Account().OriginalID)
 	}
-	want := Options{Timeout: 5 * time.Second, Deliveries: 3, MarkFailWindow: time.Minute, MarkFailBlock: time.Minute}
+	want := Options{Timeout: 5 * time.Second, Deliveries: 3, MarkFailWindow: time.Minute, MarkFailBlock: time.Minute, PictureURL: "http://mmbiz.qpic.cn"}
 	if d := cmp.Diff(want, p.options); d != "" {
 		t.Errorf("options (-want +got):\n%s", d)
 	}

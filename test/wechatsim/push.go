@@ -21,8 +21,11 @@ type push struct {
 	doc       []byte // the plain XML
 	shown     string // the follower's own bubble; empty for what leaves none
 	kind      string // its MsgType
+	media     string // the file that it is of; empty for most
+	event     string // its Event, in lower case
 	id        int64  // its MsgId; 0 for an event
 	repliable bool   // whether the account may answer at all
+	opens     trigger
 }
 
 // document writes a push as the captures show it: one element a line, strings in CDATA, numbers bare.
@@ -54,10 +57,8 @@ func (d *document) end() []byte {
 	return d.Bytes()
 }
 
-// cdata splits "]]>" over two sections. Control characters stay as the follower's client sent them: WeChat does not remove them.
-func cdata(s string) string {
-	return "<![CDATA[" + strings.ReplaceAll(s, "]]>", "]]]]><![CDATA[>") + "]]>"
-}
+// cdata is what WeChat makes of a text: "]]>" and control characters stay in it as the follower's client sent them.
+func cdata(s string) string { return "<![CDATA[" + s + "]]>" }
 
 // field is one element of a push that only some types have.
 type field struct {
@@ -71,13 +72,13 @@ func (f *Follower) message(msgType, shown string, fields ...field) push {
 	id := f.platform.nextMsgID(now)
 	d := f.document(now, msgType, fields)
 	d.number("MsgId", strconv.FormatInt(id, 10))
-	return push{doc: d.end(), shown: shown, kind: msgType, id: id, repliable: true}
+	return push{doc: d.end(), shown: shown, kind: msgType, id: id, repliable: true, opens: opensByMessage}
 }
 
 // event makes an event; events have no MsgId.
 func (f *Follower) event(name string, fields ...field) push {
 	d := f.document(time.Now(), "event", append([]field{{name: "Event", value: name}}, fields...))
-	return push{doc: d.end(), kind: "event", repliable: allowsReply(name)}
+	return push{doc: d.end(), kind: "event", event: strings.ToLower(name), repliable: allowsReply(name), opens: opensBy(name)}
 }
 
 func (f *Follower) document(now time.Time, msgType string, fields []field) *document {
@@ -94,11 +95,35 @@ func (f *Follower) document(now time.Time, msgType string, fields []field) *docu
 
 // rawPush takes a whole document as it is. What cannot be read is taken for a message: hostile bodies are welcome.
 func rawPush(doc []byte) push {
-	var head struct{ MsgType, Event string }
-	if err := xml.Unmarshal(doc, &head); err != nil || head.MsgType != "event" {
-		return push{doc: doc, kind: head.MsgType, repliable: true}
+	var head struct {
+		MsgType, Event string
+		MenuID         *string `xml:"bizmsgmenuid"`
 	}
-	return push{doc: doc, kind: head.MsgType, repliable: allowsReply(head.Event)}
+	err := xml.Unmarshal(doc, &head)
+	switch {
+	case err != nil:
+		return push{doc: doc, kind: head.MsgType, repliable: true}
+	case head.MsgType == "event":
+		return push{doc: doc, kind: head.MsgType, event: strings.ToLower(head.Event), repliable: allowsReply(head.Event), opens: opensBy(head.Event)}
+	case head.MenuID != nil:
+		return push{doc: doc, kind: head.MsgType, repliable: true, opens: opensByClick}
+	default:
+		return push{doc: doc, kind: head.MsgType, repliable: true, opens: opensByMessage}
+	}
+}
+
+// opensBy says what an event opens for sends. Of menu items only those that push their key, or what was scanned, open something.
+func opensBy(event string) trigger {
+	switch strings.ToLower(event) {
+	case "click", "scancode_push", "scancode_waitmsg":
+		return opensByClick
+	case "subscribe":
+		return opensByFollow
+	case "scan":
+		return opensByScan
+	default:
+		return opensNothing
+	}
 }
 
 // allowsReply says which events WeChat takes a reply to. The alarm sample judges a reply to LOCATION illegal; the others

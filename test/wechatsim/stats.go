@@ -82,6 +82,7 @@ func (c *counters) ended(x *Exchange) {
 		c.Faults++
 	case Blocked:
 		c.Blocked++
+	case Served: // it was not pushed
 	}
 	if x.Toast {
 		c.Toasts++

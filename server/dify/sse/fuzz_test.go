@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -34,25 +33,20 @@ func FuzzNext(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		whole, err := readAll(bytes.NewReader(in), 0)
+		whole, err := readAll(bytes.NewReader(in))
 		if err != io.EOF {
 			t.Fatalf("error %v", err)
 		}
-		pieces, err := readAll(iotest.OneByteReader(bytes.NewReader(in)), 0)
+		pieces, err := readAll(iotest.OneByteReader(bytes.NewReader(in)))
 		if err != io.EOF || !cmp.Equal(whole, pieces) {
 			t.Fatalf("byte by byte differs (%v):\n%s", err, cmp.Diff(whole, pieces))
-		}
-		if small, err := readAll(bytes.NewReader(in), 24); err != io.EOF {
-			t.Fatalf("with a small bound: error %v", err)
-		} else if len(small) != len(whole) && !slices.ContainsFunc(whole, func(e event) bool { return len(e.Type) > 15 }) {
-			t.Fatalf("a small bound gives %d events, a large one %d", len(small), len(whole))
 		}
 		if bytes.Contains(in, []byte("\ufeff")) {
 			return // the oracle drops a byte order mark anywhere before the first field
 		}
 		// The blank line makes both agree about an event that is cut off.
 		in = append(slices.Clip(in), "\n\n"...)
-		ours, err := readAll(bytes.NewReader(in), 0)
+		ours, err := readAll(bytes.NewReader(in))
 		if err != io.EOF {
 			t.Fatalf("error %v", err)
 		}
@@ -70,7 +64,7 @@ func readOracle(in []byte) ([]event, bool) {
 		if err != nil {
 			return nil, false
 		}
-		out = append(out, event{Type: e.Type, Data: e.Data})
+		out = append(out, event{Type: e.Type[:min(32, len(e.Type))], Data: e.Data})
 	}
 	return significant(out), true
 }
@@ -87,30 +81,6 @@ func significant(es []event) []event {
 	return out
 }
 
-func FuzzBound(f *testing.F) {
-	f.Add("data: abc\n\n", 5)
-	f.Add(":\r\ndata: 0123456789\r\ndata: 0123456789\r\n\r\n", 3)
-	f.Fuzz(func(t *testing.T, in string, maxEvent int) {
-		maxEvent = 16 + max(maxEvent, 0)%64
-		whole, err := readAll(strings.NewReader(in), maxEvent)
-		if err != io.EOF {
-			t.Fatalf("error %v", err)
-		}
-		pieces, err := readAll(iotest.OneByteReader(strings.NewReader(in)), maxEvent)
-		if err != io.EOF {
-			t.Fatalf("error %v", err)
-		}
-		if d := sameEvents(whole, pieces); d != "" {
-			t.Fatalf("byte by byte differs:\n%s", d)
-		}
-		for _, e := range whole {
-			if len(e.Data) > maxEvent || len(e.Type) > maxEvent {
-				t.Fatalf("event of %d bytes exceeds %d", len(e.Data), maxEvent)
-			}
-		}
-	})
-}
-
 func BenchmarkNext(b *testing.B) {
 	for _, name := range []string{"chat-long-markdown-6k.1.13.3.sse", "synth-chatflow-huge-node-event-new.sse"} {
 		b.Run(name, func(b *testing.B) {
@@ -123,7 +93,7 @@ func BenchmarkNext(b *testing.B) {
 			src := bytes.NewReader(in)
 			for b.Loop() {
 				src.Reset(in)
-				r := sse.NewReader(src, 0)
+				r := sse.NewReader(src)
 				for {
 					if _, err := r.Next(); err != nil {
 						break

@@ -13,31 +13,36 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/dify/sse"
 )
 
-// event is an Event that outlives the Reader's buffer.
+// event is an event in one piece.
 type event struct {
-	Type, Data         string
-	NoData             bool
-	TooLong, Truncated bool
+	Type, Data        string
+	NoData, Truncated bool
 }
 
-func readAll(r io.Reader, maxEvent int) ([]event, error) {
+func readAll(r io.Reader) ([]event, error) {
 	var out []event
-	reader := sse.NewReader(r, maxEvent)
+	reader := sse.NewReader(r)
 	for {
-		e, err := reader.Next()
+		hasData, err := reader.Next()
 		if err != nil {
 			return out, err
 		}
-		out = append(out, event{
-			Type: string(e.Type), Data: string(e.Data), NoData: e.Data == nil,
-			TooLong: e.TooLong, Truncated: e.Truncated,
-		})
+		e := event{NoData: !hasData}
+		for hasData {
+			piece, err := reader.Data()
+			e.Data += string(piece)
+			if err != nil {
+				e.Truncated = !errors.Is(err, io.EOF)
+				break
+			}
+		}
+		e.Type = string(reader.Type())
+		out = append(out, e)
 	}
 }
 
 var streams = map[string]struct {
 	in   string
-	max  int
 	want []event
 }{
 	"one event":                              {in: "data: a\n\n", want: []event{{Data: "a"}}},
@@ -63,31 +68,14 @@ var streams = map[string]struct {
 	"cut inside a line":                      {in: "data: a\n\ndata: b", want: []event{{Data: "a"}, {Data: "b", Truncated: true}}},
 	"cut inside the second data line":        {in: "data: a\ndata: b", want: []event{{Data: "a\nb", Truncated: true}}},
 	"cut inside a field's name":              {in: "data: a\n\nda", want: []event{{Data: "a"}}},
-	"cut after the type":                     {in: "event: ping", want: []event{{Type: "ping", NoData: true, Truncated: true}}},
+	"cut after the type":                     {in: "event: ping", want: []event{{Type: "ping", NoData: true}}},
 	"cut inside the byte order mark":         {in: "\ufeffdata: a", want: []event{{Data: "a", Truncated: true}}},
 	"empty stream":                           {in: ""},
-	"an event as long as allowed":            {max: 20, in: "data: 0123456789abc\n\ndata: b\n\n", want: []event{{Data: "0123456789abc"}, {Data: "b"}}},
-	"an event one byte longer than allowed":  {max: 20, in: "data: 0123456789abcd\n\ndata: b\n\n", want: []event{{TooLong: true}, {Data: "b"}}},
-	"over-long by many lines":                {max: 20, in: "event: x\ndata: 1\ndata: 2\ndata: 3\ndata: 4\n\ndata: b\n\n", want: []event{{TooLong: true}, {Data: "b"}}},
-	"an over-long event that is cut":         {max: 20, in: "data: " + strings.Repeat("x", 90), want: []event{{TooLong: true, Truncated: true}}},
-	"an over-long comment":                   {max: 20, in: ":" + strings.Repeat("x", 99) + "\ndata: b\n\n", want: []event{{Data: "b"}}},
-	"an over-long name of an event":          {max: 20, in: "event: " + strings.Repeat("x", 99) + "\ndata: b\n\n", want: []event{{Data: "b"}}},
-	"comments do not add up":                 {max: 20, in: strings.Repeat(": keep-alive\n", 99) + "data: b\n\n", want: []event{{Data: "b"}}},
-}
-
-// sameEvents compares; what is left of an over-long event depends on how it was delivered.
-func sameEvents(want, got []event) string {
-	shortened := func(es []event) []event {
-		var cut []event
-		for _, e := range es {
-			if e.TooLong {
-				e.Type, e.Data = "", ""
-			}
-			cut = append(cut, e)
-		}
-		return cut
-	}
-	return cmp.Diff(shortened(want), shortened(got))
+	"a type longer than is kept":             {in: "event: " + strings.Repeat("x", 99) + "\ndata: b\n\n", want: []event{{Type: strings.Repeat("x", 32), Data: "b"}}},
+	"a long comment":                         {in: ":" + strings.Repeat("x", 9999) + "\ndata: b\n\n", want: []event{{Data: "b"}}},
+	"many comments":                          {in: strings.Repeat(": keep-alive\n", 99) + "data: b\n\n", want: []event{{Data: "b"}}},
+	"a type behind the data":                 {in: "data: b\nevent: x\n\ndata: c\n\n", want: []event{{Type: "x", Data: "b"}, {Data: "c"}}},
+	"a name that begins like a field's":      {in: "datax: a\neventful: b\ndat: c\ne: d\ndata: e\n\n", want: []event{{Data: "e"}}},
 }
 
 func TestNextReadsEvents(t *testing.T) {
@@ -100,11 +88,11 @@ func TestNextReadsEvents(t *testing.T) {
 				"error with bytes":  iotest.DataErrReader,
 				"one byte with EOF": func(r io.Reader) io.Reader { return iotest.DataErrReader(iotest.OneByteReader(r)) },
 			} {
-				got, err := readAll(wrap(strings.NewReader(c.in)), c.max)
+				got, err := readAll(wrap(strings.NewReader(c.in)))
 				if err != io.EOF {
 					t.Errorf("%s: error %v, want io.EOF", kind, err)
 				}
-				if d := sameEvents(c.want, got); d != "" {
+				if d := cmp.Diff(c.want, got); d != "" {
 					t.Errorf("%s: (-want +got)\n%s", kind, d)
 				}
 			}
@@ -123,7 +111,7 @@ func TestNextReportsTheReadersError(t *testing.T) {
 		"at once":         {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := readAll(io.MultiReader(strings.NewReader(c.in), iotest.ErrReader(broken)), 0)
+			got, err := readAll(io.MultiReader(strings.NewReader(c.in), iotest.ErrReader(broken)))
 			if !errors.Is(err, broken) {
 				t.Errorf("error %v, want the reader's", err)
 			}
@@ -140,41 +128,102 @@ type idle struct{}
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
 func TestNextGivesUpOnAReaderWithoutProgress(t *testing.T) {
-	if _, err := sse.NewReader(idle{}, 0).Next(); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := sse.NewReader(idle{}).Next(); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("error %v, want io.ErrNoProgress", err)
 	}
 }
 
 func TestNextStaysAtTheEnd(t *testing.T) {
-	r := sse.NewReader(strings.NewReader("data: a"), 0)
-	if e, err := r.Next(); err != nil || string(e.Data) != "a" {
-		t.Fatalf("Next() = %q, %v", e.Data, err)
+	r := sse.NewReader(strings.NewReader("data: a"))
+	if hasData, err := r.Next(); err != nil || !hasData {
+		t.Fatalf("Next() = %t, %v", hasData, err)
 	}
 	for range 3 {
 		if _, err := r.Next(); err != io.EOF {
 			t.Errorf("error %v, want io.EOF again", err)
 		}
+		if piece, err := r.Data(); err != io.EOF {
+			t.Errorf("Data() = %q, %v behind the end", piece, err)
+		}
 	}
 }
 
-func TestNextReadsLargeEventsAmongSmallOnes(t *testing.T) {
-	large := strings.Repeat("好", 700_000) // 2.1 MB
-	in := "data: a\n\ndata: " + large + "\n\ndata: b\n\nevent: x\ndata: " + large + "\ndata: tail\n\n"
-	want := []event{{Data: "a"}, {Data: large}, {Data: "b"}, {Type: "x", Data: large + "\ntail"}}
-	got, err := readAll(strings.NewReader(in), 0)
-	if err != io.EOF || !cmp.Equal(want, got) {
-		t.Fatalf("read %d events, error %v; the large ones differ or are missing", len(got), err)
+func TestNextPassesOverWhatWasNotRead(t *testing.T) {
+	large := strings.Repeat("好", 700_000)
+	in := "data: " + large + "\ndata: " + large + "\nevent: x\n\ndata: b\n\n"
+	for read := range 4 {
+		r := sse.NewReader(iotest.HalfReader(strings.NewReader(in)))
+		if hasData, err := r.Next(); err != nil || !hasData {
+			t.Fatalf("Next() = %t, %v", hasData, err)
+		}
+		for range read {
+			if _, err := r.Data(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if hasData, err := r.Next(); err != nil || !hasData || len(r.Type()) > 0 {
+			t.Fatalf("Next() = %t, %v, type %q", hasData, err, r.Type())
+		}
+		if piece, err := r.Data(); string(piece) != "b" {
+			t.Errorf("Data() = %q, %v", piece, err)
+		}
 	}
 }
 
-func TestNextKeepsTheHeadOfAnOverlongEvent(t *testing.T) {
-	in := `data: {"event":"node_finished","x":"` + strings.Repeat("x", 1<<20) + "\"}\n\ndata: b\n\n"
-	got, err := readAll(strings.NewReader(in), 64<<10)
-	if err != io.EOF || len(got) != 2 || !got[0].TooLong || got[1].Data != "b" {
-		t.Fatalf("read %d events, error %v", len(got), err)
+func TestEventsOfAnyLengthCostNoMemory(t *testing.T) {
+	const size = 64 << 20
+	in := io.MultiReader(strings.NewReader("data: "), io.LimitReader(endless{}, size), strings.NewReader("\n\n"))
+	r := sse.NewReader(in)
+	allocated := testing.AllocsPerRun(1, func() {
+		if _, err := r.Next(); err != nil && !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+	})
+	if allocated > 0 {
+		t.Errorf("passing over an event of %d MiB took %v allocations", size>>20, allocated)
 	}
-	if !strings.HasPrefix(got[0].Data, `{"event":"node_finished","x":"xxx`) || len(got[0].Data) > 512 {
-		t.Errorf("head is %.40q of %d bytes", got[0].Data, len(got[0].Data))
+}
+
+// endless gives one letter for ever.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestNoEventIsHeldBack(t *testing.T) {
+	// What has come of a stream that goes on: the event must be had without another byte.
+	for name, in := range map[string]string{
+		"LF": "data: a\n\n", "CRLF": "data: a\r\n\r\n", "CR": "data: a\r\r", "without a space": "data:a\n\n", "a mark": "\ufeffdata: a\n\n",
+		"behind an empty line": "\ndata: a\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sse.NewReader(iotest.OneByteReader(io.MultiReader(strings.NewReader(in), iotest.ErrReader(errors.New("asked for more")))))
+			if hasData, err := r.Next(); err != nil || !hasData {
+				t.Fatalf("Next() = %t, %v", hasData, err)
+			}
+			var got []byte
+			for {
+				piece, err := r.Data()
+				got = append(got, piece...)
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if string(got) != "a" {
+				t.Errorf("data %q", got)
+			}
+		})
+	}
+	r := sse.NewReader(io.MultiReader(strings.NewReader("event: ping\n\n"), iotest.ErrReader(errors.New("asked for more"))))
+	if hasData, err := r.Next(); err != nil || hasData || string(r.Type()) != "ping" {
+		t.Errorf("a ping: %t, %v, type %q", hasData, err, r.Type())
 	}
 }
 
@@ -209,15 +258,14 @@ func TestDeliveryDoesNotChangeTheEvents(t *testing.T) {
 			in.WriteString(line.Draw(t, "line"))
 			in.WriteString(ends.Draw(t, "end"))
 		}
-		maxEvent := rapid.SampledFrom([]int{0, 16, 20, 40}).Draw(t, "max")
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 50), 1, 20).Draw(t, "sizes")
 
-		want, _ := readAll(strings.NewReader(in.String()), maxEvent)
-		got, err := readAll(&chunks{in.String(), sizes}, maxEvent)
+		want, _ := readAll(strings.NewReader(in.String()))
+		got, err := readAll(&chunks{in.String(), sizes})
 		if err != io.EOF {
 			t.Fatalf("error %v", err)
 		}
-		if d := sameEvents(want, got); d != "" {
+		if d := cmp.Diff(want, got); d != "" {
 			t.Fatalf("whole and in pieces differ:\n%s", d)
 		}
 	})

@@ -27,7 +27,7 @@ var compressors = sync.Pool{New: func() any {
 
 // encode packs followers into a block: gzip around one line of JSON each, so that `base64 -d | gunzip` shows it.
 // A block without followers is nil.
-func encode(records []memory.Record) ([]byte, error) {
+func encode(records []memory.Copy) ([]byte, error) {
 	if len(records) == 0 {
 		return nil, nil
 	}
@@ -50,7 +50,7 @@ func encode(records []memory.Record) ([]byte, error) {
 
 // decode appends a block's followers to records. Each of them has to belong into the part, and all of them to be less
 // than limit bytes of JSON.
-func decode(block []byte, part int, limit int64, records []memory.Record) ([]memory.Record, error) {
+func decode(block []byte, part int, limit int64, records []memory.Copy) ([]memory.Copy, error) {
 	r, err := gzip.NewReader(bytes.NewReader(block))
 	if err != nil {
 		return nil, fmt.Errorf("unpacking: %w", err)
@@ -58,7 +58,7 @@ func decode(block []byte, part int, limit int64, records []memory.Record) ([]mem
 	limited := &io.LimitedReader{R: r, N: limit}
 	lines := json.NewDecoder(limited)
 	for {
-		var record memory.Record
+		var record memory.Copy
 		err := lines.Decode(&record)
 		if errors.Is(err, io.EOF) && limited.N > 0 {
 			return records, nil

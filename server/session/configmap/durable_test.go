@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/records"
 )
 
 var limits = session.Limits{Concurrency: 100, Queue: 100, Open: 5}
@@ -24,12 +25,12 @@ func on(t testing.TB, a *api) *Store {
 	return open(t, Options{API: a.client(), Namespace: namespace, Name: "s"}, sessionOptions())
 }
 
-// begin hands in a question that must be started and, unless owner is empty, returns the right to work on it.
-func begin(t testing.TB, s *Store, owner, follower, id string) *session.Lease {
+// begin hands in a question that must be started and, if it may be claimed, returns the right to work on it.
+func begin(t testing.TB, s *Store, claim bool, follower, id string) *session.Lease {
 	t.Helper()
 	q := session.Question{Key: session.Key{Follower: follower, ID: id}, Text: "question " + id}
-	b, err := s.Begin(t.Context(), q, owner, limits)
-	if err != nil || b.Verdict != session.Started || (b.Lease != nil) != (owner != "") {
+	b, err := s.Begin(t.Context(), q, claim, limits)
+	if err != nil || b.Verdict != session.Started || (b.Lease != nil) != claim {
 		t.Fatalf("Begin: %+v, %v", b, err)
 	}
 	return b.Lease
@@ -37,7 +38,7 @@ func begin(t testing.TB, s *Store, owner, follower, id string) *session.Lease {
 
 func finish(t testing.TB, s *Store, l *session.Lease, answer string) {
 	t.Helper()
-	o := session.Outcome{State: session.Answered, Answer: answer, ConversationID: "conversation"}
+	o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: answer}, ConversationID: "conversation"}
 	if err := s.Finish(t.Context(), l, o); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,23 @@ func finish(t testing.TB, s *Store, l *session.Lease, answer string) {
 
 func look(t testing.TB, s *Store, follower string) session.Session {
 	t.Helper()
-	got, err := s.Look(t.Context(), follower)
+	got, err := s.Get(t.Context(), follower)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// nextOf claims a turn.
+func nextOf(s *Store, ctx context.Context, l session.Limits) (*session.Lease, error) { //nolint:revive // as the store's method
+	c, err := s.Next(ctx, l)
+	return c.Lease, err
+}
+
+// inMemory is what a store has of a follower, also after it was closed.
+func inMemory(t testing.TB, s *Store, follower string) session.Session {
+	t.Helper()
+	got, err := records.New(s.port.memory, "test").Get(t.Context(), follower)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,21 +80,21 @@ func TestWhatIsClosedIsFoundAgain(t *testing.T) {
 		strict.Questions, strict.Window = 3, time.Hour
 		for _, id := range []string{"1", "2", "3"} {
 			q := session.Question{Key: session.Key{Follower: "alice", ID: id}, Text: "问题 <" + id + ">"}
-			if b, err := s.Begin(t.Context(), q, "a", strict); err != nil || b.Verdict != session.Started {
+			if b, err := s.Begin(t.Context(), q, true, strict); err != nil || b.Verdict != session.Started {
 				t.Fatal(b, err)
 			}
 		}
-		l := begin(t, s, "a", "bob", "1")
-		if err := s.Progress(t.Context(), l, session.Progress{Partial: "half", ConversationID: "c"}); err != nil {
+		l := begin(t, s, true, "bob", "1")
+		if err := s.Progress(t.Context(), l, session.Progress{Markdown: "half", ConversationID: "c"}); err != nil {
 			t.Fatal(err)
 		}
 		finish(t, s, l, "an answer & more")
-		r := session.Receipt{Message: "1", Turn: "1", From: 0, To: 5, Sum: 1<<64 - 1}
-		if err := s.Delivered(t.Context(), "bob", r); err != nil {
+		r := session.Receipt{Message: "1", Turn: "1", To: session.Cursor{At: 5, Sum: 1<<64 - 1}}
+		if err := s.Show(t.Context(), "bob", r); err != nil {
 			t.Fatal(err)
 		}
-		running := begin(t, s, "a", "bob", "2")
-		if err := s.Progress(t.Context(), running, session.Progress{Partial: "so far"}); err != nil {
+		running := begin(t, s, true, "bob", "2")
+		if err := s.Progress(t.Context(), running, session.Progress{Markdown: "so far"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Open(t.Context(), session.Key{Follower: "carol", ID: "hello"}); err != nil {
@@ -90,26 +107,22 @@ func TestWhatIsClosedIsFoundAgain(t *testing.T) {
 
 		again := on(t, a)
 		for _, follower := range []string{"alice", "bob", "carol"} {
-			before, err := s.memory.Look(t.Context(), follower)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(before, look(t, again, follower), sameTime); diff != "" {
+			if diff := cmp.Diff(inMemory(t, s, follower), look(t, again, follower), sameTime); diff != "" {
 				t.Errorf("%s (-before +after):\n%s", follower, diff)
 			}
 		}
-		if b, err := again.Begin(t.Context(), session.Question{Key: session.Key{Follower: "bob", ID: "1"}}, "b", limits); err != nil ||
+		if b, err := again.Begin(t.Context(), session.Question{Key: session.Key{Follower: "bob", ID: "1"}}, true, limits); err != nil ||
 			b.Verdict != session.Joined || b.Delivery != 2 || cmp.Diff(&r, b.Receipt) != "" {
 			t.Errorf("delivered again: %+v, %v; want delivery 2 of a known question, with receipt", b, err)
 		}
 		if o, err := again.Open(t.Context(), session.Key{Follower: "carol", ID: "hello"}); err != nil || o.Delivery != 2 {
 			t.Errorf("opened again: %+v, %v; want delivery 2", o, err)
 		}
-		if turn, ok, err := again.Cancel(t.Context(), session.Key{Follower: "bob", ID: "stop"}); !ok || turn.Key.ID != "2" || turn.Partial != "so far" || err != nil {
+		if turn, ok, err := again.Cancel(t.Context(), session.Key{Follower: "bob", ID: "stop"}); !ok || turn.Key.ID != "2" || turn.Answer.Markdown != "so far" || err != nil {
 			t.Errorf("cancelled again: %+v, %v, %v; want turn 2 as before", turn, ok, err)
 		}
 		q := session.Question{Key: session.Key{Follower: "alice", ID: "4"}}
-		if b, err := again.Begin(t.Context(), q, "b", strict); err != nil || b.Verdict != session.RateLimited {
+		if b, err := again.Begin(t.Context(), q, true, strict); err != nil || b.Verdict != session.RateLimited {
 			t.Errorf("a fourth question: %+v, %v; want it to be limited as before", b, err)
 		}
 	})
@@ -120,16 +133,16 @@ func TestKilledProcessLeavesItsQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		dead := begin(t, s, "a", "alice", "1")
-		begin(t, s, "", "alice", "2")
-		begin(t, s, "", "bob", "1")
+		dead := begin(t, s, true, "alice", "1")
+		begin(t, s, false, "alice", "2")
+		begin(t, s, false, "bob", "1")
 		drop(s)
 
 		s = on(t, a)
 		one := limits
 		one.Concurrency = 1
 		for _, want := range []session.Key{{Follower: "alice", ID: "1"}, {Follower: "alice", ID: "2"}, {Follower: "bob", ID: "1"}} {
-			l, err := s.Next(t.Context(), "b", one)
+			l, err := nextOf(s, t.Context(), one)
 			if err != nil || l.Turn.Key != want || l.Turn.Question != "question "+want.ID {
 				t.Fatalf("Next: %+v, %v; want %v", l, err, want)
 			}
@@ -152,12 +165,12 @@ func TestWrittenBehindWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		l := begin(t, s, "a", "alice", "1")
+		l := begin(t, s, true, "alice", "1")
 		time.Sleep(time.Minute / 2) // in a bubble this is how the clock is set forward
 		before, _ := a.writes()
 		for range 20 {
 			time.Sleep(defaultInterval)
-			if err := s.Progress(t.Context(), l, session.Progress{Partial: "half"}); err != nil {
+			if err := s.Progress(t.Context(), l, session.Progress{Markdown: "half"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -165,7 +178,7 @@ func TestWrittenBehindWithinASecond(t *testing.T) {
 			t.Errorf("%d writes for what has streamed in", after-before)
 		}
 		finish(t, s, l, "answer")
-		if err := s.Delivered(t.Context(), "alice", session.Receipt{Message: "1", Turn: "1", To: 6, Told: true}); err != nil {
+		if err := s.Show(t.Context(), "alice", session.Receipt{Message: "1", Turn: "1", To: session.Cursor{At: 6}, End: true}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -173,7 +186,7 @@ func TestWrittenBehindWithinASecond(t *testing.T) {
 			t.Errorf("%d writes for the end and its delivery, want 1", after-before)
 		}
 		drop(s)
-		if got := look(t, on(t, a), "alice").Turns[0]; got.Answer != "answer" || !got.Told {
+		if got := look(t, on(t, a), "alice").Turns[0]; got.Answer.Markdown != "answer" || !got.Delivered {
 			t.Errorf("turn %+v", got)
 		}
 	})
@@ -183,7 +196,7 @@ func TestForgottenIsGoneFromTheAPIServerAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+		finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 		if c, err := s.Forget(t.Context(), "alice"); c != "conversation" || err != nil {
 			t.Fatal(c, err)
 		}
@@ -203,10 +216,10 @@ func TestIdleSessionsLeaveTheAPIServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+		finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 		ctx, cancel := context.WithTimeout(t.Context(), sessionOptions().IdleTimeout+time.Minute)
 		defer cancel()
-		if _, err := s.Next(ctx, "a", limits); !errors.Is(err, context.DeadlineExceeded) { // as the engine does all the time
+		if _, err := s.Next(ctx, limits); !errors.Is(err, context.DeadlineExceeded) { // as the engine does all the time
 			t.Fatal(err)
 		}
 		for name, o := range a.copies() {
@@ -223,19 +236,19 @@ func TestAnotherDeliveryWaitsForTheSameWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		begin(t, s, "", "alice", "0")
+		begin(t, s, false, "alice", "0")
 		a.breaks(unreachable)
 		q := session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: "question"}
 		first, leave := context.WithCancel(t.Context())
 		results := make(chan error, 2)
 		go func() {
-			_, err := s.Begin(first, q, "a", limits)
+			_, err := s.Begin(first, q, true, limits)
 			results <- err
 		}()
 		synctest.Wait()
 		second := make(chan session.Begun, 1)
 		go func() {
-			b, err := s.Begin(t.Context(), q, "a", limits)
+			b, err := s.Begin(t.Context(), q, true, limits)
 			results <- err
 			second <- b
 		}()
@@ -315,7 +328,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 	r.Repeat(map[string]func(*rapid.T){
 		"begin": func(*rapid.T) {
 			k := key()
-			b, err := s.Begin(t.Context(), session.Question{Key: k, Text: strings.Repeat("问", id)}, rapid.SampledFrom([]string{"", "a"}).Draw(r, "owner"), limits)
+			b, err := s.Begin(t.Context(), session.Question{Key: k, Text: strings.Repeat("问", id)}, rapid.Bool().Draw(r, "claims"), limits)
 			if err == nil && b.Verdict == session.Started { // an error is a request that still hangs from before
 				accepted[k] = true
 			}
@@ -328,7 +341,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rapid.IntRange(0, 1000).Draw(r, "ms"))*time.Millisecond)
 			defer cancel()
 			q := session.Question{Key: key(), Text: "lost"}
-			if b, err := s.Begin(ctx, q, "a", limits); err == nil && b.Verdict == session.Started {
+			if b, err := s.Begin(ctx, q, true, limits); err == nil && b.Verdict == session.Started {
 				r.Fatal("begun without an API server")
 			}
 			a.breaks(nil)
@@ -337,7 +350,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 			if len(leases) > 0 {
 				l := leases[len(leases)-1]
 				leases = leases[:len(leases)-1]
-				must(s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: "answer", ConversationID: l.Turn.Key.ID}))
+				must(s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "answer"}, ConversationID: l.Turn.Key.ID}))
 			}
 		},
 		"clear": func(*rapid.T) {
@@ -366,9 +379,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 			s = reopen()
 			for i := range 5 {
 				f := fmt.Sprint("follower", i+1)
-				before, err := old.memory.Look(t.Context(), f)
-				must(err)
-				if diff := cmp.Diff(before, look(t, s, f), sameTime); diff != "" {
+				if diff := cmp.Diff(inMemory(t, old, f), look(t, s, f), sameTime); diff != "" {
 					r.Fatalf("-before +after:\n%s", diff)
 				}
 			}

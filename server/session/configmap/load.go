@@ -20,37 +20,37 @@ import (
 const readers = 4
 
 // loadUntilDone loads the sessions, again and again if it fails; false if the store has ended before.
-func (s *Store) loadUntilDone() bool {
+func (p *port) loadUntilDone() bool {
 	for try := 1; ; try++ {
-		err := s.load(min(longestTimeout, 2*requestTimeout<<min(try-1, 10)))
+		err := p.load(min(longestTimeout, 2*requestTimeout<<min(try-1, 10)))
 		if err != nil {
 			err = fmt.Errorf("loading the sessions: %w", err)
 		}
-		news := s.note(err)
+		news := p.note(err)
 		if !errors.Is(err, session.ErrElsewhere) {
-			s.other.Store(nil)
+			p.other.Store(nil)
 		}
 		if err == nil {
-			close(s.loaded)
+			close(p.loaded)
 		}
-		s.hasTried()
-		if errors.Is(err, errResigned) {
-			s.end(errResigned)
+		p.hasTried()
+		if errors.Is(err, errSteppedDown) {
+			p.end(errSteppedDown)
 		}
-		if err == nil || s.life.Err() != nil {
+		if err == nil || p.life.Err() != nil {
 			return err == nil
 		}
 		if news {
-			s.options.Log.Warn("Not ready, trying on", "error", err)
+			p.options.Log.Warn("Not ready, trying on", "error", err)
 		}
 		pause := time.NewTimer(backoff(try, err))
 		select {
 		case <-pause.C:
-		case <-s.resigned:
+		case <-p.steppedDown:
 			pause.Stop()
-			s.end(errResigned)
+			p.end(errSteppedDown)
 			return false
-		case <-s.closing:
+		case <-p.closing:
 			pause.Stop()
 			return false
 		}
@@ -58,26 +58,26 @@ func (s *Store) loadUntilDone() bool {
 }
 
 // note notes why the sessions are not loaded, and tells whether that is another reason than before.
-func (s *Store) note(problem error) (news bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	news = problem != nil && (s.problem == nil || s.problem.Error() != problem.Error())
-	s.problem = problem
+func (p *port) note(problem error) (news bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	news = problem != nil && (p.problem == nil || p.problem.Error() != problem.Error())
+	p.problem = problem
 	return news
 }
 
 // load reads all shards and takes them over, each request within timeout. Nothing is changed before all of them have
 // been understood.
-func (s *Store) load(timeout time.Duration) error {
+func (p *port) load(timeout time.Duration) error {
 	for {
-		records := make([][]memory.Record, shardCount)
-		held, kept, err := s.read(timeout, records)
+		records := make([][]memory.Copy, shardCount)
+		held, kept, err := p.read(timeout, records)
 		if err != nil {
 			return err
 		}
-		if s.standsBy(held) {
-			err = s.awaitRelease(held)
-		} else if err = s.takeOver(held, records, kept); err == nil {
+		if p.standsBy(held) {
+			err = p.awaitRelease(held)
+		} else if err = p.takeOver(held, records, kept); err == nil {
 			return nil
 		}
 		if err != nil && !errors.Is(err, errFaster) {
@@ -90,15 +90,15 @@ func (s *Store) load(timeout time.Duration) error {
 var errFaster = errors.New("another process was faster")
 
 // takeOver makes this process the owner of what it has read, if held is still the owner before.
-func (s *Store) takeOver(held owner, records [][]memory.Record, kept *memory.Store) error {
+func (p *port) takeOver(held owner, records [][]memory.Copy, kept *memory.Port) error {
 	select {
-	case <-s.resigned:
-		return errResigned
+	case <-p.steppedDown:
+		return errSteppedDown
 	default:
 	}
 	began, changed := time.Now(), false
-	for i, sh := range s.shards {
-		again, err := sh.take(s.life, held, &records[i])
+	for i, sh := range p.shards {
+		again, err := sh.take(p.life, held, &records[i])
 		if err != nil {
 			return err
 		}
@@ -106,39 +106,39 @@ func (s *Store) takeOver(held owner, records [][]memory.Record, kept *memory.Sto
 	}
 	if changed {
 		var err error
-		if kept, err = s.restore(records); err != nil {
+		if kept, err = p.restore(records); err != nil {
 			return err
 		}
 	}
-	s.memory = kept
-	s.answered()
-	s.options.Log.Info("Sessions are loaded", "generation", s.generation, "took", time.Since(began))
+	p.memory = kept
+	p.answered()
+	p.options.Log.Info("Sessions are loaded", "generation", p.generation, "took", time.Since(began))
 	return nil
 }
 
-// read makes a store in memory of all shards, and says who owns them.
-func (s *Store) read(timeout time.Duration, records [][]memory.Record) (held owner, kept *memory.Store, err error) {
-	owners, err := s.readAll(timeout, records)
+// read makes records in memory of all shards, and says who owns them.
+func (p *port) read(timeout time.Duration, records [][]memory.Copy) (held owner, kept *memory.Port, err error) {
+	owners, err := p.readAll(timeout, records)
 	if err != nil {
 		return owner{}, nil, err
 	}
-	s.generation = 1
+	p.generation = 1
 	for _, o := range owners {
-		s.generation = max(s.generation, o.Generation+1)
+		p.generation = max(p.generation, o.Generation+1)
 	}
-	kept, err = s.restore(records)
+	kept, err = p.restore(records)
 	return owners[0], kept, err
 }
 
 // readAll reads all shards and says who owns them.
-func (s *Store) readAll(timeout time.Duration, records [][]memory.Record) ([]owner, error) {
+func (p *port) readAll(timeout time.Duration, records [][]memory.Copy) ([]owner, error) {
 	owners, problems := make([]owner, shardCount), make([]error, shardCount)
 	var reads errgroup.Group
 	reads.SetLimit(readers)
-	for i, sh := range s.shards {
+	for i, sh := range p.shards {
 		sh.timeout = timeout
 		reads.Go(func() error {
-			owners[i], problems[i] = sh.read(s.life, &records[i])
+			owners[i], problems[i] = sh.read(p.life, &records[i])
 			return nil
 		})
 	}
@@ -152,28 +152,27 @@ func (s *Store) readAll(timeout time.Duration, records [][]memory.Record) ([]own
 }
 
 // hasTried lets Ping answer.
-func (s *Store) hasTried() { s.tryOnce.Do(func() { close(s.tried) }) }
+func (p *port) hasTried() { p.tryOnce.Do(func() { close(p.tried) }) }
 
-// restore makes a store in memory of what was read.
-func (s *Store) restore(records [][]memory.Record) (*memory.Store, error) {
-	kept := memory.NewParted(s.session, memoryBytes, memory.Parts{
-		Count: shardCount * blockCount, Of: partOf, Changed: s.changed,
+// restore makes records in memory of what was read.
+func (p *port) restore(records [][]memory.Copy) (*memory.Port, error) {
+	kept := memory.NewCopied(p.session, memoryBytes, memory.Copied{
+		Parts: shardCount * blockCount, Of: partOf, Changed: p.blockChanged,
 	})
-	// A process has 2³² claims before its fences reach its successor's.
-	if err := kept.Restore(slices.Concat(records...), s.generation<<32); err != nil {
+	if err := kept.Restore(slices.Concat(records...)); err != nil {
 		return nil, fmt.Errorf("ConfigMaps %s/%s-* are not touched; empty or delete them to start without their sessions: they have %w",
-			s.options.Namespace, s.options.Name, err)
+			p.options.Namespace, p.options.Name, err)
 	}
-	return kept, nil
+	return kept.Port(p.identity), nil
 }
 
-func (s *Store) changed(part int) { s.shards[part/blockCount].changed(part % blockCount) }
+func (p *port) blockChanged(part int) { p.shards[part/blockCount].changed(part % blockCount) }
 
 // read reads a shard's followers and says who owns it: nobody, if it is new.
-func (sh *shard) read(ctx context.Context, records *[]memory.Record) (owner, error) {
+func (sh *shard) read(ctx context.Context, records *[]memory.Copy) (owner, error) {
 	ctx, cancel := context.WithTimeout(ctx, sh.timeout)
 	defer cancel()
-	o := sh.store.options
+	o := sh.port.options
 	found, err := o.API.Get(ctx, o.Namespace, sh.name)
 	if err != nil {
 		return owner{}, err
@@ -186,7 +185,7 @@ func (sh *shard) read(ctx context.Context, records *[]memory.Record) (owner, err
 	return held, nil
 }
 
-func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owner, error) {
+func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Copy) (owner, error) {
 	held, owned, err := ownerOf(found.Metadata, sh.index)
 	switch {
 	case err != nil:
@@ -196,9 +195,12 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 	case len(found.Data) > 0:
 		return owner{}, errors.New("it has data, where sessions are binaryData only")
 	}
-	*records, sh.sizes = nil, [blockCount]int{}
+	*records, sh.sizes, sh.old = nil, [blockCount]int{}, held.Format == 1
+	if sh.old {
+		return held, nil
+	}
 	for key, block := range found.BinaryData {
-		n, err := strconv.Atoi(strings.TrimPrefix(key, "followers-"))
+		n, err := strconv.Atoi(strings.TrimPrefix(key, "records-"))
 		if err != nil || n < 0 || n >= blockCount || key != blockKey(n) {
 			return owner{}, fmt.Errorf("it has a key %q", key)
 		}
@@ -210,9 +212,9 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Record) (owne
 	return held, nil
 }
 
-// take makes this process the shard's owner. If the shard was written since it was read, by the predecessor for the last
+// take makes this process the shard's owner. If the shard was written since it was read, by the owner before for the last
 // time, it is read again. Of several processes the first shard's owner is the one that goes on.
-func (sh *shard) take(ctx context.Context, before owner, records *[]memory.Record) (again bool, err error) {
+func (sh *shard) take(ctx context.Context, before owner, records *[]memory.Copy) (again bool, err error) {
 	for {
 		err := sh.claim(ctx, sh.me(), sh.version)
 		if !kubeapi.IsConflict(err) {
@@ -225,9 +227,9 @@ func (sh *shard) take(ctx context.Context, before owner, records *[]memory.Recor
 			return again, err
 		case sh.index == 0 && held.Identity != before.Identity:
 			return again, errFaster
-		case held.Generation < sh.store.generation:
+		case held.Generation < sh.port.generation:
 		default:
-			sh.store.supersede(held)
+			sh.port.supersede(held)
 			return again, ErrSuperseded
 		}
 	}
@@ -241,37 +243,42 @@ func (sh *shard) claim(ctx context.Context, by owner, version string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sh.timeout)
 	defer cancel()
-	o := sh.store.options
-	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{
-		Metadata: kubeapi.Metadata{ResourceVersion: version, Annotations: annotations},
-	})
+	o := sh.port.options
+	change := kubeapi.ConfigMap{Metadata: kubeapi.Metadata{ResourceVersion: version, Annotations: annotations}}
+	if sh.old {
+		change.BinaryData = make(map[string][]byte, blockCount)
+		for n := range blockCount {
+			change.BinaryData[oldBlockKey(n)] = nil
+		}
+	}
+	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, change)
 	if err != nil {
 		return err
 	}
-	sh.version = meta.ResourceVersion
+	sh.version, sh.old = meta.ResourceVersion, false
 	return nil
 }
 
 // me is this process as the shard's owner.
 func (sh *shard) me() owner {
-	s := sh.store
-	return owner{Format: format, Shard: sh.index, Generation: s.generation, Identity: s.identity, Address: s.options.Address}
+	p := sh.port
+	return owner{Format: format, Shard: sh.index, Generation: p.generation, Identity: p.identity, Address: p.options.Address}
 }
 
 // look reads who owns the ConfigMap now. If it is a later process, the store ends here.
 func (sh *shard) look(ctx context.Context, timeout time.Duration) (m kubeapi.Metadata, held owner, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	o := sh.store.options
+	o := sh.port.options
 	if m, err = o.API.GetMetadata(ctx, o.Namespace, sh.name); err != nil {
 		return m, held, err
 	}
 	if held, _, err = ownerOf(m, sh.index); err != nil {
 		return m, held, fmt.Errorf("ConfigMap %s/%s: %w", o.Namespace, sh.name, err)
 	}
-	sh.store.answered()
+	sh.port.answered()
 	if me := sh.me(); held != me && held.Generation >= me.Generation {
-		sh.store.supersede(held)
+		sh.port.supersede(held)
 		return m, held, ErrSuperseded
 	}
 	return m, held, nil
@@ -281,7 +288,7 @@ func (sh *shard) look(ctx context.Context, timeout time.Duration) (m kubeapi.Met
 // somebody has changed its metadata, or an own write has come through whose answer was lost; or it was made anew, or
 // put back to what it was long ago, and has to be written as a whole.
 func (sh *shard) reconcile() error {
-	ctx := sh.store.life
+	ctx := sh.port.life
 	m, held, err := sh.look(ctx, sh.timeout)
 	if err != nil {
 		return err
@@ -291,7 +298,7 @@ func (sh *shard) reconcile() error {
 		return nil
 	}
 	if held == (owner{}) { // it must be empty, or it is not ours
-		var none []memory.Record
+		var none []memory.Copy
 		if _, err := sh.read(ctx, &none); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+	"github.com/wechatbot/wechatbot-operator/server/session/follower"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 )
 
@@ -32,7 +33,7 @@ func TestAPIServerIsAway(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI()
 				s := on(t, a)
-				running := begin(t, s, "a", "alice", "1")
+				running := begin(t, s, true, "alice", "1")
 				time.Sleep(time.Second) // in a bubble
 				a.breaks(fault)
 				q := session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}
@@ -40,7 +41,7 @@ func TestAPIServerIsAway(t *testing.T) {
 				strict.Questions, strict.Window = 3, time.Hour
 				for range 3 {
 					since := time.Now()
-					b, err := s.Begin(t.Context(), q, "a", strict)
+					b, err := s.Begin(t.Context(), q, true, strict)
 					if err == nil || time.Since(since) > patience {
 						t.Fatalf("Begin: %+v, %v after %v", b, err, time.Since(since))
 					}
@@ -52,7 +53,7 @@ func TestAPIServerIsAway(t *testing.T) {
 					t.Error("ready without an API server")
 				}
 				finish(t, s, running, "answer")
-				if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer != "answer" {
+				if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer.Markdown != "answer" {
 					t.Errorf("Await: %+v, %v", turn, err)
 				}
 				if _, err := s.Open(t.Context(), session.Key{Follower: "alice", ID: "one"}); err != nil {
@@ -67,15 +68,15 @@ func TestAPIServerIsAway(t *testing.T) {
 					t.Errorf("not ready again: %v", err)
 				}
 				// Nothing was taken from the allowance of three in vain, but for the one place that is used now.
-				if b, err := s.Begin(t.Context(), q, "a", strict); err != nil || b.Verdict != session.Started || b.Lease == nil {
+				if b, err := s.Begin(t.Context(), q, true, strict); err != nil || b.Verdict != session.Started || b.Lease == nil {
 					t.Errorf("Begin, when all is well again: %+v, %v", b, err)
 				}
 				q.Key.ID = "3"
-				if b, err := s.Begin(t.Context(), q, "a", strict); err != nil || b.Verdict != session.Started {
+				if b, err := s.Begin(t.Context(), q, true, strict); err != nil || b.Verdict != session.Started {
 					t.Errorf("the next one: %+v, %v", b, err)
 				}
 				drop(s)
-				if got := look(t, on(t, a), "alice").Turns; len(got) != 3 || got[0].Answer != "answer" {
+				if got := look(t, on(t, a), "alice").Turns; len(got) != 3 || got[0].Answer.Markdown != "answer" {
 					t.Errorf("turns %+v", got)
 				}
 			})
@@ -112,7 +113,7 @@ func TestStartsBeforeTheConfigMaps(t *testing.T) {
 					t.Errorf("Ping: %v, want it to say %q", err, tt.say)
 				}
 				since := time.Now()
-				if _, err := s.Look(t.Context(), "alice"); err == nil || !strings.Contains(err.Error(), tt.say) || time.Since(since) > patience {
+				if _, err := s.Get(t.Context(), "alice"); err == nil || !strings.Contains(err.Error(), tt.say) || time.Since(since) > patience {
 					t.Errorf("Look: %v after %v", err, time.Since(since))
 				}
 				if err := s.Ping(ended()); err == nil {
@@ -120,7 +121,7 @@ func TestStartsBeforeTheConfigMaps(t *testing.T) {
 				}
 				next := make(chan error)
 				go func() {
-					_, err := s.Next(t.Context(), "a", limits)
+					_, err := s.Next(t.Context(), limits)
 					next <- err
 				}()
 				time.Sleep(time.Minute) // Next waits for as long as it takes
@@ -129,7 +130,7 @@ func TestStartsBeforeTheConfigMaps(t *testing.T) {
 				if err := s.Ping(t.Context()); err != nil {
 					t.Error(err)
 				}
-				begin(t, s, "", "alice", "1")
+				begin(t, s, false, "alice", "1")
 				if err := <-next; err != nil {
 					t.Error(err)
 				}
@@ -159,6 +160,9 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 		return func(c *kubeapi.ConfigMap) { c.Metadata.Annotations[ownerAnnotation] = value }
 	}
 	here := followerIn(0)
+	record := func(fields string) string {
+		return `{"follower":"` + here + `","record":{"v":1,"active":946684800000000` + fields + `}}`
+	}
 	tests := map[string]struct {
 		damage func(*kubeapi.ConfigMap)
 		say    string
@@ -178,27 +182,29 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 		"no gzip":             {whole([]byte("hello")), "is damaged: unpacking"},
 		"no JSON":             {whole(pack("hello")), "is damaged: reading a follower"},
 		"another's follower":  {whole(pack(`{"follower":"` + followerIn(1) + `"}`)), "a follower who does not belong there"},
-		"follower twice":      {whole(pack(`{"follower":"` + here + `"}{"follower":"` + here + `"}`)), "they have a follower twice"},
-		"turn twice":          {whole(pack(`{"follower":"` + here + `","turns":[{"id":"1","state":1},{"id":"1","state":1}]}`)), "a turn twice"},
-		"turn unasked":        {whole(pack(`{"follower":"` + here + `","turns":[{"id":"1","state":1}]}`)), "a turn without its message"},
-		"state out of range":  {whole(pack(`{"follower":"` + here + `","turns":[{"id":"1","state":9}]}`)), "and state 9"},
-		"message of no kind":  {whole(pack(`{"follower":"` + here + `","messages":[{"id":"1","kind":9}]}`)), "a message that cannot be"},
-		"foreign key":         {func(c *kubeapi.ConfigMap) { c.BinaryData["followers-99"] = nil }, `it has a key "followers-99"`},
-		"padded key":          {func(c *kubeapi.ConfigMap) { c.BinaryData["followers-+1"] = nil }, `it has a key "followers-+1"`},
+		"no record":           {whole(pack(`{"follower":"` + here + `"}`)), "without a name or a record"},
+		"follower twice":      {whole(pack(record("") + record(""))), "they have a follower twice"},
+		"turn twice":          {whole(pack(record(`,"turns":[{"id":"1","state":1},{"id":"1","state":1}]`))), "a turn with an ID of 1 bytes"},
+		"state out of range":  {whole(pack(record(`,"turns":[{"id":"1","state":9}]`))), "and state 9"},
+		"message of no kind":  {whole(pack(record(`,"messages":[{"id":"1","kind":9}]`))), "and kind 9"},
+		"a lease on nothing":  {whole(pack(record(`,"lease":{"turn":"1"}`))), "a lease on no turn"},
+		"a record of later":   {whole(pack(`{"follower":"` + here + `","record":{"v":99,"active":946684800000000}}`)), "it has format 99"},
+		"foreign key":         {func(c *kubeapi.ConfigMap) { c.BinaryData["records-99"] = nil }, `it has a key "records-99"`},
+		"padded key":          {func(c *kubeapi.ConfigMap) { c.BinaryData["records-+1"] = nil }, `it has a key "records-+1"`},
 		"foreign data":        {func(c *kubeapi.ConfigMap) { c.Data = map[string]string{"a": "b"} }, "it has data"},
 		"foreign object":      {func(c *kubeapi.ConfigMap) { c.Metadata.Annotations = nil; c.Data = map[string]string{"a": "b"} }, "it has content, but no annotation"},
 		"annotation is gone":  {func(c *kubeapi.ConfigMap) { c.Metadata.Annotations = nil }, "it has content, but no annotation"},
 		"annotation unread":   {owned("me"), "annotation wechatbot.dev/sessions-owner cannot be read"},
-		"a later format":      {owned(`{"format":2}`), "it is stored in format 2, this server knows format 1 only"},
-		"another shard":       {owned(`{"format":1,"shard":7,"generation":1,"identity":"x"}`), "it is a copy of number 7"},
-		"nobody's annotation": {owned(`{"format":1,"shard":0}`), "names no owner"},
+		"a later format":      {owned(`{"format":3}`), "it is stored in format 3, this server knows formats up to 2"},
+		"another shard":       {owned(`{"format":2,"shard":7,"generation":1,"identity":"x"}`), "it is a copy of number 7"},
+		"nobody's annotation": {owned(`{"format":2,"shard":0}`), "names no owner"},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI()
 				s := on(t, a)
-				finish(t, s, begin(t, s, "a", here, "1"), strings.Repeat("answer", 10))
+				finish(t, s, begin(t, s, true, here, "1"), strings.Repeat("answer", 10))
 				closeStore(t, s)
 				a.change(name, func(c *kubeapi.ConfigMap) { tt.damage(c) })
 				before := a.copies()[name]
@@ -208,7 +214,7 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tt.say) || strings.Contains(err.Error(), here) {
 					t.Errorf("Ping: %v, want it to say %q", err, tt.say)
 				}
-				if _, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: here, ID: "2"}}, "", limits); err == nil {
+				if _, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: here, ID: "2"}}, false, limits); err == nil {
 					t.Error("begun in what cannot be read")
 				}
 				after := a.copies()[name]
@@ -218,7 +224,7 @@ func TestRefusesWhatItCannotRead(t *testing.T) {
 				}
 				a.create(name) // somebody has emptied it
 				time.Sleep(longestPause)
-				begin(t, s, "", here, "2")
+				begin(t, s, false, here, "2")
 			})
 		})
 	}
@@ -237,14 +243,14 @@ func TestCloseSaysWhatIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+		finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 		a.breaks(unreachable)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err == nil || !strings.Contains(err.Error(), "not all could be written") || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Close: %v", err)
 		}
-		if _, err := s.Look(t.Context(), "alice"); !errors.Is(err, errClosed) {
+		if _, err := s.Get(t.Context(), "alice"); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Look after Close: %v", err)
 		}
 	})
@@ -255,11 +261,11 @@ func TestCloseTriesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+		finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 		a.breaks(unreachable)
 		time.AfterFunc(10*time.Second, func() { a.breaks(nil) })
 		closeStore(t, s)
-		if got := look(t, on(t, a), "alice").Turns; got[0].Answer != "answer" {
+		if got := look(t, on(t, a), "alice").Turns; got[0].Answer.Markdown != "answer" {
 			t.Errorf("turns %+v", got)
 		}
 	})
@@ -272,17 +278,17 @@ func TestCloseBeforeTheSessionsAreLoaded(t *testing.T) {
 		s := on(t, a)
 		waiting := make(chan error)
 		go func() {
-			_, err := s.Look(t.Context(), "alice")
+			_, err := s.Get(t.Context(), "alice")
 			waiting <- err
 		}()
 		synctest.Wait()
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if err := <-waiting; !errors.Is(err, errClosed) {
+		if err := <-waiting; !errors.Is(err, session.ErrClosed) {
 			t.Errorf("a call that waited: %v", err)
 		}
-		if err := s.Ping(t.Context()); !errors.Is(err, errClosed) {
+		if err := s.Ping(t.Context()); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Ping: %v", err)
 		}
 	})
@@ -317,7 +323,10 @@ func TestBlockGoesRound(t *testing.T) {
 	if block, err := encode(nil); block != nil || err != nil {
 		t.Errorf("no followers: %v, %v", block, err)
 	}
-	records := []memory.Record{{Follower: followerIn(3), Conversation: "<c>&\u2028", Active: 1}, {Follower: followerIn(3) + "", Active: 2}}
+	records := []memory.Copy{
+		{Follower: followerIn(3), Record: &follower.Record{Format: 1, Conversation: "<c>&\u2028", Active: 1}},
+		{Follower: followerIn(3), Record: &follower.Record{Format: 1, Active: 2}, Texts: map[string]follower.Texts{"1": {Question: "q"}}},
+	}
 	block, err := encode(records)
 	if err != nil {
 		t.Fatal(err)

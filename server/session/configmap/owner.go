@@ -12,8 +12,9 @@ import (
 const ownerAnnotation = "wechatbot.dev/sessions-owner"
 
 // format is how sessions are stored: places, blocks and their content. A server refuses what it does not know, so a
-// change that older servers would misread needs a new number.
-const format = 1
+// change that older servers would misread needs a new number. Sessions of format 1, of the first release, are not read:
+// they go when a server takes them over.
+const format = 2
 
 // owner is the process that writes a shard. Every process that starts takes all shards over with a generation of its
 // own, larger than all before; one that finds a larger one than its own has been replaced.
@@ -46,8 +47,8 @@ func ownerOf(m kubeapi.Metadata, shard int) (o owner, ok bool, err error) {
 		return owner{}, false, fmt.Errorf("its annotation %s cannot be read: %w", ownerAnnotation, err)
 	}
 	switch {
-	case o.Format != format:
-		return owner{}, false, fmt.Errorf("it is stored in format %d, this server knows format %d only", o.Format, format)
+	case o.Format < 1 || o.Format > format:
+		return owner{}, false, fmt.Errorf("it is stored in format %d, this server knows formats up to %d", o.Format, format)
 	case o.Shard != shard:
 		return owner{}, false, fmt.Errorf("it is a copy of number %d", o.Shard)
 	case o.Generation <= 0 || o.Identity == "":

@@ -20,9 +20,9 @@ func TestPredecessorIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		finish(t, old, begin(t, old, "old", "alice", "1"), "the old one's answer")
-		running := begin(t, old, "old", "alice", "2")
-		other := begin(t, old, "old", "bob", "1").Turn.Key
+		finish(t, old, begin(t, old, true, "alice", "1"), "the old one's answer")
+		running := begin(t, old, true, "alice", "2")
+		other := begin(t, old, true, "bob", "1").Turn.Key
 		time.Sleep(time.Second) // in a bubble: all is written
 		blocked := make(chan error, 2)
 		go func() {
@@ -30,13 +30,13 @@ func TestPredecessorIsSuperseded(t *testing.T) {
 			blocked <- err
 		}()
 		go func() {
-			_, err := old.Next(t.Context(), "old", limits)
+			_, err := old.Next(t.Context(), limits)
 			blocked <- err
 		}()
 		synctest.Wait()
 
 		next := on(t, a)
-		l, err := next.Next(t.Context(), "next", limits)
+		l, err := nextOf(next, t.Context(), limits)
 		if err != nil || l.Turn.Key != running.Turn.Key {
 			t.Fatalf("the next process' work: %+v, %v", l, err)
 		}
@@ -44,11 +44,11 @@ func TestPredecessorIsSuperseded(t *testing.T) {
 		time.Sleep(time.Second)
 		before := a.copies()
 
-		if err := old.Finish(t.Context(), running, session.Outcome{State: session.Answered, Answer: "late"}); err != nil {
+		if err := old.Finish(t.Context(), running, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "late"}}); err != nil {
 			t.Fatalf("it cannot know yet: %v", err)
 		}
 		q := session.Question{Key: session.Key{Follower: "alice", ID: "3"}}
-		if _, err := old.Begin(t.Context(), q, "old", limits); !errors.Is(err, ErrSuperseded) {
+		if _, err := old.Begin(t.Context(), q, true, limits); !errors.Is(err, ErrSuperseded) {
 			t.Errorf("Begin: %v", err)
 		}
 		for range 2 {
@@ -60,7 +60,7 @@ func TestPredecessorIsSuperseded(t *testing.T) {
 		if diff := cmp.Diff(before, a.copies()); diff != "" {
 			t.Errorf("what the next process had written has changed:\n%s", diff)
 		}
-		if got := look(t, next, "alice").Turns; len(got) != 2 || got[1].Answer != "the next one's answer" {
+		if got := look(t, next, "alice").Turns; len(got) != 2 || got[1].Answer.Markdown != "the next one's answer" {
 			t.Errorf("turns %+v", got)
 		}
 	})
@@ -70,21 +70,20 @@ func wantSuperseded(t *testing.T, s *Store, l *session.Lease) {
 	t.Helper()
 	ctx, k := t.Context(), session.Key{Follower: "bob", ID: "1"}
 	for name, call := range map[string]func() error{
-		"Begin":     func() error { _, err := s.Begin(ctx, session.Question{Key: k}, "a", limits); return err },
-		"Next":      func() error { _, err := s.Next(ctx, "a", limits); return err },
-		"Await":     func() error { _, err := s.Await(ctx, k); return err },
-		"Open":      func() error { _, err := s.Open(ctx, k); return err },
-		"Look":      func() error { _, err := s.Look(ctx, "bob"); return err },
-		"Delivered": func() error { return s.Delivered(ctx, "bob", session.Receipt{}) },
-		"Cancel":    func() error { _, _, err := s.Cancel(ctx, k); return err },
-		"Clear":     func() error { _, err := s.Clear(ctx, k); return err },
-		"Forget":    func() error { _, err := s.Forget(ctx, "bob"); return err },
-		"TakeHold":  func() error { _, err := s.TakeHold(ctx, 1); return err },
-		"Pending":   func() error { _, err := s.Pending(ctx); return err },
-		"Ping":      func() error { return s.Ping(ctx) },
-		"Close":     func() error { return s.Close(ctx) },
+		"Begin":    func() error { _, err := s.Begin(ctx, session.Question{Key: k}, true, limits); return err },
+		"Next":     func() error { _, err := s.Next(ctx, limits); return err },
+		"Await":    func() error { _, err := s.Await(ctx, k); return err },
+		"Open":     func() error { _, err := s.Open(ctx, k); return err },
+		"Get":      func() error { _, err := s.Get(ctx, "bob"); return err },
+		"Show":     func() error { return s.Show(ctx, "bob", session.Receipt{}) },
+		"Cancel":   func() error { _, _, err := s.Cancel(ctx, k); return err },
+		"Clear":    func() error { _, err := s.Clear(ctx, k); return err },
+		"Forget":   func() error { _, err := s.Forget(ctx, "bob"); return err },
+		"TakeHold": func() error { _, err := s.TakeHold(ctx, 1); return err },
+		"Ping":     func() error { return s.Ping(ctx) },
+		"Close":    func() error { return s.Close(ctx) },
 	} {
-		if err := call(); !errors.Is(err, ErrSuperseded) && (name == "Close" || !errors.Is(err, errClosed)) {
+		if err := call(); !errors.Is(err, ErrSuperseded) && (name == "Close" || !errors.Is(err, session.ErrClosed)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -93,7 +92,7 @@ func wantSuperseded(t *testing.T, s *Store, l *session.Lease) {
 		"Finish":   func() error { return s.Finish(ctx, l, session.Outcome{State: session.Answered}) },
 		"Release":  func() error { return s.Release(ctx, l) },
 	} {
-		if err := call(); !errors.Is(err, session.ErrLeaseLost) && !errors.Is(err, errClosed) {
+		if err := call(); !errors.Is(err, session.ErrLeaseLost) && !errors.Is(err, session.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -104,7 +103,7 @@ func TestPredecessorLearnsItWithoutWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		l := begin(t, old, "old", "alice", "1")
+		l := begin(t, old, true, "alice", "1")
 		time.Sleep(2 * contactAge)
 		if err := old.Ping(t.Context()); err != nil {
 			t.Fatal(err)
@@ -136,12 +135,12 @@ func TestTakesOverWhileThePredecessorWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		begin(t, old, "old", "alice", "1")
+		begin(t, old, true, "alice", "1")
 		next := open(t, Options{API: slow(a).client(), Namespace: namespace, Name: "s"}, sessionOptions())
 		accepted := map[string]bool{"1": true}
 		for _, id := range []string{"2", "3", "4", "5"} {
 			q := session.Question{Key: session.Key{Follower: "alice", ID: id}, Text: "question"}
-			b, err := old.Begin(t.Context(), q, "", limits)
+			b, err := old.Begin(t.Context(), q, false, limits)
 			if err == nil && b.Verdict == session.Started {
 				accepted[id] = true
 			} else if err != nil && !errors.Is(err, ErrSuperseded) {
@@ -179,7 +178,7 @@ func TestTwoStartAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		first := on(t, a)
-		begin(t, first, "", "alice", "1")
+		begin(t, first, false, "alice", "1")
 		closeStore(t, first)
 		both := []*Store{
 			open(t, Options{API: slow(a).client(), Namespace: namespace, Name: "s", Identity: "one"}, sessionOptions()),
@@ -224,15 +223,15 @@ func TestConfigMapChangedByOthers(t *testing.T) {
 				a := newAPI()
 				closeStore(t, on(t, a)) // generation 1
 				s := on(t, a)
-				finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+				finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 				time.Sleep(time.Second) // in a bubble
 				change(a)
-				begin(t, s, "a", "alice", "2")
+				begin(t, s, true, "alice", "2")
 				if err := s.Ping(t.Context()); err != nil {
 					t.Error(err)
 				}
 				drop(s)
-				if got := look(t, on(t, a), "alice").Turns; len(got) != 2 || got[0].Answer != "answer" {
+				if got := look(t, on(t, a), "alice").Turns; len(got) != 2 || got[0].Answer.Markdown != "answer" {
 					t.Errorf("turns %+v", got)
 				}
 			})
@@ -249,7 +248,7 @@ func TestPingHealsWhatWasMadeAnew(t *testing.T) {
 		for partOf(follower)/blockCount != 0 {
 			follower += "a"
 		}
-		begin(t, s, "", follower, "1")
+		begin(t, s, false, follower, "1")
 		a.remove(Names("s")[0])
 		time.Sleep(2 * contactAge)
 		if err := s.Ping(t.Context()); !kubeapi.IsNotFound(err) {
@@ -273,13 +272,13 @@ func TestAnswerToAWriteIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		s := on(t, a)
-		begin(t, s, "a", "alice", "1")
+		begin(t, s, true, "alice", "1")
 		a.breaks(deaf)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		failed := make(chan error)
 		go func() {
-			_, err := s.Begin(ctx, session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}, "", limits)
+			_, err := s.Begin(ctx, session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}, false, limits)
 			failed <- err
 		}()
 		if err := <-failed; !errors.Is(err, context.DeadlineExceeded) {
@@ -290,7 +289,7 @@ func TestAnswerToAWriteIsLost(t *testing.T) {
 		if err := s.Ping(t.Context()); err != nil {
 			t.Error(err)
 		}
-		begin(t, s, "", "alice", "2")
+		begin(t, s, false, "alice", "2")
 		drop(s)
 		if got := look(t, on(t, a), "alice").Turns; len(got) != 2 {
 			t.Errorf("turns %+v", got)
@@ -317,6 +316,6 @@ func TestAnswerToAClaimIsLost(t *testing.T) {
 		if err := s.Ping(t.Context()); err != nil || lost != 3 {
 			t.Errorf("Ping: %v, %d answers lost", err, lost)
 		}
-		begin(t, s, "a", "alice", "1")
+		begin(t, s, true, "alice", "1")
 	})
 }

@@ -29,4 +29,7 @@ func partOf(follower string) int {
 }
 
 // blockKey is the key of a shard's nth block.
-func blockKey(n int) string { return fmt.Sprintf("followers-%02d", n) }
+func blockKey(n int) string { return fmt.Sprintf("records-%02d", n) }
+
+// oldBlockKey is what it was in format 1.
+func oldBlockKey(n int) string { return fmt.Sprintf("followers-%02d", n) }

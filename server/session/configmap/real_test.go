@@ -90,7 +90,7 @@ func TestSuiteOnAPIServer(t *testing.T) {
 			eventually(t, "the store is ready", func() bool { return s.Ping(t.Context()) == nil })
 			return s
 		},
-		Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+		Reopen: func(_ testing.TB, s session.Store, _ session.Options) session.Store { return s },
 	})
 }
 
@@ -98,21 +98,21 @@ func TestPredecessorOnAPIServer(t *testing.T) {
 	namespace := plane.Namespace(t, "predecessor")
 	create(t, namespace, "s")
 	old := onPlane(t, namespace)
-	finish(t, old, begin(t, old, "old", "alice", "1"), "answer")
-	running := begin(t, old, "old", "alice", "2")
+	finish(t, old, begin(t, old, true, "alice", "1"), "answer")
+	running := begin(t, old, true, "alice", "2")
 	next := onPlane(t, namespace)
-	l, err := next.Next(t.Context(), "next", limits)
+	l, err := nextOf(next, t.Context(), limits)
 	if err != nil || l.Turn.Key != running.Turn.Key {
 		t.Fatalf("Next: %+v, %v", l, err)
 	}
 	finish(t, next, l, "the next one's")
-	if _, err := old.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "3"}}, "old", limits); !errors.Is(err, ErrSuperseded) {
+	if _, err := old.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "3"}}, true, limits); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("Begin: %v", err)
 	}
 	wantSuperseded(t, old, running)
 	closeStore(t, next)
 	got := look(t, onPlane(t, namespace), "alice").Turns
-	if len(got) != 2 || got[0].Answer != "answer" || got[1].Answer != "the next one's" {
+	if len(got) != 2 || got[0].Answer.Markdown != "answer" || got[1].Answer.Markdown != "the next one's" {
 		t.Errorf("turns %+v", got)
 	}
 }
@@ -130,10 +130,10 @@ func TestFullShardOnAPIServer(t *testing.T) {
 			t.Fatal("it is never full")
 		}
 		q := session.Question{Key: session.Key{Follower: "alice", ID: strconv.Itoa(asked)}, Text: noise(r, 300_000)}
-		_, err := s.Begin(t.Context(), q, "", session.Limits{Queue: 100, Open: 100})
+		_, err := s.Begin(t.Context(), q, false, session.Limits{Queue: 100, Open: 100})
 		full = err != nil && strings.Contains(err.Error(), "is full of open questions")
 	}
-	object, err := core(t).ConfigMaps(namespace).Get(t.Context(), s.shardOf("alice").name, metav1.GetOptions{})
+	object, err := core(t).ConfigMaps(namespace).Get(t.Context(), s.port.shardOf("alice").name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ subjects: [{kind: ServiceAccount, name: bot}]
 	t.Cleanup(client.HTTP.CloseIdleConnections)
 	s := open(t, Options{API: client, Namespace: namespace, Name: "s"}, sessionOptions())
 	eventually(t, "the Role has taken effect", func() bool { return s.Ping(t.Context()) == nil })
-	finish(t, s, begin(t, s, "a", "alice", "1"), "answer")
+	finish(t, s, begin(t, s, true, "alice", "1"), "answer")
 	closeStore(t, s)
 
 	s = open(t, Options{API: client, Namespace: namespace, Name: "other"}, sessionOptions())
@@ -234,31 +234,31 @@ func TestAPIServerIsRestarted(t *testing.T) {
 	namespace := plane.Namespace(t, "restart")
 	create(t, namespace, "s")
 	s := onPlane(t, namespace)
-	running := begin(t, s, "a", "alice", "1")
+	running := begin(t, s, true, "alice", "1")
 	if err := plane.KillAPIServer(); err != nil {
 		t.Fatal(err)
 	}
 	q := session.Question{Key: session.Key{Follower: "alice", ID: "2"}, Text: "question"}
-	if b, err := s.Begin(t.Context(), q, "a", limits); err == nil {
+	if b, err := s.Begin(t.Context(), q, true, limits); err == nil {
 		t.Errorf("Begin without an API server: %+v", b)
 	}
 	if err := s.Ping(t.Context()); err == nil {
 		t.Error("ready without an API server")
 	}
 	finish(t, s, running, "answer")
-	if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer != "answer" {
+	if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer.Markdown != "answer" {
 		t.Errorf("Await: %+v, %v", turn, err)
 	}
 	if err := plane.StartAPIServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the store is ready", func() bool { return s.Ping(t.Context()) == nil })
-	if b, err := s.Begin(t.Context(), q, "a", limits); err != nil || b.Verdict != session.Started {
+	if b, err := s.Begin(t.Context(), q, true, limits); err != nil || b.Verdict != session.Started {
 		t.Errorf("Begin: %+v, %v", b, err)
 	}
 	drop(s)
 	got := look(t, onPlane(t, namespace), "alice").Turns
-	if len(got) != 2 || got[0].Answer != "answer" || got[1].State.Over() {
+	if len(got) != 2 || got[0].Answer.Markdown != "answer" || got[1].State.Over() {
 		t.Errorf("turns %+v", got)
 	}
 }
@@ -281,7 +281,7 @@ func TestKilledOnAPIServer(t *testing.T) {
 				var mine []session.Key
 				for i := 0; !killed.Load(); i++ {
 					k := session.Key{Follower: "follower" + string(rune('a'+w)), ID: strings.Repeat("i", 1+i+100*round)}
-					b, err := s.Begin(t.Context(), session.Question{Key: k, Text: "question"}, "", session.Limits{Queue: 10_000, Open: 10_000})
+					b, err := s.Begin(t.Context(), session.Question{Key: k, Text: "question"}, false, session.Limits{Queue: 10_000, Open: 10_000})
 					if err == nil && b.Verdict == session.Started {
 						mine = append(mine, k)
 					}
@@ -319,13 +319,13 @@ func TestHandsOverOnAPIServer(t *testing.T) {
 	namespace := plane.Namespace(t, "handover")
 	create(t, namespace, "s")
 	old := onPlane(t, namespace)
-	running := begin(t, old, "old", "alice", "1")
+	running := begin(t, old, true, "alice", "1")
 	next := open(t, Options{API: administrator(), Namespace: namespace, Name: "s", Identity: "next-pod", Interval: hurried}, sessionOptions())
 	standing(t, next)
 	finish(t, old, running, "answer")
 	closeStore(t, old)
-	begin(t, next, "next", "alice", "2")
-	if got := look(t, next, "alice").Turns; len(got) != 2 || got[0].Answer != "answer" {
+	begin(t, next, true, "alice", "2")
+	if got := look(t, next, "alice").Turns; len(got) != 2 || got[0].Answer.Markdown != "answer" {
 		t.Errorf("turns %+v", got)
 	}
 }

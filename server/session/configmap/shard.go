@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 )
 
@@ -33,7 +32,7 @@ const (
 // the write that is being gathered, and waits for it. A follower's block is marked as dirty before its number is taken,
 // and a write takes its number before the blocks: so it has what its number stands for.
 type shard struct {
-	store *Store
+	port  *port
 	index int
 	name  string
 
@@ -46,10 +45,10 @@ type shard struct {
 	committed uint64        // the last write that is durable
 	progress  chan struct{} // closed and replaced when committed grows
 	failing   error         // of the last try; nil when it went well
-	unsettled map[session.Key]*unsettled
 
 	// The writer's own.
 	version string          // resourceVersion
+	old     bool            // it has blocks of the first release
 	pending uint32          // blocks that have changed, or may not be written as they are
 	sizes   [blockCount]int // of the blocks as they were written or are about to be
 	began   time.Time       // the last write
@@ -57,16 +56,10 @@ type shard struct {
 	timeout time.Duration   // of one request
 }
 
-// unsettled is a turn that is not durable yet.
-type unsettled struct {
-	write   uint64 // that makes it durable
-	waiting int    // calls of Begin
-}
-
-func newShard(s *Store, index int, name string) *shard {
+func newShard(p *port, index int, name string) *shard {
 	return &shard{
-		store: s, index: index, name: name,
-		wake: make(chan struct{}, 1), progress: make(chan struct{}), gathering: 1, unsettled: make(map[session.Key]*unsettled),
+		port: p, index: index, name: name,
+		wake: make(chan struct{}, 1), progress: make(chan struct{}), gathering: 1,
 	}
 }
 
@@ -86,9 +79,10 @@ func (sh *shard) nudge() {
 	}
 }
 
-// ask asks for all that has changed up to now to be written soon, and returns the number of that write. The caller
-// holds mu.
+// ask asks for all that has changed up to now to be written soon, and returns the number of that write.
 func (sh *shard) ask() uint64 {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	sh.wanted = sh.gathering
 	sh.nudge()
 	return sh.gathering
@@ -111,8 +105,8 @@ func (sh *shard) await(ctx context.Context, write uint64) error {
 		select {
 		case <-progress:
 		case <-ctx.Done(): // look once more
-		case <-sh.store.life.Done():
-			return sh.store.over()
+		case <-sh.port.life.Done():
+			return sh.port.over()
 		}
 	}
 }
@@ -140,7 +134,7 @@ func (sh *shard) waitForWork() bool {
 		if sh.hasWork() {
 			wait := time.Until(sh.due())
 			if closing || wait <= 0 {
-				return sh.store.life.Err() == nil
+				return sh.port.life.Err() == nil
 			}
 			due = time.After(wait)
 		} else if closing {
@@ -149,8 +143,8 @@ func (sh *shard) waitForWork() bool {
 		select {
 		case <-sh.wake:
 		case <-due:
-		case <-sh.store.closing:
-		case <-sh.store.life.Done():
+		case <-sh.port.closing:
+		case <-sh.port.life.Done():
 			return false
 		}
 	}
@@ -165,7 +159,7 @@ func (sh *shard) due() time.Time {
 	sh.mu.Lock()
 	waited := sh.wanted == sh.gathering
 	sh.mu.Unlock()
-	interval := sh.store.options.Interval
+	interval := sh.port.options.Interval
 	if next := sh.began.Add(interval); waited || next.After(sh.noticed.Add(interval)) {
 		return next
 	}
@@ -184,7 +178,7 @@ func (sh *shard) hasWork() bool {
 
 func (sh *shard) isClosing() bool {
 	select {
-	case <-sh.store.closing:
+	case <-sh.port.closing:
 		return true
 	default:
 		return false
@@ -195,7 +189,7 @@ func (sh *shard) isClosing() bool {
 func (sh *shard) writeUntilDone() {
 	for try := 1; ; try++ {
 		err := sh.write(try)
-		if sh.store.life.Err() != nil {
+		if sh.port.life.Err() != nil {
 			return
 		}
 		sh.outcome(try, err)
@@ -204,12 +198,12 @@ func (sh *shard) writeUntilDone() {
 		}
 		wait := backoff(try, err)
 		if errors.Is(err, errFull) { // no request was made, and each question's end makes room for those that wait
-			wait = sh.store.options.Interval
+			wait = sh.port.options.Interval
 		}
 		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
-		case <-sh.store.life.Done():
+		case <-sh.port.life.Done():
 			pause.Stop()
 			return
 		}
@@ -224,9 +218,9 @@ func (sh *shard) outcome(try int, err error) {
 	sh.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		sh.store.options.Log.Warn("Sessions cannot be written, trying on", "configMap", sh.name, "error", err)
+		sh.port.options.Log.Warn("Sessions cannot be written, trying on", "configMap", sh.name, "error", err)
 	case err == nil && before != nil:
-		sh.store.options.Log.Info("Sessions are written again", "configMap", sh.name, "tries", try)
+		sh.port.options.Log.Info("Sessions are written again", "configMap", sh.name, "tries", try)
 	}
 }
 
@@ -287,7 +281,7 @@ func (sh *shard) gather() (map[string][]byte, error) {
 		}
 		for ; changed != 0; changed &= changed - 1 {
 			n := bits.TrailingZeros32(changed)
-			block, err := encode(sh.store.memory.Records(first + n))
+			block, err := encode(sh.port.memory.Copy(first + n))
 			if err != nil {
 				sh.shed(shrunk)
 				return nil, err
@@ -302,7 +296,7 @@ func (sh *shard) gather() (map[string][]byte, error) {
 			sh.shed(shrunk)
 			return blocks, nil
 		}
-		sessions, turns := sh.store.memory.Shrink(first, first+blockCount, 1-float64(roomy)/float64(size))
+		sessions, turns := sh.port.memory.Shrink(first, first+blockCount, 1-float64(roomy)/float64(size))
 		shrunk += sessions
 		if sessions+turns == 0 {
 			break
@@ -320,18 +314,18 @@ func (sh *shard) shed(sessions int) {
 	if sessions == 0 {
 		return
 	}
-	sh.store.options.Log.Warn("A ConfigMap is full: the sessions that were silent longest are forgotten",
+	sh.port.options.Log.Warn("A ConfigMap is full: the sessions that were silent longest are forgotten",
 		"configMap", sh.name, "sessions", sessions)
-	if sh.store.options.Dropped != nil {
-		sh.store.options.Dropped(sessions)
+	if sh.port.options.Dropped != nil {
+		sh.port.options.Dropped(sessions)
 	}
 }
 
 // patch writes blocks into the ConfigMap as it was when it was last seen.
 func (sh *shard) patch(blocks map[string][]byte) error {
-	ctx, cancel := context.WithTimeout(sh.store.life, sh.timeout)
+	ctx, cancel := context.WithTimeout(sh.port.life, sh.timeout)
 	defer cancel()
-	o := sh.store.options
+	o := sh.port.options
 	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{
 		Metadata: kubeapi.Metadata{ResourceVersion: sh.version}, BinaryData: blocks,
 	})
@@ -339,6 +333,6 @@ func (sh *shard) patch(blocks map[string][]byte) error {
 		return err
 	}
 	sh.version, sh.pending = meta.ResourceVersion, 0
-	sh.store.answered()
+	sh.port.answered()
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// standByFor is how long a predecessor may take to close its store before it counts as dead: to be told to stop after
+	// standByFor is how long a owner before may take to close its store before it counts as dead: to be told to stop after
 	// this process has become ready, and for the eleven seconds that a server takes for it.
 	standByFor = 20 * time.Second
 	// standByLook is how often it is looked at meanwhile.
@@ -19,38 +19,38 @@ const (
 )
 
 // standsBy tells whether the sessions are left to held for now.
-func (s *Store) standsBy(held owner) bool {
-	if held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, s.options.Identity+"/") {
+func (p *port) standsBy(held owner) bool {
+	if held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, p.options.Identity+"/") {
 		return false
 	}
-	if s.standFor != held.Identity {
-		s.standFor, s.standUntil = held.Identity, time.Now().Add(standByFor)
-		s.options.Log.Info("Standing by: the sessions are another process' until it stops", "owner", held.Identity)
+	if p.standFor != held.Identity {
+		p.standFor, p.standUntil = held.Identity, time.Now().Add(standByFor)
+		p.options.Log.Info("Standing by: the sessions are another process' until it stops", "owner", held.Identity)
 	}
-	if !time.Now().Before(s.standUntil) {
+	if !time.Now().Before(p.standUntil) {
 		return false
 	}
-	s.other.Store(&held)
-	s.note(nil)
-	s.hasTried()
+	p.other.Store(&held)
+	p.note(nil)
+	p.hasTried()
 	return true
 }
 
 // awaitRelease waits until held has given the sessions up or lost them, or has had its time. An API server that does not
 // answer takes from that time.
-func (s *Store) awaitRelease(held owner) error {
+func (p *port) awaitRelease(held owner) error {
 	look := time.NewTicker(standByLook)
 	defer look.Stop()
-	for time.Now().Before(s.standUntil) {
+	for time.Now().Before(p.standUntil) {
 		select {
 		case <-look.C:
-		case <-s.resigned:
-			return errResigned
-		case <-s.closing:
-			return errClosed
+		case <-p.steppedDown:
+			return errSteppedDown
+		case <-p.closing:
+			return session.ErrClosed
 		}
-		ctx, cancel := context.WithTimeout(s.life, requestTimeout)
-		m, err := s.options.API.GetCachedMetadata(ctx, s.options.Namespace, s.shards[0].name)
+		ctx, cancel := context.WithTimeout(p.life, requestTimeout)
+		m, err := p.options.API.GetCachedMetadata(ctx, p.options.Namespace, p.shards[0].name)
 		cancel()
 		if err != nil {
 			continue
@@ -62,34 +62,34 @@ func (s *Store) awaitRelease(held owner) error {
 	return nil
 }
 
-// Resign makes a process that has no sessions yet leave them to others, as it is about to stop itself. One that has them
-// keeps them until Close.
-func (s *Store) Resign() { s.resignOnce.Do(func() { close(s.resigned) }) }
+// StepDown makes a process that has no sessions yet leave them to others, as it is about to stop itself. One that has
+// them keeps them until Close.
+func (s *Store) StepDown() { s.port.stepDownOnce.Do(func() { close(s.port.steppedDown) }) }
 
 // elsewhere is session.ErrElsewhere while this process stands by.
-func (s *Store) elsewhere() error {
-	if s.other.Load() == nil {
+func (p *port) elsewhere() error {
+	if p.other.Load() == nil {
 		return nil
 	}
 	return session.ErrElsewhere
 }
 
 // Identity names this process among all that have ever had the sessions, as Elsewhere does.
-func (s *Store) Identity() string { return s.identity }
+func (s *Store) Identity() string { return s.port.identity }
 
 // Elsewhere says who has the sessions while this process stands by, and from when it has been superseded: the identity,
 // and the address that was given as its Options.Address. Both are empty if this process has them itself, or nobody has.
 func (s *Store) Elsewhere() (identity, address string) {
-	if other := s.other.Load(); other != nil {
+	if other := s.port.other.Load(); other != nil {
 		return other.Identity, other.Address
 	}
 	return "", ""
 }
 
 // release lets who stands by take the sessions over at once. Without it they take some seconds longer: it is no error.
-func (s *Store) release(ctx context.Context) {
-	if err := s.shards[0].release(ctx); err != nil && !errors.Is(err, ErrSuperseded) {
-		s.options.Log.Warn("The sessions could not be given up: the next process waits for some seconds", "error", err)
+func (p *port) release(ctx context.Context) {
+	if err := p.shards[0].release(ctx); err != nil && !errors.Is(err, ErrSuperseded) {
+		p.options.Log.Warn("The sessions could not be given up: the next process waits for some seconds", "error", err)
 	}
 }
 

@@ -26,7 +26,7 @@ func standing(t testing.TB, s *Store) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatalf("it is not ready: %v", err)
 	}
-	_, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "early"}, Text: "question"}, "next", limits)
+	_, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "early"}, Text: "question"}, true, limits)
 	if !errors.Is(err, session.ErrElsewhere) {
 		t.Fatalf("Begin: %v, want it to be elsewhere", err)
 	}
@@ -37,27 +37,27 @@ func TestStandsByUntilThePredecessorHasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		left := begin(t, old, "old", "alice", "1")
+		left := begin(t, old, true, "alice", "1")
 		next := successor(t, a)
 		standing(t, next)
 
-		finish(t, old, begin(t, old, "old", "bob", "1"), "answer") // it goes on as if nothing were
+		finish(t, old, begin(t, old, true, "bob", "1"), "answer") // it goes on as if nothing were
 		if err := old.Release(t.Context(), left); err != nil {
 			t.Fatal(err)
 		}
 		closed := time.Now()
 		closeStore(t, old)
-		l, err := next.Next(t.Context(), "next", limits)
+		l, err := nextOf(next, t.Context(), limits)
 		if err != nil || l.Turn.Key != left.Turn.Key {
 			t.Fatalf("the next process' work: %+v, %v", l, err)
 		}
 		if took := time.Since(closed); took > standByLook+time.Second {
 			t.Errorf("it has the sessions %v after its predecessor has closed them", took)
 		}
-		if got := look(t, next, "bob").Turns; len(got) != 1 || got[0].Answer != "answer" {
+		if got := look(t, next, "bob").Turns; len(got) != 1 || got[0].Answer.Markdown != "answer" {
 			t.Errorf("turns %+v", got)
 		}
-		begin(t, next, "", "alice", "early") // its delivery came too soon, the next one does not
+		begin(t, next, false, "alice", "early") // its delivery came too soon, the next one does not
 	})
 }
 
@@ -72,7 +72,7 @@ func TestACallWaitsForThePredecessor(t *testing.T) {
 		next := successor(t, a)
 		begun := make(chan error)
 		go func() {
-			_, err := next.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: "question"}, "next", limits)
+			_, err := next.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: "question"}, true, limits)
 			begun <- err
 		}()
 		time.Sleep(time.Second) // in a bubble
@@ -98,12 +98,12 @@ func TestADeadPredecessorIsNotWaitedForLong(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI()
 				old := on(t, a)
-				running := begin(t, old, "old", "alice", "1")
+				running := begin(t, old, true, "alice", "1")
 				next := successor(t, a)
 				standing(t, next)
 				began := time.Now()
 				die(a, old)
-				l, err := next.Next(t.Context(), "next", limits)
+				l, err := nextOf(next, t.Context(), limits)
 				if err != nil || l.Turn.Key != running.Turn.Key {
 					t.Fatalf("the next process' work: %+v, %v", l, err)
 				}
@@ -127,10 +127,10 @@ func TestARestartedContainerDoesNotStandBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		begin(t, old, "old", "alice", "1")
+		begin(t, old, true, "alice", "1")
 		drop(old)
 		began := time.Now()
-		if _, err := on(t, a).Next(t.Context(), "next", limits); err != nil || time.Since(began) > time.Second {
+		if _, err := on(t, a).Next(t.Context(), limits); err != nil || time.Since(began) > time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
@@ -142,14 +142,14 @@ func TestWhoResignsTakesNothingOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		begin(t, old, "", "alice", "1")
+		begin(t, old, false, "alice", "1")
 		between := successor(t, a)
 		standing(t, between)
 		next := inPod(t, a, "last-pod")
 		standing(t, next)
-		between.Resign()
+		between.StepDown()
 		began := time.Now()
-		if _, err := between.Look(t.Context(), "alice"); !errors.Is(err, session.ErrElsewhere) || time.Since(began) > standByLook {
+		if _, err := between.Get(t.Context(), "alice"); !errors.Is(err, session.ErrElsewhere) || time.Since(began) > standByLook {
 			t.Errorf("a call after it has resigned: %v after %v", err, time.Since(began))
 		}
 		closeStore(t, old)
@@ -172,7 +172,7 @@ func TestResignsWhileItCannotLoad(t *testing.T) {
 		if err := s.Ping(t.Context()); err == nil {
 			t.Fatal("it is ready")
 		}
-		s.Resign()
+		s.StepDown()
 		time.Sleep(longestPause) // in a bubble
 		a.breaks(nil)
 		time.Sleep(time.Minute)
@@ -186,8 +186,8 @@ func TestResignsWhileItCannotLoad(t *testing.T) {
 func TestAnOwnerThatResignsGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := on(t, newAPI())
-		l := begin(t, s, "old", "alice", "1")
-		s.Resign()
+		l := begin(t, s, true, "alice", "1")
+		s.StepDown()
 		finish(t, s, l, "answer")
 		closeStore(t, s)
 	})
@@ -198,7 +198,7 @@ func TestStopsWhileItStandsBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		finish(t, old, begin(t, old, "old", "alice", "1"), "answer")
+		finish(t, old, begin(t, old, true, "alice", "1"), "answer")
 		time.Sleep(time.Second) // in a bubble: all is written
 		next := successor(t, a)
 		standing(t, next)
@@ -207,7 +207,7 @@ func TestStopsWhileItStandsBy(t *testing.T) {
 		if diff := cmp.Diff(before, a.copies()); diff != "" {
 			t.Errorf("it has written:\n%s", diff)
 		}
-		begin(t, old, "old", "alice", "2")
+		begin(t, old, true, "alice", "2")
 	})
 }
 
@@ -215,7 +215,7 @@ func TestStopsWhileItStandsBy(t *testing.T) {
 func TestWhoCannotReadDoesNotStandBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
-		begin(t, on(t, a), "old", "alice", "1")
+		begin(t, on(t, a), true, "alice", "1")
 		a.change(Names("s")[3], func(c *kubeapi.ConfigMap) {
 			c.BinaryData = map[string][]byte{blockKey(0): []byte("damaged")}
 		})
@@ -230,7 +230,7 @@ func TestReleasesWhatOthersHaveChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		begin(t, old, "", "alice", "1")
+		begin(t, old, false, "alice", "1")
 		time.Sleep(time.Second) // in a bubble
 		a.change(Names("s")[0], func(c *kubeapi.ConfigMap) { c.Metadata.Annotations["other"] = "x" })
 		closeStore(t, old)
@@ -256,16 +256,16 @@ func TestTellsWhereTheSessionsAre(t *testing.T) {
 			}
 		}
 		old := inPod(t, a, "old")
-		running := begin(t, old, "old", "alice", "1")
+		running := begin(t, old, true, "alice", "1")
 		want("the owner", old, nil, "")
 		between, last := inPod(t, a, "between"), inPod(t, a, "last")
 		standing(t, between)
 		standing(t, last)
 		want("stands by", between, old, "old:8080")
-		last.Resign()
+		last.StepDown()
 		synctest.Wait()
 		want("has resigned", last, old, "old:8080")
-		if _, err := between.Next(t.Context(), "between", limits); err != nil { // the old one does not close it
+		if _, err := between.Next(t.Context(), limits); err != nil { // the old one does not close it
 			t.Fatal(err)
 		}
 		want("the owner", between, nil, "")
@@ -283,7 +283,7 @@ func TestStandsByForEachOwnerAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
-		begin(t, old, "", "alice", "1")
+		begin(t, old, false, "alice", "1")
 		between := successor(t, a)
 		standing(t, between)
 		last := inPod(t, a, "last-pod")

@@ -34,7 +34,7 @@ func open(t testing.TB, o Options, s session.Options) *Store {
 
 // drop lets a store go as a process does that is killed: nothing more is written.
 func drop(s *Store) {
-	s.end(errClosed)
+	s.port.end(session.ErrClosed)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.Close(ctx) // what could not be written is lost, as it should be
@@ -64,7 +64,7 @@ func TestSuiteInBubble(t *testing.T) {
 					Open: func(t testing.TB, o session.Options) session.Store {
 						return open(t, Options{API: newAPI().client(), Namespace: namespace, Name: "s", Interval: hurried}, o)
 					},
-					Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+					Reopen: func(_ testing.TB, s session.Store, _ session.Options) session.Store { return s },
 				})
 			})
 		})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/records"
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
@@ -24,9 +25,26 @@ func TestMain(m *testing.M) {
 // plenty is more bytes than any test uses that is not about them.
 const plenty = 1 << 30
 
+// shared is a store whose records another one can be opened on, as another process would.
+type shared struct {
+	session.Store
+	records *memory.Records
+}
+
+func open(r *memory.Records, o session.Options) session.Store {
+	return shared{records.New(r.Port(o.Holder), o.Holder), r}
+}
+
 var harness = sessiontest.Harness{
-	Open:   func(_ testing.TB, o session.Options) session.Store { return memory.New(o, plenty) },
-	Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+	Open: func(_ testing.TB, o session.Options) session.Store { return open(memory.New(o, plenty), o) },
+	Reopen: func(t testing.TB, s session.Store, o session.Options) session.Store {
+		t.Helper()
+		first, ok := s.(shared)
+		if !ok {
+			t.Fatalf("not opened here: %T", s)
+		}
+		return open(first.records, o)
+	},
 }
 
 func TestSuite(t *testing.T) { sessiontest.RunBrief(t, harness) }

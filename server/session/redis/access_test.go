@@ -158,7 +158,7 @@ func TestFullMemoryIsExplained(t *testing.T) {
 	var err error
 	for i := range 100 {
 		q := session.Question{Key: session.Key{Follower: "alice", ID: strconv.Itoa(i)}, Text: text}
-		if _, err = store.Begin(t.Context(), q, "", limits); err != nil {
+		if _, err = store.Begin(t.Context(), q, false, limits); err != nil {
 			break
 		}
 	}
@@ -169,8 +169,8 @@ func TestFullMemoryIsExplained(t *testing.T) {
 	if _, err := store.Clear(t.Context(), session.Key{Follower: "alice", ID: "clear"}); err != nil {
 		t.Errorf("Clear: %v", err)
 	}
-	if p, err := store.Pending(t.Context()); err != nil || p.Open != 0 {
-		t.Errorf("pending %+v, %v", p, err)
+	if have, err := store.Get(t.Context(), "alice"); err != nil || len(have.Turns) != 0 {
+		t.Errorf("session %+v, %v", have, err)
 	}
 	eventually(t, "there is room again", func() bool { return store.Ping(t.Context()) == nil })
 }
@@ -220,7 +220,7 @@ func TestTLS(t *testing.T) {
 		TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 	}
 	stores := pair(t, at, options())
-	eventually(t, "subscribed", stores[1].listening.Load)
+	eventually(t, "subscribed", stores[1].port.listening.Load)
 	lease, got := waiting(t, stores)
 	finish(t, stores[0], lease)
 	receive(t, got)

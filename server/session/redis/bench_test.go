@@ -34,17 +34,17 @@ var answerText = strings.Repeat(answerPart, 8) // about 600 bytes
 
 // turnOf does what one question takes from its delivery to its receipt.
 func turnOf(b *testing.B, s *Store, k session.Key) {
-	begun, err := s.Begin(b.Context(), session.Question{Key: k, Text: benchQuestion}, "a", limits)
+	begun, err := s.Begin(b.Context(), session.Question{Key: k, Text: benchQuestion}, true, limits)
 	if err != nil || begun.Lease == nil {
 		b.Error(begun, err)
 		return
 	}
-	o := session.Outcome{State: session.Answered, Answer: answerText, ConversationID: "7a1c9a0e-5e2b-4b7c-9d3f-2f1e0d9c8b7a"}
+	o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: answerText}, ConversationID: "7a1c9a0e-5e2b-4b7c-9d3f-2f1e0d9c8b7a"}
 	if err := s.Finish(b.Context(), begun.Lease, o); err != nil {
 		b.Error(err)
 	}
-	r := session.Receipt{Message: k.ID, Turn: k.ID, To: len(answerText), Sum: 1 << 60, Told: true}
-	if err := s.Delivered(b.Context(), k.Follower, r); err != nil {
+	r := session.Receipt{Message: k.ID, Turn: k.ID, To: session.Cursor{At: len(answerText), Sum: 1 << 60}, End: true}
+	if err := s.Show(b.Context(), k.Follower, r); err != nil {
 		b.Error(err)
 	}
 }
@@ -111,7 +111,7 @@ func BenchmarkBareTrips(b *testing.B) {
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			for range 3 {
-				if err := bare.Run(b.Context(), store.client, store.bot[:1], "field", answerText).Err(); err != nil {
+				if err := bare.Run(b.Context(), store.port.client, []string{store.port.keys.bot}, "field", answerText).Err(); err != nil {
 					b.Error(err)
 				}
 			}
@@ -211,7 +211,7 @@ func BenchmarkTurnsBesideRedisBenchmark(b *testing.B) {
 	s := startServer(b)
 	store := openStore(b, newBot(), s.standalone(), benchOptions())
 	count := &trips{}
-	store.client.AddHook(count)
+	store.port.client.AddHook(count)
 	var n atomic.Int64
 	b.SetParallelism(25)
 	b.RunParallel(func(p *testing.PB) {
@@ -221,10 +221,10 @@ func BenchmarkTurnsBesideRedisBenchmark(b *testing.B) {
 		}
 	})
 	turns := float64(b.N) / b.Elapsed().Seconds()
-	trips := float64(count.n.Load()) / float64(b.N)
+	calls, trips := float64(count.calls.Load())/float64(b.N), float64(count.n.Load())/float64(b.N)
 	b.StopTimer()
 	out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(s.port), "-t", "set", "-c", "50",
-		"-d", strconv.Itoa(len(answerText)), "-n", strconv.FormatInt(max(count.n.Load(), 1000), 10), "-r", "2000", "--csv").Output()
+		"-d", strconv.Itoa(len(answerText)), "-n", strconv.FormatInt(max(count.calls.Load(), 1000), 10), "-r", "2000", "--csv").Output()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -235,9 +235,10 @@ func BenchmarkTurnsBesideRedisBenchmark(b *testing.B) {
 		b.Fatalf("redis-benchmark says %q: %v", out, err)
 	}
 	b.ReportMetric(turns, "turns/s")
+	b.ReportMetric(calls, "calls/turn")
 	b.ReportMetric(trips, "trips/turn")
 	b.ReportMetric(rate, "redis-benchmark-sets/s")
-	b.ReportMetric(turns*trips/rate, "of-redis-benchmark")
+	b.ReportMetric(turns*calls/rate, "of-redis-benchmark")
 }
 
 // The session of a follower with no turn yet, and with one.

@@ -42,6 +42,7 @@ func converse(t *testing.T, stores []*Store, happens func()) *conversation {
 	var workers, followers sync.WaitGroup
 	for _, s := range stores {
 		workers.Go(func() { c.claim(ctx, s) })
+		workers.Go(func() { renew(ctx, s) })
 	}
 	for f := range conversing {
 		followers.Go(func() { c.ask("follower "+strconv.Itoa(f), stores[f%len(stores)]) })
@@ -75,7 +76,7 @@ func (c *conversation) ask(follower string, s *Store) {
 
 func (c *conversation) askOne(k session.Key, s *Store) bool {
 	for until := time.Now().Add(patience); time.Now().Before(until); {
-		b, err := s.Begin(c.t.Context(), session.Question{Key: k, Text: "question " + k.ID}, "owner", limits)
+		b, err := s.Begin(c.t.Context(), session.Question{Key: k, Text: "question " + k.ID}, true, limits)
 		if err == nil && b.Lease != nil {
 			c.work(s, b.Lease)
 		}
@@ -98,7 +99,7 @@ func (c *conversation) askOne(k session.Key, s *Store) bool {
 }
 
 func (c *conversation) gotAnswer(k session.Key, t session.Turn) {
-	if t.Answer != "answer "+k.ID || t.Question != "question "+k.ID {
+	if t.Answer.Markdown != "answer "+k.ID || t.Question != "question "+k.ID {
 		c.t.Errorf("turn %+v", t)
 	}
 	c.mu.Lock()
@@ -114,7 +115,7 @@ func (c *conversation) claim(ctx context.Context, s *Store) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for ctx.Err() == nil {
-		l, err := s.Next(ctx, "owner", limits)
+		claimed, err := s.Next(ctx, limits)
 		if err != nil {
 			select {
 			case <-time.After(50 * time.Millisecond):
@@ -122,7 +123,24 @@ func (c *conversation) claim(ctx context.Context, s *Store) {
 			}
 			continue
 		}
-		running.Go(func() { c.work(s, l) }) //nolint:contextcheck // what is claimed is finished
+		if claimed.Lease == nil {
+			continue
+		}
+		running.Go(func() { c.work(s, claimed.Lease) }) //nolint:contextcheck // what is claimed is finished
+	}
+}
+
+// renew renews the leases, as the engine does.
+func renew(ctx context.Context, s *Store) {
+	ticks := time.NewTicker(200 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+			_ = s.Renew(ctx) // the next may succeed
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -138,13 +156,13 @@ func (c *conversation) work(s *Store, l *session.Lease) {
 			c.noteLost()
 			return
 		}
-		err := s.Progress(context.Background(), l, session.Progress{Partial: "step " + strconv.Itoa(step), ConversationID: "c"})
+		err := s.Progress(context.Background(), l, session.Progress{Markdown: "step " + strconv.Itoa(step), ConversationID: "c"})
 		if errors.Is(err, session.ErrLeaseLost) {
 			c.noteLost()
 			return
 		}
 	}
-	o := session.Outcome{State: session.Answered, Answer: "answer " + l.Turn.Key.ID, ConversationID: "c"}
+	o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "answer " + l.Turn.Key.ID}, ConversationID: "c"}
 	for until := time.Now().Add(patience); time.Now().Before(until); {
 		err := s.Finish(context.Background(), l, o)
 		if errors.Is(err, session.ErrLeaseLost) {

@@ -17,14 +17,27 @@ import (
 func pair(t *testing.T, at Server, o session.Options) []*Store {
 	t.Helper()
 	bot := newBot()
-	return []*Store{openStore(t, bot, at, o), openStore(t, bot, at, o)}
+	return []*Store{openStore(t, bot, at, o), openStore(t, bot, at, another(o))}
 }
 
 // hasty is a pair whose calls may take only as long as they do in production.
 func hasty(t *testing.T, at Server, o session.Options) []*Store {
 	t.Helper()
 	bot := Options{Bot: newBot(), Redis: at}
-	return []*Store{openWith(t, bot, o), openWith(t, bot, o)}
+	return []*Store{openWith(t, bot, o), openWith(t, bot, another(o))}
+}
+
+// another are the options of another process.
+func another(o session.Options) session.Options {
+	o.Holder = "b"
+	return o
+}
+
+// next claims a turn.
+func next(t *testing.T, s *Store) (*session.Lease, error) {
+	t.Helper()
+	c, err := s.Next(t.Context(), limits)
+	return c.Lease, err
 }
 
 func shortLeases() session.Options {
@@ -56,10 +69,10 @@ func TestPauseLosesNothing(t *testing.T) {
 		for time.Now().Before(ended) {
 			for name, call := range map[string]func() error{
 				"Begin": func() error {
-					_, err := stores[0].Begin(t.Context(), session.Question{Key: session.Key{Follower: "paused", ID: "1"}}, "", limits)
+					_, err := stores[0].Begin(t.Context(), session.Question{Key: session.Key{Follower: "paused", ID: "1"}}, false, limits)
 					return err
 				},
-				"Look": func() error { _, err := stores[1].Look(t.Context(), "paused"); return err },
+				"Look": func() error { _, err := stores[1].Get(t.Context(), "paused"); return err },
 				"Ping": func() error { return stores[0].Ping(t.Context()) },
 				"Await": func() error {
 					ctx, cancel := context.WithCancel(t.Context())
@@ -100,7 +113,7 @@ func TestFlushedScriptsAreSentAgain(t *testing.T) {
 func waiting(t *testing.T, stores []*Store) (*session.Lease, <-chan session.Turn) {
 	t.Helper()
 	k := session.Key{Follower: "alice", ID: "1"}
-	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "owner", limits)
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, true, limits)
 	if err != nil || b.Lease == nil {
 		t.Fatalf("Begin: %+v, %v", b, err)
 	}
@@ -113,15 +126,25 @@ func waiting(t *testing.T, stores []*Store) (*session.Lease, <-chan session.Turn
 		got <- turn
 	}()
 	eventually(t, "the turn is awaited", func() bool {
-		_, awaited := stores[1].waiters.key(idOf(k))
+		_, awaited := stores[1].port.watched.openid(memberOf("alice"))
 		return awaited
 	})
 	return b.Lease, got
 }
 
+// closed tells whether a lease is lost.
+func closed(lost <-chan struct{}) bool {
+	select {
+	case <-lost:
+		return true
+	default:
+		return false
+	}
+}
+
 func finish(t *testing.T, s *Store, l *session.Lease) {
 	t.Helper()
-	if err := s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: "answer"}); err != nil {
+	if err := s.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "answer"}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -130,7 +153,7 @@ func receive(t *testing.T, got <-chan session.Turn) {
 	t.Helper()
 	select {
 	case turn := <-got:
-		if turn.Answer != "answer" {
+		if turn.Answer.Markdown != "answer" {
 			t.Errorf("turn %+v", turn)
 		}
 	case <-time.After(patience):
@@ -143,7 +166,7 @@ func TestLostSubscriptionWakes(t *testing.T) {
 	s := startServer(t)
 	stores := pair(t, s.standalone(), options())
 	for _, st := range stores {
-		eventually(t, "subscribed", st.listening.Load)
+		eventually(t, "subscribed", st.port.listening.Load)
 	}
 	lease, got := waiting(t, stores)
 	// From here on nobody may subscribe, so that only looking helps.
@@ -154,14 +177,14 @@ func TestLostSubscriptionWakes(t *testing.T) {
 	if err := c.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the loss is noticed", func() bool { return !stores[1].listening.Load() })
+	eventually(t, "the loss is noticed", func() bool { return !stores[1].port.listening.Load() })
 	// The script's own PUBLISH is refused, too, so the end is written as a script without it would have.
 	if err := c.Do(t.Context(), "ACL", "SETUSER", "default", "allchannels").Err(); err != nil {
 		t.Fatal(err)
 	}
 	finish(t, stores[0], lease)
 	receive(t, got)
-	eventually(t, "subscribed again", stores[1].listening.Load)
+	eventually(t, "subscribed again", stores[1].port.listening.Load)
 }
 
 // A message that gets lost although the subscription is there delays the waking, and nothing else.
@@ -169,10 +192,10 @@ func TestLostMessageWakes(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	stores := pair(t, s.standalone(), options())
-	eventually(t, "subscribed", stores[1].listening.Load)
+	eventually(t, "subscribed", stores[1].port.listening.Load)
 	lease, got := waiting(t, stores)
 	quiet := stores[0]
-	quiet.common[3] = "nobody listens here"
+	quiet.port.keys.events = "nobody listens here"
 	began := time.Now()
 	finish(t, quiet, lease)
 	receive(t, got)
@@ -185,23 +208,25 @@ func TestNextFindsWorkNobodyToldOf(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	stores := pair(t, s.standalone(), options())
-	eventually(t, "subscribed", stores[1].listening.Load)
-	next := make(chan *session.Lease, 1)
+	eventually(t, "subscribed", stores[1].port.listening.Load)
+	count := &trips{}
+	stores[1].port.client.AddHook(count)
+	claimed := make(chan *session.Lease, 1)
 	go func() {
-		l, err := stores[1].Next(t.Context(), "b", limits)
+		l, err := next(t, stores[1])
 		if err != nil {
 			t.Error(err)
 		}
-		next <- l
+		claimed <- l
 	}()
 	quiet := stores[0]
-	quiet.common[3] = "nobody listens here"
-	eventually(t, "Next has looked and waits", func() bool { return len(stores[1].claiming) == 1 })
-	if _, err := quiet.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}}, "", limits); err != nil {
+	quiet.port.keys.events = "nobody listens here"
+	eventually(t, "Next has looked and waits", func() bool { return count.calls.Load() > 0 })
+	if _, err := quiet.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "1"}}, false, limits); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case l := <-next:
+	case l := <-claimed:
 		if l == nil || l.Turn.Key.ID != "1" {
 			t.Errorf("lease %+v", l)
 		}
@@ -218,12 +243,12 @@ func TestComesUpBeforeRedis(t *testing.T) {
 	if err := store.Ping(t.Context()); err == nil {
 		t.Error("nobody is there, and yet answers")
 	}
-	if l, err := store.Next(t.Context(), "a", limits); err == nil {
+	if l, err := next(t, store); err == nil {
 		t.Errorf("Next gave %+v", l)
 	}
 	s.start()
 	eventually(t, "it answers", func() bool { return store.Ping(t.Context()) == nil })
-	eventually(t, "it is subscribed", store.listening.Load)
+	eventually(t, "it is subscribed", store.port.listening.Load)
 }
 
 func TestCloseEndsWaiting(t *testing.T) {
@@ -231,17 +256,17 @@ func TestCloseEndsWaiting(t *testing.T) {
 	s := startServer(t)
 	store := openStore(t, newBot(), s.standalone(), options())
 	k := session.Key{Follower: "alice", ID: "1"}
-	if _, err := store.Begin(t.Context(), session.Question{Key: k}, "a", limits); err != nil {
+	if _, err := store.Begin(t.Context(), session.Question{Key: k}, true, limits); err != nil {
 		t.Fatal(err)
 	}
 	errs := make(chan error, 3)
 	go func() { _, err := store.Await(t.Context(), k); errs <- err }()
-	for range 2 { // one waits for work, one for that one
-		go func() { _, err := store.Next(t.Context(), "a", limits); errs <- err }()
+	for range 2 {
+		go func() { _, err := next(t, store); errs <- err }()
 	}
-	eventually(t, "all wait", func() bool {
-		_, awaited := store.waiters.key(idOf(k))
-		return awaited && len(store.claiming) == 1
+	eventually(t, "somebody waits", func() bool {
+		_, awaited := store.port.watched.openid(memberOf("alice"))
+		return awaited
 	})
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -261,28 +286,29 @@ func TestCloseEndsWaiting(t *testing.T) {
 	}
 }
 
-// An owner that is silent although it could be heard loses its turn, and learns it without asking.
+// A holder that is silent although it could be heard loses its turn, and learns it when it renews its leases.
 func TestLostIsTold(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	o := options()
 	o.LeaseTTL = 300 * time.Millisecond
 	stores := pair(t, s.standalone(), o)
-	eventually(t, "subscribed", stores[0].listening.Load)
+	eventually(t, "subscribed", stores[0].port.listening.Load)
 	k := session.Key{Follower: "alice", ID: "1"}
-	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "a", limits)
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, true, limits)
 	if err != nil || b.Lease == nil {
 		t.Fatalf("Begin: %+v, %v", b, err)
 	}
-	l, err := stores[1].Next(t.Context(), "b", limits)
+	l, err := next(t, stores[1])
 	if err != nil || l.Turn.Key != k {
 		t.Fatalf("Next: %+v, %v", l, err)
 	}
-	select {
-	case <-b.Lease.Lost:
-	case <-time.After(patience):
-		t.Error("the first owner is not told")
-	}
+	eventually(t, "the first holder is told", func() bool {
+		if err := stores[0].Renew(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return closed(b.Lease.Lost)
+	})
 	if err := stores[0].Progress(t.Context(), b.Lease, session.Progress{}); !errors.Is(err, session.ErrLeaseLost) {
 		t.Errorf("Progress: %v", err)
 	}

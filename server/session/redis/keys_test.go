@@ -3,8 +3,6 @@
 package redis
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +22,7 @@ func dump(t *testing.T, c *goredis.Client, s *Store) (text string, kept map[stri
 	var b strings.Builder
 	kept = map[string]time.Duration{}
 	for _, k := range keys {
-		if !strings.HasPrefix(k, s.prefix) {
+		if !strings.HasPrefix(k, s.port.keys.prefix) {
 			continue
 		}
 		b.WriteString(k)
@@ -37,7 +35,7 @@ func dump(t *testing.T, c *goredis.Client, s *Store) (text string, kept map[stri
 			b.WriteString("\n" + strings.Join(c.ZRange(t.Context(), k, 0, -1).Val(), " "))
 		}
 		b.WriteString("\n")
-		kept[strings.TrimPrefix(k, s.prefix)] = c.PTTL(t.Context(), k).Val()
+		kept[strings.TrimPrefix(k, s.port.keys.prefix)] = c.PTTL(t.Context(), k).Val()
 	}
 	return b.String(), kept
 }
@@ -54,25 +52,25 @@ func lifeOf(t *testing.T, s *Store, follower string) {
 	}
 	l := limits
 	l.Questions, l.Window = 100, time.Minute
-	begin := func(id, owner string) *session.Lease {
+	begin := func(id string, claim bool) *session.Lease {
 		t.Helper()
-		b, err := s.Begin(t.Context(), session.Question{Key: key(id), Text: "a private question"}, owner, l)
+		b, err := s.Begin(t.Context(), session.Question{Key: key(id), Text: "a private question"}, claim, l)
 		must(err)
 		return b.Lease
 	}
 	_, err := s.Open(t.Context(), key("m1"))
 	must(err)
-	lease := begin("m2", "a")
-	must(s.Progress(t.Context(), lease, session.Progress{Partial: "a private", ConversationID: "conversation"}))
-	must(s.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Answer: "a private answer", ConversationID: "conversation"}))
-	must(s.Delivered(t.Context(), follower, session.Receipt{Message: "m2", Turn: "m2", To: 3, Sum: 7}))
-	must(s.Release(t.Context(), begin("m3", "a")))
-	begin("m4", "")
+	lease := begin("m2", true)
+	must(s.Progress(t.Context(), lease, session.Progress{Markdown: "a private", ConversationID: "conversation"}))
+	must(s.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "a private answer"}, ConversationID: "conversation"}))
+	must(s.Show(t.Context(), follower, session.Receipt{Message: "m2", Turn: "m2", To: session.Cursor{At: 3, Sum: 7}}))
+	must(s.Release(t.Context(), begin("m3", true)))
+	begin("m4", false)
 	_, _, err = s.Cancel(t.Context(), key("m5"))
 	must(err)
 	_, err = s.TakeHold(t.Context(), 10)
 	must(err)
-	_, err = s.Next(t.Context(), "a", l)
+	_, err = s.Next(t.Context(), l)
 	must(err)
 	must(s.Ping(t.Context()))
 }
@@ -97,26 +95,26 @@ func TestEverythingExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(options().IdleTimeout + openKeep)
+	check(botKeep)
 	lifeOf(t, s, "alice")
-	check(options().IdleTimeout + openKeep + session.Dedupe)
+	check(botKeep)
 	for _, f := range []string{"bob", "alice"} {
 		_, kept := dump(t, srv.client(), s)
-		if k := kept["f:"+follower(f)]; (k > options().IdleTimeout) != (f == "alice") {
+		if k := kept["f:"+memberOf(f)]; (k > options().IdleTimeout+session.Dedupe) != (f == "alice") {
 			t.Errorf("%s is kept for %v; one with an open turn is kept for longer", f, k)
 		}
 	}
 	if _, err := s.Clear(t.Context(), session.Key{Follower: "alice", ID: "clear"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, kept := dump(t, srv.client(), s); kept["f:"+follower("alice")] > options().IdleTimeout {
-		t.Errorf("kept for %v after clearing", kept["f:"+follower("alice")])
+	if _, kept := dump(t, srv.client(), s); kept["f:"+memberOf("alice")] > options().IdleTimeout+session.Dedupe {
+		t.Errorf("kept for %v after clearing", kept["f:"+memberOf("alice")])
 	}
 	if _, err := s.Forget(t.Context(), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	if _, kept := dump(t, srv.client(), s); kept["m:"+follower("alice")] > session.Dedupe {
-		t.Errorf("messages are kept for %v after forgetting", kept["m:"+follower("alice")])
+	if _, kept := dump(t, srv.client(), s); kept["f:"+memberOf("alice")] > session.Dedupe {
+		t.Errorf("a tombstone is kept for %v after forgetting", kept["f:"+memberOf("alice")])
 	}
 }
 
@@ -134,7 +132,7 @@ func TestForgettingLeavesNothingReadable(t *testing.T) {
 		}
 	}
 	for line := range strings.SplitSeq(before, "\n") {
-		if strings.HasPrefix(line, s.prefix) && strings.Contains(line, openid) {
+		if strings.HasPrefix(line, s.port.keys.prefix) && strings.Contains(line, openid) {
 			t.Errorf("the openid is part of the key %s", line)
 		}
 	}
@@ -148,49 +146,9 @@ func TestForgettingLeavesNothingReadable(t *testing.T) {
 		}
 	}
 	for k := range kept {
-		if strings.Contains(k, follower(openid)) && !strings.HasPrefix(k, "m:") {
+		if strings.Contains(k, memberOf(openid)) && !strings.HasPrefix(k, "f:") {
 			t.Errorf("%s is still there", k)
 		}
-	}
-}
-
-// Messages are remembered for as long as they may be delivered again, and not more of them than is needed.
-func TestMessagesAreBounded(t *testing.T) {
-	t.Parallel()
-	srv := startServer(t)
-	s := openStore(t, newBot(), srv.standalone(), options())
-	l := session.Limits{Concurrency: 1, Queue: 1, Open: 1}
-	b, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "kept"}}, "a", l)
-	if err != nil || b.Lease == nil {
-		t.Fatalf("Begin: %+v, %v", b, err)
-	}
-	for i := range 400 {
-		if _, err := s.Open(t.Context(), session.Key{Follower: "alice", ID: strconv.Itoa(i)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	key := s.prefix + "m:" + follower("alice")
-	c := srv.client()
-	if n := c.HLen(t.Context(), key).Val(); n < 256 || n > 258 {
-		t.Errorf("%d messages of a minute are kept, want 256 and the turn's", n)
-	}
-	// A minute later: as no test waits for so long, the records are made older.
-	for id, v := range c.HGetAll(t.Context(), key).Val() {
-		part := strings.Split(v, " ")
-		part[2] = strconv.FormatInt(number(part[2])-61, 10)
-		if err := c.HSet(t.Context(), key, id, strings.Join(part, " ")).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := s.Open(t.Context(), session.Key{Follower: "alice", ID: "young"}); err != nil {
-		t.Fatal(err)
-	}
-	ids := c.HKeys(t.Context(), key).Val()
-	if len(ids) != 33 || !slices.Contains(ids, "kept") || !slices.Contains(ids, "young") {
-		t.Errorf("%d messages are kept after a minute: %v", len(ids), ids)
-	}
-	if b, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: "alice", ID: "kept"}}, "a", l); err != nil || b.Verdict != session.Joined {
-		t.Errorf("the turn's message: %+v, %v", b, err)
 	}
 }
 
@@ -202,37 +160,35 @@ func TestLostFollowerLeavesNoTrace(t *testing.T) {
 	o.LeaseTTL = 300 * time.Millisecond
 	s := openStore(t, newBot(), srv.standalone(), o)
 	l := session.Limits{Concurrency: 1, Queue: 2, Open: 2}
-	begin := func(f, owner string) session.Begun {
+	begin := func(f string, want session.Verdict) session.Begun {
 		t.Helper()
-		b, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: f, ID: "1"}}, owner, l)
-		if err != nil {
-			t.Fatal(err)
+		b, err := s.Begin(t.Context(), session.Question{Key: session.Key{Follower: f, ID: "1"}}, true, l)
+		if err != nil || b.Verdict != want {
+			t.Fatalf("begun %+v, %v; want verdict %d", b, err, want)
 		}
 		return b
 	}
-	begin("alice", "a")
-	begin("bob", "a")
-	begin("carol", "a")
+	begin("alice", session.Started)
+	begin("bob", session.Started)
+	begin("carol", session.Started)
+	begin("dave", session.Busy)
 	c := srv.client()
 	for _, f := range []string{"alice", "bob"} {
-		if err := c.Del(t.Context(), s.followerKey(follower(f))).Err(); err != nil {
+		if err := c.Del(t.Context(), s.port.keys.record(memberOf(f)), s.port.keys.texts(memberOf(f))).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	lease, err := s.Next(t.Context(), "a", l)
-	if err != nil || lease.Turn.Key.Follower != "carol" {
-		t.Fatalf("Next: %+v, %v", lease, err)
+	claimed, err := s.Next(t.Context(), l)
+	if err != nil || claimed.Lease == nil || claimed.Lease.Turn.Key.Follower != "carol" {
+		t.Fatalf("Next: %+v, %v", claimed, err)
 	}
-	if err := s.Finish(t.Context(), lease, session.Outcome{State: session.Answered}); err != nil {
+	if err := s.Finish(t.Context(), claimed.Lease, session.Outcome{State: session.Answered}); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := s.Pending(t.Context()); err != nil || p.Open != 0 {
-		t.Errorf("pending %+v, %v; want nothing open", p, err)
-	}
-	if b := begin("dave", "a"); b.Lease == nil {
+	if b := begin("dave", session.Started); b.Lease == nil {
 		t.Errorf("begun %+v, want a lease", b)
 	}
-	if p, err := s.Pending(t.Context()); err != nil || p.Open != 1 {
-		t.Errorf("pending %+v, %v; want one open", p, err)
-	}
+	begin("erin", session.Started)
+	begin("frank", session.Started) // what was lost does not count any more
+	begin("grace", session.Busy)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,30 +15,52 @@ const (
 	// pingAfter is how long a subscription may be silent before it is asked whether it is still there, and how long it
 	// may take to say so.
 	pingAfter = 3 * time.Second
-	// resubscribe is the pause between two tries to subscribe.
-	resubscribe = 200 * time.Millisecond
+	// resubscribe is the pause between two tries to subscribe, resubscribeRefused after Redis has refused it: that needs
+	// somebody to change something.
+	resubscribe        = 200 * time.Millisecond
+	resubscribeRefused = 15 * time.Second
+	// lookAgain is how often all turns that are awaited are looked at: a missed message costs no more.
+	lookAgain = 2 * time.Second
+	// lookUnsubscribed is how often while there is no subscription.
+	lookUnsubscribed = 200 * time.Millisecond
 )
 
-// listen keeps the subscription until the store is closed: one for all who wait in this process.
-func (s *Store) listen() {
-	for s.life.Err() == nil {
-		err := s.subscription()
-		if s.listening.Swap(false) && s.life.Err() == nil {
-			s.log.Warn("Lost the subscription in Redis; looking more often until it is back", "error", err)
+// listen keeps the subscription until the port is closed: one for all who wait in this process.
+func (p *Port) listen() {
+	for p.life.Err() == nil {
+		err := p.subscription()
+		if p.life.Err() != nil {
+			return
 		}
-		t := time.NewTimer(resubscribe)
+		pause := resubscribe
+		if _, refused := errors.AsType[redis.Error](err); refused {
+			pause = resubscribeRefused
+		}
+		p.unsubscribed(explain("subscribing in Redis", err), pause == resubscribeRefused)
+		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
-		case <-s.life.Done():
+		case <-p.life.Done():
 			t.Stop()
 		}
 	}
 }
 
+// unsubscribed says that the subscription is not there, if that is news.
+func (p *Port) unsubscribed(err error, refused bool) {
+	before := p.problem.Swap(&err)
+	switch {
+	case p.listening.Swap(false):
+		p.log.Warn("Lost the subscription in Redis; looking more often until it is back", "error", err)
+	case refused && (before == nil || (*before).Error() != err.Error()):
+		p.log.Warn("Redis refuses the subscription; looking more often instead", "error", err)
+	}
+}
+
 // subscription subscribes and hears until the connection fails.
-func (s *Store) subscription() error {
-	sub := s.client.Subscribe(s.life, s.channel)
-	unblock := context.AfterFunc(s.life, func() { _ = sub.Close() })
+func (p *Port) subscription() error {
+	sub := p.client.Subscribe(p.life, p.keys.events, p.keys.presence(p.rules.Holder))
+	unblock := context.AfterFunc(p.life, func() { _ = sub.Close() })
 	defer func() {
 		if unblock() {
 			_ = sub.Close()
@@ -44,13 +68,13 @@ func (s *Store) subscription() error {
 	}()
 	asked := false
 	for {
-		m, err := sub.ReceiveTimeout(s.life, pingAfter)
+		m, err := sub.ReceiveTimeout(p.life, pingAfter)
 		switch {
 		case err == nil:
-		case asked || s.life.Err() != nil || !timedOut(err):
+		case asked || p.life.Err() != nil || !timedOut(err):
 			return err
 		default:
-			if err := sub.Ping(s.life); err != nil {
+			if err := sub.Ping(p.life); err != nil {
 				return err
 			}
 			asked = true
@@ -59,52 +83,109 @@ func (s *Store) subscription() error {
 		asked = false
 		switch m := m.(type) {
 		case *redis.Subscription:
-			s.hearAgain()
+			p.hearAgain()
 		case *redis.Message:
-			s.hear(m.Payload)
+			p.hear(m.Payload)
 		}
 	}
 }
 
 func timedOut(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) && n.Timeout()
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout()
 }
 
 // hearAgain looks for what may have been missed.
-func (s *Store) hearAgain() {
-	if !s.listening.Swap(true) {
-		s.log.Info("Subscribed in Redis")
+func (p *Port) hearAgain() {
+	p.problem.Store(nil)
+	if !p.listening.Load() {
+		p.since.Store(time.Now().UnixMilli())
+		p.listening.Store(true)
+		p.log.Info("Subscribed in Redis")
 	}
-	signal(s.subscribed)
-	signal(s.work)
+	signal(p.subscribed)
+	signal(p.work)
 }
 
-// hear does what the scripts tell: a row of records like that of turns.
-func (s *Store) hear(events string) {
-	for rest := row(events); rest.valid(); {
-		var kind byte
-		var what string
-		kind, what, rest = rest.next()
-		switch kind {
-		case 'w':
-			signal(s.work)
-		case 'l':
-			s.leases.lose(number(what), nil)
-		case 'e':
-			s.hearEnd(turnID(what))
+// hear does what another process has told: w there may be a candidate, e and a follower whose turns have to be looked at.
+func (p *Port) hear(event string) {
+	from, what, _ := strings.Cut(event, " ")
+	work, member, ended := strings.Cut(what, "e")
+	if work == "w" {
+		signal(p.work)
+	}
+	if ended && from != p.id {
+		if openid, ok := p.watched.openid(member); ok {
+			p.changed(openid)
 		}
 	}
 }
 
-// hearEnd wakes those who await a turn. If this process holds it still, it is about to hear the end from its own call.
-func (s *Store) hearEnd(id turnID) {
-	if s.leases.holds(id) {
-		return
+// watch has what is awaited looked at every now and then, until the port is closed.
+func (p *Port) watch() {
+	for {
+		every := lookAgain
+		if !p.listening.Load() {
+			every = lookUnsubscribed
+		}
+		t := time.NewTimer(every)
+		select {
+		case <-t.C:
+		case <-p.subscribed:
+			t.Stop()
+		case <-p.life.Done():
+			t.Stop()
+			return
+		}
+		p.changed("")
 	}
-	if k, awaited := s.waiters.key(id); awaited {
-		s.waiters.wake(id, s.fetch(s.life, k))
+}
+
+// Watch says that changes of a follower are of interest. See records.Port.
+func (p *Port) Watch(openid string) (stop func()) { return p.watched.add(openid) }
+
+// watched are the followers whose changes are of interest, by how Redis knows them.
+type watched struct {
+	mu sync.Mutex
+	by map[string]*watch
+}
+
+type watch struct {
+	openid string
+	n      int
+}
+
+func (w *watched) add(openid string) (stop func()) {
+	member := memberOf(openid)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = make(map[string]*watch)
 	}
+	one := w.by[member]
+	if one == nil {
+		one = &watch{openid: openid}
+		w.by[member] = one
+	}
+	one.n++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		one.n--
+		if one.n == 0 {
+			delete(w.by, member)
+		}
+	}
+}
+
+func (w *watched) openid(member string) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	one := w.by[member]
+	if one == nil {
+		return "", false
+	}
+	return one.openid, true
 }
 
 // signal puts a token into a channel if it holds none.
@@ -114,3 +195,6 @@ func signal(c chan<- struct{}) {
 	default:
 	}
 }
+
+// isMissing tells whether Redis said that something is not there.
+func isMissing(err error) bool { return errors.Is(err, redis.Nil) }

@@ -134,10 +134,10 @@ func apart(t *testing.T, o session.Options) (*network, []*Store) {
 	bot := newBot()
 	stores := []*Store{
 		openWith(t, Options{Bot: bot, Redis: n.server()}, o),
-		openStore(t, bot, s.standalone(), o),
+		openStore(t, bot, s.standalone(), another(o)),
 	}
 	for _, st := range stores {
-		eventually(t, "subscribed", st.listening.Load)
+		eventually(t, "subscribed", st.port.listening.Load)
 	}
 	return n, stores
 }
@@ -147,13 +147,13 @@ func TestCutReplicaLosesItsTurn(t *testing.T) {
 	t.Parallel()
 	n, stores := apart(t, shortLeases())
 	k := session.Key{Follower: "alice", ID: "1"}
-	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "a", limits)
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, true, limits)
 	if err != nil || b.Lease == nil {
 		t.Fatalf("Begin: %+v, %v", b, err)
 	}
 	n.sever(true)
 	began := time.Now()
-	l, err := stores[1].Next(t.Context(), "b", limits)
+	l, err := next(t, stores[1])
 	if err != nil || l.Turn.Key != k || l.Turn.Attempts != 2 {
 		t.Fatalf("Next: %+v, %v", l, err)
 	}
@@ -169,7 +169,7 @@ func TestCutReplicaLosesItsTurn(t *testing.T) {
 	if !closed(b.Lease.Lost) {
 		t.Error("Lost is not closed")
 	}
-	eventually(t, "subscribed again", stores[0].listening.Load)
+	eventually(t, "subscribed again", stores[0].port.listening.Load)
 }
 
 // A network that swallows everything without closing a connection is noticed, and a turn that ends meanwhile is heard of.
@@ -178,7 +178,7 @@ func TestSilentNetworkIsNoticed(t *testing.T) {
 	n, stores := apart(t, options())
 	lease, got := waiting(t, []*Store{stores[1], stores[0]})
 	n.freeze(true)
-	eventually(t, "the silence is noticed", func() bool { return !stores[0].listening.Load() })
+	eventually(t, "the silence is noticed", func() bool { return !stores[0].port.listening.Load() })
 	began := time.Now()
 	if err := stores[0].Ping(t.Context()); err == nil {
 		t.Error("Ping succeeds over a network that is silent")
@@ -189,5 +189,5 @@ func TestSilentNetworkIsNoticed(t *testing.T) {
 	finish(t, stores[1], lease)
 	n.freeze(false)
 	receive(t, got)
-	eventually(t, "subscribed again", stores[0].listening.Load)
+	eventually(t, "subscribed again", stores[0].port.listening.Load)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
-// trips counts how often is waited for Redis.
-type trips struct{ n atomic.Int64 }
+// trips counts how often is waited for Redis, and the calls that are made in them.
+type trips struct{ n, calls atomic.Int64 }
 
 func (c *trips) DialHook(next goredis.DialHook) goredis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
@@ -24,6 +24,7 @@ func (c *trips) DialHook(next goredis.DialHook) goredis.DialHook {
 func (c *trips) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		c.n.Add(1)
+		c.calls.Add(1)
 		return next(ctx, cmd)
 	}
 }
@@ -31,6 +32,7 @@ func (c *trips) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 func (c *trips) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
 		c.n.Add(1)
+		c.calls.Add(int64(len(cmds)))
 		return next(ctx, cmds)
 	}
 }
@@ -43,10 +45,10 @@ func TestRoundTrips(t *testing.T) {
 	stores := pair(t, s.standalone(), options())
 	counts := make([]*trips, len(stores))
 	for i, st := range stores {
-		eventually(t, "subscribed", st.listening.Load)
+		eventually(t, "subscribed", st.port.listening.Load)
 		lifeOf(t, st, newBot()) // the scripts are there, and the first connections
 		counts[i] = &trips{}
-		st.client.AddHook(counts[i])
+		st.port.client.AddHook(counts[i])
 	}
 	want := func(doing string, store int, n int64) {
 		t.Helper()
@@ -55,7 +57,7 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}
 	k := session.Key{Follower: "alice", ID: "1"}
-	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, "a", limits)
+	b, err := stores[0].Begin(t.Context(), session.Question{Key: k}, true, limits)
 	if err != nil || b.Lease == nil {
 		t.Fatalf("Begin: %+v, %v", b, err)
 	}
@@ -71,14 +73,14 @@ func TestRoundTrips(t *testing.T) {
 			got <- turn
 		}()
 		eventually(t, "the turn is awaited", func() bool {
-			_, awaited := st.waiters.key(idOf(k))
+			_, awaited := st.port.watched.openid(memberOf("alice"))
 			return awaited
 		})
 	}
 	eventually(t, "the other replica has looked", func() bool { return counts[1].n.Load() > 0 })
 	// From here on each waits without asking; but for the look that is taken every now and then.
 	const now = 1
-	if err := stores[0].Progress(t.Context(), b.Lease, session.Progress{Partial: "partial"}); err != nil {
+	if err := stores[0].Progress(t.Context(), b.Lease, session.Progress{Markdown: "partial"}); err != nil {
 		t.Fatal(err)
 	}
 	want("progress", 0, 1+now)
@@ -88,7 +90,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 	want("finishing, and hearing of it", 0, 1+now)
 	want("awaiting elsewhere", 1, 2+now)
-	if err := stores[0].Delivered(t.Context(), k.Follower, session.Receipt{Message: "1", Turn: "1", To: 6, Told: true}); err != nil {
+	if err := stores[0].Show(t.Context(), k.Follower, session.Receipt{Message: "1", Turn: "1", To: session.Cursor{At: 6}, End: true}); err != nil {
 		t.Fatal(err)
 	}
 	want("the receipt", 0, 1+now)
@@ -98,13 +100,13 @@ func TestRoundTrips(t *testing.T) {
 func BenchmarkWakeElsewhere(b *testing.B) {
 	s := startServer(b)
 	bot := newBot()
-	owner, waiter := openStore(b, bot, s.standalone(), options()), openStore(b, bot, s.standalone(), options())
-	eventually(b, "subscribed", waiter.listening.Load)
+	owner, waiter := openStore(b, bot, s.standalone(), options()), openStore(b, bot, s.standalone(), another(options()))
+	eventually(b, "subscribed", waiter.port.listening.Load)
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
 		k := session.Key{Follower: "alice", ID: time.Duration(i).String()}
-		begun, err := owner.Begin(b.Context(), session.Question{Key: k}, "a", limits)
+		begun, err := owner.Begin(b.Context(), session.Question{Key: k}, true, limits)
 		if err != nil || begun.Lease == nil {
 			b.Fatal(begun, err)
 		}
@@ -115,10 +117,10 @@ func BenchmarkWakeElsewhere(b *testing.B) {
 			}
 			woken <- time.Now()
 		}()
-		eventually(b, "awaited", func() bool { _, awaited := waiter.waiters.key(idOf(k)); return awaited })
+		eventually(b, "awaited", func() bool { _, awaited := waiter.port.watched.openid(memberOf("alice")); return awaited })
 		b.StartTimer()
 		began := time.Now()
-		if err := owner.Finish(b.Context(), begun.Lease, session.Outcome{State: session.Answered, Answer: "answer"}); err != nil {
+		if err := owner.Finish(b.Context(), begun.Lease, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "answer"}}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, (<-woken).Sub(began))

@@ -14,104 +14,65 @@ import (
 )
 
 var (
-	//go:embed lua/common.lua
-	commonLua string
-	//go:embed lua/begin.lua
-	beginLua string
-	//go:embed lua/retract.lua
-	retractLua string
-	//go:embed lua/next.lua
-	nextLua string
-	//go:embed lua/progress.lua
-	progressLua string
-	//go:embed lua/finish.lua
-	finishLua string
-	//go:embed lua/release.lua
-	releaseLua string
-	//go:embed lua/open.lua
-	openLua string
-	//go:embed lua/delivered.lua
-	deliveredLua string
-	//go:embed lua/cancel.lua
-	cancelLua string
-	//go:embed lua/clear.lua
-	clearLua string
-	//go:embed lua/forget.lua
-	forgetLua string
-	//go:embed lua/hold.lua
-	holdLua string
-	//go:embed lua/pending.lua
-	pendingLua string
+	//go:embed lua/commit.lua
+	commitLua string
+	//go:embed lua/view.lua
+	viewLua string
+	//go:embed lua/candidate.lua
+	candidateLua string
+	//go:embed lua/renew.lua
+	renewLua string
+	//go:embed lua/take.lua
+	takeLua string
 )
 
-// script is what Redis does in one step. It is sent in full only when Redis does not have it yet, or any more.
-type script struct {
-	doing string // for errors
-	*redis.Script
-}
-
-func newScript(doing, lua string) script {
-	return script{doing, redis.NewScript(commonLua + lua)}
-}
-
+// What Redis does in one step. All keys are named by KEYS[i] in place, and none is made of a value: proxies of clouds
+// that look for keys in scripts take nothing else.
 var (
-	beginScript     = newScript("recording a question", beginLua)
-	retractScript   = newScript("taking a question back", retractLua)
-	nextScript      = newScript("claiming a turn", nextLua)
-	progressScript  = newScript("writing progress", progressLua)
-	finishScript    = newScript("ending a turn", finishLua)
-	releaseScript   = newScript("giving a turn back", releaseLua)
-	openScript      = newScript("recording a message", openLua)
-	deliveredScript = newScript("recording a reply", deliveredLua)
-	cancelScript    = newScript("cancelling a turn", cancelLua)
-	clearScript     = newScript("clearing a session", clearLua)
-	forgetScript    = newScript("forgetting a follower", forgetLua)
-	holdScript      = newScript("taking a hold", holdLua)
-	pendingScript   = newScript("counting what is pending", pendingLua)
+	commitScript    = redis.NewScript(commitLua)
+	viewScript      = redis.NewScript(viewLua)
+	candidateScript = redis.NewScript(candidateLua)
+	renewScript     = redis.NewScript(renewLua)
+	takeScript      = redis.NewScript(takeLua)
 )
 
-// follower is how Redis knows a follower: a hash, for which an openid is too random to be guessed.
-func follower(openid string) string {
+// memberOf is how Redis knows a follower: a hash, for which an openid is too random to be guessed.
+func memberOf(openid string) string {
 	sum := sha256.Sum256([]byte(openid))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-func (s *Store) followerKey(fh string) string { return s.prefix + "f:" + fh }
+// keys are those of one bot: everything of it is in one hash slot, {bot}.
+type keys struct{ prefix, ready, leases, bot, events string }
 
-// run runs a script on a follower, or on the bot if there is none.
-func (s *Store) run(ctx context.Context, sc script, fh string, args ...any) (any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", sc.doing, err)
-	}
-	keys := s.bot
-	if fh != "" {
-		keys = append(make([]string, 0, len(s.bot)+2), s.bot...)
-		keys = append(keys, s.followerKey(fh), s.prefix+"m:"+fh)
-	}
-	all := append(make([]any, 0, 1+len(s.common)+len(args)), fh)
-	all = append(append(all, s.common...), args...)
-	ctx, cancel := s.timed(ctx)
+func keysOf(bot string) keys {
+	// The layout's number: an older server's keys are another's.
+	prefix := "wechatbot:2:{" + bot + "}:"
+	return keys{prefix: prefix, ready: prefix + "ready", leases: prefix + "leases", bot: prefix + "bot", events: prefix + "events"}
+}
+
+func (k *keys) record(member string) string { return k.prefix + "f:" + member }
+func (k *keys) texts(member string) string  { return k.prefix + "t:" + member }
+
+// presence is the channel that a process is subscribed to as long as it is there.
+func (k *keys) presence(process string) string { return k.prefix + "p:" + process }
+
+// run runs a script, together with what others run at the same time. It does not end with the caller, who may only have
+// stopped waiting: what Redis has done for a call, such as giving a turn to this process, has to be heard.
+func (p *Port) run(ctx context.Context, doing string, sc *redis.Script, keys []string, args ...any) (reply, error) {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer context.AfterFunc(p.life, func() { end(session.ErrClosed) })() //nolint:contextcheck // the port's life, beside the call's
+	ctx, cancel := context.WithTimeout(ctx, p.call)
 	defer cancel()
-	v, err := sc.Run(ctx, s.client, keys, all...).Result()
-	return v, explain(sc.doing, err)
-}
-
-// runMessage runs a script that records a message.
-func (s *Store) runMessage(ctx context.Context, sc script, k session.Key, args ...any) (any, error) {
-	if len(k.ID) > maxID {
-		return nil, fmt.Errorf("%s: an ID of %d bytes is too long", sc.doing, len(k.ID))
-	}
-	all := append(make([]any, 0, 2+len(args)), k.ID, k.Follower)
-	return s.run(ctx, sc, follower(k.Follower), append(all, args...)...)
-}
-
-// runList runs a script that records a message and returns a list.
-func (s *Store) runList(ctx context.Context, sc script, k session.Key, args ...any) (list, error) {
-	v, err := s.runMessage(ctx, sc, k, args...)
+	v, err := p.batch.run(ctx, sc, keys, args)
 	if err != nil {
-		return nil, err
+		return nil, explain(doing, err)
 	}
-	return asList(sc, v)
+	l, ok := v.([]any)
+	if !ok {
+		return reply{v}, nil
+	}
+	return l, nil
 }
 
 const unreachableSentinels = "all sentinels specified in configuration are unreachable"
@@ -124,11 +85,21 @@ var hints = []struct{ sign, hint string }{
 	{"WRONGPASS", "the user name or password is wrong"},
 	{"NOAUTH", "Redis wants a password, and none is configured"},
 	{"NOPERM", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
+	{"can't run this command or subcommand", "the Redis user must be allowed TIME, HSET, ZADD, PUBLISH and what else the scripts call: +@all on keys wechatbot:* and channels wechatbot:*"},
+	{"No permissions to access a channel", "the Redis user must be allowed channels wechatbot:*"},
+	{"in script: ACL", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
+	{"bad lua script for redis cluster", "the proxy before Redis refuses scripts: set script_check_enable to 0 (Aliyun), or connect to Redis directly"},
+	{"not support for normal user", "this Redis refuses EVAL and EVALSHA: allow scripts, or use another Redis"},
+	{"command eval", "this Redis refuses EVAL and EVALSHA: allow scripts, or use another Redis"},
 	{"OOM ", "Redis has no memory left: raise maxmemory"},
 	{"MISCONF", "Redis cannot write to its disk"},
-	{"unknown command", "this Redis is too old or not complete"},
+	{"unknown command", "this Redis is too old or not complete: it needs HELLO or AUTH, EVAL, EVALSHA, PUBLISH and SUBSCRIBE"},
 	{"cluster support disabled", "Redis is no cluster: set mode Standalone or Sentinel"},
 	{"MOVED ", "Redis is a cluster: set mode Cluster"},
+	{"server gave HTTP response", "something else than Redis is at this address"},
+	{"first record does not look like a TLS handshake", "Redis speaks no TLS at this address"},
+	{"certificate signed by unknown authority", "Redis' certificate is not signed by a known authority: give the CA's certificate"},
+	{"EOF", "the connection was closed at once: Redis may want TLS, or a proxy may refuse the first command, HELLO"},
 }
 
 // explain wraps an error with what was being done and, if it can be told, what to do about it.

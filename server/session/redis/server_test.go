@@ -157,7 +157,7 @@ var bots atomic.Int64
 func newBot() string { return fmt.Sprintf("test/bot-%d", bots.Add(1)) }
 
 func options() session.Options {
-	return session.Options{IdleTimeout: time.Hour, History: 5, LeaseTTL: 10 * time.Second}
+	return session.Options{Holder: "a", IdleTimeout: time.Hour, History: 5, LeaseTTL: 10 * time.Second}
 }
 
 var limits = session.Limits{Concurrency: 1000, Queue: 1000, Open: 1000}

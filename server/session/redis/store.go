@@ -1,28 +1,36 @@
-// Package redis keeps the sessions of one bot in a Redis that all its replicas share: a turn that any of them has
-// accepted outlives it, is seen by all of them, and is taken over when its owner dies.
+// Package redis keeps the records of one bot in a Redis that all its replicas share: a turn that any of them has accepted
+// outlives it, is seen by all of them, and is taken over when its process dies.
 //
-// Everything of one bot is in one hash slot, {bot}, so that each call is one script that does all it has to in one
-// step, on Redis' own clock, or nothing of it: no crash and no lost connection leaves anything half done. The price is
-// that in a cluster one bot's load is one shard's; a shard answers many more turns than an official account can have,
-// and the bots of a cluster are spread over its shards. Followers are found by a hash of their openid. The openid itself
-// is a field of the session, as whoever takes a turn over needs it, and is deleted with it.
+// Everything of one bot is in one hash slot, {bot}, so that each step is one script that keeps a record with its effects,
+// on Redis' own clock, or nothing of it: no crash and no lost connection leaves anything half done. The price is that in
+// a cluster one bot's load is one shard's; a shard answers many more turns than an official account can have, and the
+// bots of a cluster are spread over its shards. The scripts know no rule of sessions: they compare a version, set and
+// delete fields, keep two indexes, and publish.
 //
-// Ends of turns, lost leases and new work are told to all processes over one channel. It is only a short cut: whoever
-// waits also looks for itself now and then, and at once after the subscription was lost.
+//	f:HASH   hash: the record of a follower (record.go), found by a hash of the openid. The openid itself is a field, as
+//	         whoever takes a turn over needs it, and goes with the record
+//	t:HASH   hash: the texts of the follower's turns: a letter for the kind and the turn's ID
+//	ready    sorted set: followers whose next turn anybody may claim, by when it was accepted
+//	leases   sorted set: followers with a turn in work, by the end of its lease
+//	bot      hash: open (turns), beat (the last sign of any process), and the bot's budgets
+//
+// Steps that others may wait for are told to all processes over one channel. It is only a short cut: whoever waits also
+// looks for itself now and then, and at once after the subscription was lost. By a subscription of its own each process
+// shows that it is there: when that is gone, and the process renews nothing either, it is dead.
 //
 // Every key expires by itself when its follower or its bot has been silent for long enough. A call takes a second at
-// most, also when Redis does not answer, and the store goes on by itself when it does again. The package knows nothing
-// of what the texts mean.
+// most, also when Redis does not answer, and the port goes on by itself when it does again. The package knows nothing of
+// what the texts mean.
 package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,16 +40,13 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/records"
 )
 
 const (
-	callTimeout = time.Second            // for one call, whatever becomes of it
-	lookTimeout = 300 * time.Millisecond // for a last look when the caller's time is up
-	poolSize    = 32                     // connections to one server; each is in use for well under a millisecond
-
-	// openKeep is how much longer than an idle session one with open turns is kept: a bot that has been switched off
-	// for less still answers what it has accepted.
-	openKeep = 24 * time.Hour
+	callTimeout = time.Second // for one call, whatever becomes of it
+	poolSize    = 8           // connections to one server: calls share trips
+	botKeep     = 48 * time.Hour
 
 	// maxID bounds the IDs of messages, in bytes. WeChat's have 20, those made of an event some more.
 	maxID = 512
@@ -81,27 +86,34 @@ type Options struct {
 	slow time.Duration // allows each call as much, for tests on a busy machine; 0 is none
 }
 
-// Store implements session.Store.
+// Store is a session.Store whose records are in Redis.
 type Store struct {
-	client   redis.UniversalClient
-	log      *slog.Logger
-	leaseTTL time.Duration
-	call     time.Duration // callTimeout
-	look     time.Duration // lookTimeout
+	*records.Store
+	port *Port
+}
 
-	prefix  string // of all keys
-	bot     []string
-	channel string
-	common  []any // the first arguments of every script, but the first
+// Port implements records.Port.
+type Port struct {
+	client redis.UniversalClient
+	log    *slog.Logger
+	rules  session.Options
+	call   time.Duration // callTimeout
+	keys   keys
+	id     string // this process', in events and as its presence
+	batch  batch
+	steps  turnstile
+	cache  cache
+	clock  clock
 
-	leases  leases
-	doubts  doubts
-	waiters waiters
+	changed   func(openid string)
+	watched   watched
+	suspicion suspicion
 
-	claiming   chan struct{} // holds a token while somebody waits for work: one is enough
-	work       chan struct{} // holds a token when there may be work
-	subscribed chan struct{} // holds a token when the subscription is new
-	listening  atomic.Bool   // the subscription is there
+	work       chan struct{}         // holds a token when there may be a candidate
+	subscribed chan struct{}         // holds a token when the subscription is new
+	listening  atomic.Bool           // the subscription is there
+	since      atomic.Int64          // since when, in milliseconds since 1970
+	problem    atomic.Pointer[error] // why it is not
 
 	life  context.Context // of the goroutines
 	end   context.CancelFunc
@@ -109,16 +121,16 @@ type Store struct {
 	once  sync.Once
 }
 
-// New makes a store on the sessions that are in Redis. It does not wait for Redis and does not fail when Redis is down:
+// New makes a store on the records that are in Redis. It does not wait for Redis and does not fail when Redis is down:
 // the calls do, until it is back. An error says which option is wrong. The store's goroutines end with ctx or Close.
 //
 // What the client library has to say goes to log as well, also for other stores of this process: it has one log.
-func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (*Store, error) {
+func New(ctx context.Context, o Options, rules session.Options, log *slog.Logger) (*Store, error) {
 	switch {
 	case o.Bot == "" || strings.ContainsAny(o.Bot, "{}"):
 		return nil, fmt.Errorf("session store in Redis: %q cannot name a bot in its keys", o.Bot)
-	case so.IdleTimeout < time.Millisecond || so.LeaseTTL < time.Millisecond || so.History < 1:
-		return nil, errors.New("session store in Redis: idle timeout, lease TTL and history must be positive")
+	case rules.IdleTimeout < time.Millisecond || rules.LeaseTTL < time.Millisecond || rules.History < 1 || rules.Holder == "":
+		return nil, errors.New("session store in Redis: idle timeout, lease TTL and history must be positive, the holder named")
 	}
 	call := max(callTimeout, o.slow)
 	client, err := connect(&o.Redis, call)
@@ -126,27 +138,16 @@ func New(ctx context.Context, o Options, so session.Options, log *slog.Logger) (
 		return nil, fmt.Errorf("session store in Redis: %w", err)
 	}
 	redis.SetLogger(libraryLog{log})
-	s := &Store{
-		client: client, log: log, leaseTTL: so.LeaseTTL, call: call, look: max(lookTimeout, o.slow),
-		prefix:     "wechatbot:{" + o.Bot + "}:",
-		claiming:   make(chan struct{}, 1),
-		work:       make(chan struct{}, 1),
-		subscribed: make(chan struct{}, 1),
+	p := &Port{
+		client: client, log: log, rules: rules, call: call, keys: keysOf(o.Bot), id: rand.Text(),
+		batch: batch{client: client, timeout: call}, changed: func(string) {},
+		work: make(chan struct{}, 1), subscribed: make(chan struct{}, 1),
 	}
-	s.bot = []string{s.prefix + "b", s.prefix + "ready", s.prefix + "leases", s.prefix + "untold"}
-	s.channel = s.prefix + "events"
-	s.common = []any{
-		strconv.FormatInt(so.LeaseTTL.Microseconds(), 10),
-		strconv.FormatInt(so.IdleTimeout.Milliseconds(), 10),
-		strconv.FormatInt((so.IdleTimeout + openKeep).Milliseconds(), 10),
-		s.channel,
-		strconv.Itoa(so.History),
-		strconv.FormatInt(int64(session.Dedupe.Seconds()), 10),
-		strconv.FormatInt(session.UntoldFor.Microseconds(), 10),
-	}
-	s.life, s.end = context.WithCancel(ctx)
-	s.tasks.Go(s.listen)
-	s.tasks.Go(s.watch)
+	p.life, p.end = context.WithCancel(ctx)
+	s := &Store{records.New(p, rules.Holder), p}
+	p.batch.start(p.life) //nolint:contextcheck // it ends with the store
+	p.tasks.Go(p.listen)
+	p.tasks.Go(p.watch)
 	return s, nil
 }
 
@@ -167,8 +168,7 @@ func connect(r *Server, timeout time.Duration) (redis.UniversalClient, error) {
 		PoolTimeout:                timeout,
 		PoolSize:                   poolSize,
 		MaxActiveConns:             2 * poolSize,
-		// A call may be done twice when a connection breaks. To begin a question twice is the same as once; a turn
-		// that was claimed by Next, and the reply lost, is taken over when its lease has run out.
+		// A call may be made twice when a connection breaks: it finds the version that it has written.
 		MaxRetries:               1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
@@ -183,7 +183,7 @@ func connect(r *Server, timeout time.Duration) (redis.UniversalClient, error) {
 	return nil, fmt.Errorf("there is no mode %q of Redis", string(r.Mode))
 }
 
-// libraryLog takes what the client library logs. It is of use only to who looks closer: calls return the same errors.
+// libraryLog takes what the client library logs, at debug level: calls return the same errors.
 type libraryLog struct{ log *slog.Logger }
 
 func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
@@ -193,12 +193,16 @@ func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
 }
 
 // Close ends the store and waits for its goroutines. Whoever waits in a call gets an error. What is in Redis stays.
-func (s *Store) Close() error {
+func (s *Store) Close() error { return s.port.close() }
+
+func (p *Port) close() error {
 	var err error
-	s.once.Do(func() {
-		s.end()
-		s.tasks.Wait()
-		err = s.client.Close()
+	p.once.Do(func() {
+		p.end()
+		p.changed("") // whoever waits gets an error
+		p.batch.work.Wait()
+		p.tasks.Wait()
+		err = p.client.Close()
 	})
 	if err != nil {
 		return fmt.Errorf("closing the connections to Redis: %w", err)
@@ -207,21 +211,28 @@ func (s *Store) Close() error {
 }
 
 // Durable is true: the sessions are in Redis.
-func (s *Store) Durable() bool { return true }
+func (p *Port) Durable() bool { return true }
 
-// Ping says whether Redis takes writes of this bot's.
-func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := s.timed(ctx)
-	defer cancel()
-	return explain("asking Redis", s.client.Set(ctx, s.prefix+"ping", 1, time.Minute).Err())
+// Settles is false: what a step has kept is as durable as Redis makes it. See records.Port.
+func (p *Port) Settles() bool { return false }
+
+// Settled has nothing to wait for. See records.Port.
+func (p *Port) Settled(context.Context, string) error { return nil }
+
+// Attach has changed called for what other processes change. See records.Port.
+func (p *Port) Attach(changed func(openid string)) { p.changed = changed }
+
+// Ping says whether Redis does all that the bot needs: it runs the scripts and takes writes of this bot's. Without the
+// subscription the bot looks more often.
+func (p *Port) Ping(ctx context.Context) error {
+	const doing = "asking Redis"
+	if _, err := p.candidate(ctx, 0); err != nil {
+		return err
+	}
+	_, err := p.commit(ctx, doing, commitCall{
+		member: "ping", field: versionField, set: []any{versionField, ""}, keep: time.Minute, event: " ",
+	})
+	return err
 }
 
-// timed bounds a call. It does not end with the caller, who may only have stopped waiting: what Redis has done for a
-// call, such as giving a turn to this process, has to be heard.
-func (s *Store) timed(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), s.call)
-}
-
-var errClosed = errors.New("the session store is closed")
-
-var _ session.Store = (*Store)(nil)
+var _ records.Port = (*Port)(nil)

@@ -7,33 +7,27 @@ import (
 	"testing"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
-
 	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // harness opens each store under a bot of its own, and reopens it as another process would.
 func harness(at Server) sessiontest.Harness {
-	type opened struct {
-		bot     string
-		options session.Options
-	}
-	var known sync.Map
+	var bots sync.Map // of the stores
 	return sessiontest.Harness{
 		Open: func(t testing.TB, o session.Options) session.Store {
 			t.Helper()
-			what := opened{newBot(), o}
-			s := openStore(t, what.bot, at, o)
-			known.Store(s, what)
+			bot := newBot()
+			s := openStore(t, bot, at, o)
+			bots.Store(s, bot)
 			return s
 		},
-		Reopen: func(t testing.TB, s session.Store) session.Store {
+		Reopen: func(t testing.TB, s session.Store, o session.Options) session.Store {
 			t.Helper()
-			what, _ := known.Load(s)
-			of, ok := what.(opened)
+			bot, ok := bots.Load(s)
 			if !ok {
 				t.Fatal("reopened a store that was not opened")
 			}
-			return openStore(t, of.bot, at, of.options)
+			return openStore(t, bot.(string), at, o) //nolint:forcetypeassert // only names are in there
 		},
 	}
 }

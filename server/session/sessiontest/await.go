@@ -36,7 +36,7 @@ func wakesAll(t *testing.T, h Harness) {
 	b.linger(l.Turn.Key)
 	a.finish(l, "whole", "")
 	for _, w := range waiting {
-		if got := collect(t, "Await", w); got.State != session.Answered || got.Answer != "whole" || got.Partial != "" {
+		if got := collect(t, "Await", w); got.State != session.Answered || got.Answer.Markdown != "whole" {
 			t.Fatalf("turn %+v", got)
 		}
 	}
@@ -51,12 +51,12 @@ func awaitEnds(t *testing.T, h Harness) {
 		waiting := awaitAll(ctx, by, by, l.Turn.Key)
 		for _, w := range waiting {
 			got := collect(t, "Await", w)
-			if got.State != session.Answering || got.Partial != "half" || got.Key != l.Turn.Key {
+			if got.State != session.Answering || got.Answer.Markdown != "half" || got.Key != l.Turn.Key {
 				t.Fatalf("turn %+v", got)
 			}
 		}
 		cancel()
-		if got := by.peek(l.Turn.Key); got.State != session.Answering || got.Partial != "half" {
+		if got := by.peek(l.Turn.Key); got.State != session.Answering || got.Answer.Markdown != "half" {
 			t.Errorf("turn %+v", got)
 		}
 	}
@@ -70,10 +70,10 @@ func awaitOver(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.answer("alice", "1")
 	for _, by := range []*handle{a, b} {
-		if got := by.await(key("alice", "1")); got.Answer != "answer 1" {
+		if got := by.await(key("alice", "1")); got.Answer.Markdown != "answer 1" {
 			t.Errorf("awaited: %+v", got)
 		}
-		if got := by.peek(key("alice", "1")); got.Answer != "answer 1" {
+		if got := by.peek(key("alice", "1")); got.Answer.Markdown != "answer 1" {
 			t.Errorf("with an ended context: %+v", got)
 		}
 	}
@@ -115,11 +115,11 @@ func awaitTakeover(t *testing.T, h Harness) {
 	dead := a.start("alice", "1")
 	waiting := awaitAll(t.Context(), a, b, dead.Turn.Key)
 	l := b.wantTakeover(dead)
-	for b.store.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: "at last"}) != nil {
+	for b.store.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "at last"}}) != nil {
 		l = b.wantTakeover(l) // the machine has stalled for a lease's time
 	}
 	for _, w := range waiting {
-		if got := collect(t, "Await", w); got.Answer != "at last" {
+		if got := collect(t, "Await", w); got.Answer.Markdown != "at last" {
 			t.Fatalf("turn %+v", got)
 		}
 	}

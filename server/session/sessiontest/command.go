@@ -28,11 +28,11 @@ func cancelRunning(t *testing.T, h Harness) {
 	a.progress(l, "half", "c1")
 	a.enqueue("alice", "2")
 	got, ok := b.cancel("alice", "stop")
-	if !ok || got.Key.ID != "1" || got.State != session.Cancelled || got.Partial != "half" || got.Answer != "" || got.FinishedAt.IsZero() {
+	if !ok || got.Key.ID != "1" || got.State != session.Cancelled || got.Answer.Markdown != "half" || got.FinishedAt.IsZero() {
 		t.Errorf("cancelled %+v, %v", got, ok)
 	}
 	a.wantLost(l)
-	if got := a.await(l.Turn.Key); got.State != session.Cancelled || got.Partial != "half" {
+	if got := a.await(l.Turn.Key); got.State != session.Cancelled || got.Answer.Markdown != "half" {
 		t.Errorf("turn %+v", got)
 	}
 	if got := a.look("alice").ConversationID; got != "c1" {
@@ -48,12 +48,12 @@ func cancelWaiting(t *testing.T, h Harness) {
 	a.answer("alice", "1")
 	a.enqueue("alice", "2")
 	a.enqueue("alice", "3")
-	if got, ok := b.cancel("alice", "stop"); !ok || got.Key.ID != "2" || !got.Told {
+	if got, ok := b.cancel("alice", "stop"); !ok || got.Key.ID != "2" || !got.Delivered {
 		t.Errorf("cancelled %+v, %v; want turn 2, with nothing left to tell", got, ok)
 	}
 	b.wantNext("alice", "3")
 	if got := a.wantVerdict("alice", "3", session.Joined); got.Turn.Others != 1 {
-		t.Errorf("%d other turns, want turn 1 alone: what was cancelled without text is told", got.Turn.Others)
+		t.Errorf("%d other turns, want turn 1 alone: what was cancelled without text is delivered", got.Turn.Others)
 	}
 }
 
@@ -115,7 +115,7 @@ func clearForgets(t *testing.T, h Harness) {
 	}
 	a.wantLost(running)
 	for _, k := range []session.Key{key("alice", "1"), running.Turn.Key, waiting.Turn.Key} {
-		if got := a.await(k); got.State != session.Cancelled || got.Answer != "" || got.Question != "" {
+		if got := a.await(k); got.State != session.Cancelled || got.Answer.Markdown != "" || got.Question != "" {
 			t.Errorf("turn %+v", got)
 		}
 	}

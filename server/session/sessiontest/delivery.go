@@ -27,7 +27,7 @@ func oneOfHundred(t *testing.T, h Harness) {
 		by := []*handle{a, b}[i%2]
 		calls = append(calls, background(func() (session.Begun, error) {
 			q := session.Question{Key: key("alice", "1"), Text: "question 1"}
-			return by.store.Begin(t.Context(), q, by.owner, roomy)
+			return by.store.Begin(t.Context(), q, true, roomy)
 		}))
 	}
 	started, deliveries := 0, make([]int, 0, times)
@@ -70,10 +70,10 @@ func twoFollowersOneID(t *testing.T, h Harness) {
 	alice, bob := a.start("alice", "1"), b.start("bob", "1")
 	a.finish(alice, "for alice", "")
 	b.finish(bob, "for bob", "")
-	if got := b.await(key("alice", "1")).Answer; got != "for alice" {
+	if got := b.await(key("alice", "1")).Answer.Markdown; got != "for alice" {
 		t.Errorf("alice's answer is %q", got)
 	}
-	if got := a.await(key("bob", "1")).Answer; got != "for bob" {
+	if got := a.await(key("bob", "1")).Answer.Markdown; got != "for bob" {
 		t.Errorf("bob's answer is %q", got)
 	}
 }
@@ -83,12 +83,12 @@ func laterDelivery(t *testing.T, h Harness) {
 	l := a.start("alice", "1")
 	a.progress(l, "so far", "")
 	got := b.wantVerdict("alice", "1", session.Joined)
-	if got.Turn.Partial != "so far" || got.Turn.State != session.Answering || got.Delivery != 2 {
+	if got.Turn.Answer.Markdown != "so far" || got.Turn.State != session.Answering || got.Delivery != 2 {
 		t.Errorf("while it runs: %+v", got)
 	}
 	a.finish(l, "all", "")
 	got = b.wantVerdict("alice", "1", session.Joined)
-	if got.Turn.Answer != "all" || got.Turn.State != session.Answered || got.Delivery != 3 {
+	if got.Turn.Answer.Markdown != "all" || got.Turn.State != session.Answered || got.Delivery != 3 {
 		t.Errorf("when it is over: %+v", got)
 	}
 	if got.Turn.AcceptedAt.IsZero() || got.Turn.FinishedAt.Before(got.Turn.AcceptedAt) {
@@ -148,7 +148,7 @@ func openedThenBegun(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.open("alice", "1")
 	b.answer("alice", "1")
-	if got := a.wantVerdict("alice", "1", session.Joined); got.Turn.Answer != "answer 1" {
+	if got := a.wantVerdict("alice", "1", session.Joined); got.Turn.Answer.Markdown != "answer 1" {
 		t.Errorf("turn %+v", got.Turn)
 	}
 }

@@ -30,17 +30,17 @@ type tester interface {
 	Context() context.Context
 }
 
-// handle is a store as one process uses it: with its own name as owner, and failing the test on an error.
+// handle is a store as one process uses it: with a name of its own, and failing the test on an error.
 type handle struct {
 	t      tester
 	store  session.Store
-	owner  string
+	name   string
 	limits session.Limits
 	moment time.Duration
 }
 
 // String is what rapid shows of a drawn handle.
-func (h *handle) String() string { return h.owner }
+func (h *handle) String() string { return h.name }
 
 // options are those of a store in which nothing runs out while a case lasts.
 func options() session.Options {
@@ -50,8 +50,16 @@ func options() session.Options {
 // open opens an empty store and two handles on it.
 func open(t testing.TB, h Harness, o session.Options) (a, b *handle) {
 	t.Helper()
-	s := h.Open(t, o)
-	return &handle{t, s, "a", roomy, moment}, &handle{t, h.Reopen(t, s), "b", roomy, moment}
+	a, b = &handle{t, nil, "a", roomy, moment}, &handle{t, nil, "b", roomy, moment}
+	a.store = h.Open(t, named(o, a.name))
+	b.store = h.Reopen(t, a.store, named(o, b.name))
+	return a, b
+}
+
+// named are the options of a process.
+func named(o session.Options, name string) session.Options {
+	o.Holder = name
+	return o
 }
 
 func key(follower, id string) session.Key { return session.Key{Follower: follower, ID: id} }
@@ -66,19 +74,19 @@ func (h *handle) check(doing string, err error) {
 // begin hands a question in, to be worked on at once if possible.
 func (h *handle) begin(follower, id string) session.Begun {
 	h.t.Helper()
-	return h.beginAs(h.owner, follower, id)
+	return h.beginOr(true, follower, id)
 }
 
 // enqueue hands a question in that is left to whoever asks for work.
 func (h *handle) enqueue(follower, id string) session.Begun {
 	h.t.Helper()
-	return h.beginAs("", follower, id)
+	return h.beginOr(false, follower, id)
 }
 
-func (h *handle) beginAs(owner, follower, id string) session.Begun {
+func (h *handle) beginOr(claim bool, follower, id string) session.Begun {
 	h.t.Helper()
 	q := session.Question{Key: key(follower, id), Text: "question " + id}
-	b, err := h.store.Begin(h.t.Context(), q, owner, h.limits)
+	b, err := h.store.Begin(h.t.Context(), q, claim, h.limits)
 	h.check("Begin", err)
 	return b
 }
@@ -108,9 +116,12 @@ func (h *handle) next() *session.Lease {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
-	l, err := h.store.Next(ctx, h.owner, h.limits)
+	c, err := h.store.Next(ctx, h.limits)
 	h.check("Next", err)
-	return l
+	if c.Lease == nil {
+		h.t.Fatalf("Next gave no lease, but ended %+v", c.Ended)
+	}
+	return c.Lease
 }
 
 // wantNext waits for work, and says which it must be.
@@ -120,8 +131,8 @@ func (h *handle) wantNext(follower, id string) *session.Lease {
 	if l.Turn.Key != key(follower, id) {
 		h.t.Fatalf("Next gave %v, want %v", l.Turn.Key, key(follower, id))
 	}
-	if l.Owner != h.owner || l.Turn.State != session.Answering {
-		h.t.Fatalf("Next gave owner %q and state %v, want %q and answering", l.Owner, l.Turn.State, h.owner)
+	if l.Turn.State != session.Answering {
+		h.t.Fatalf("Next gave state %v, want answering", l.Turn.State)
 	}
 	return l
 }
@@ -131,21 +142,21 @@ func (h *handle) wantNone() {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), h.moment)
 	defer cancel()
-	l, err := h.store.Next(ctx, h.owner, h.limits)
-	if l != nil || !errors.Is(err, context.DeadlineExceeded) {
-		h.t.Fatalf("Next gave %+v, %v; want nothing until the context ends", l, err)
+	c, err := h.store.Next(ctx, h.limits)
+	if c.Lease != nil || !errors.Is(err, context.DeadlineExceeded) {
+		h.t.Fatalf("Next gave %+v, %v; want nothing until the context ends", c, err)
 	}
 }
 
 func (h *handle) progress(l *session.Lease, partial, conversation string) {
 	h.t.Helper()
-	p := session.Progress{Partial: partial, ConversationID: conversation}
+	p := session.Progress{Markdown: partial, ConversationID: conversation}
 	h.check("Progress", h.store.Progress(h.t.Context(), l, p))
 }
 
 func (h *handle) finish(l *session.Lease, answer, conversation string) {
 	h.t.Helper()
-	o := session.Outcome{State: session.Answered, Answer: answer, ConversationID: conversation}
+	o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: answer}, ConversationID: conversation}
 	h.check("Finish", h.store.Finish(h.t.Context(), l, o))
 }
 
@@ -197,7 +208,7 @@ func (h *handle) linger(k session.Key) {
 
 func (h *handle) look(follower string) session.Session {
 	h.t.Helper()
-	s, err := h.store.Look(h.t.Context(), follower)
+	s, err := h.store.Get(h.t.Context(), follower)
 	h.check("Look", err)
 	return s
 }
@@ -209,15 +220,16 @@ func (h *handle) open(follower, id string) session.Opened {
 	return o
 }
 
-func (h *handle) delivered(follower string, r session.Receipt) {
+func (h *handle) show(follower string, r session.Receipt) {
 	h.t.Helper()
-	h.check("Delivered", h.store.Delivered(h.t.Context(), follower, r))
+	h.check("Show", h.store.Show(h.t.Context(), follower, r))
 }
 
-// tell records that the follower has got the end of a turn.
-func (h *handle) tell(follower, message, turn string) {
+// deliver records that the reply to a message shows all of a turn.
+func (h *handle) deliver(follower, message, turn string) {
 	h.t.Helper()
-	h.delivered(follower, session.Receipt{Message: message, Turn: turn, To: 1, Sum: 1, Told: true})
+	at := h.peek(key(follower, turn)).Cursor
+	h.show(follower, session.Receipt{Message: message, Turn: turn, Before: at, From: at, To: session.Cursor{At: 1, Sum: 1}, End: true})
 }
 
 func (h *handle) cancel(follower, id string) (session.Turn, bool) {
@@ -255,14 +267,14 @@ func (h *handle) pending() session.Pending {
 	return p
 }
 
-// wantLost sees that the owner of the lease is refused everything, and that its Lost is closed then at the latest.
+// wantLost sees that the holder of the lease is refused everything, and that its Lost is closed then at the latest.
 func (h *handle) wantLost(l *session.Lease) {
 	h.t.Helper()
 	ctx := h.t.Context()
-	if err := h.store.Progress(ctx, l, session.Progress{Partial: "late", ConversationID: "late"}); !errors.Is(err, session.ErrLeaseLost) {
+	if err := h.store.Progress(ctx, l, session.Progress{Markdown: "late", ConversationID: "late"}); !errors.Is(err, session.ErrLeaseLost) {
 		h.t.Fatalf("Progress with a lost lease: %v, want ErrLeaseLost", err)
 	}
-	o := session.Outcome{State: session.Answered, Answer: "late", ConversationID: "late"}
+	o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "late"}, ConversationID: "late"}
 	if err := h.store.Finish(ctx, l, o); !errors.Is(err, session.ErrLeaseLost) {
 		h.t.Fatalf("Finish with a lost lease: %v, want ErrLeaseLost", err)
 	}

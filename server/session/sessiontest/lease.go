@@ -3,6 +3,8 @@ package sessiontest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,13 +13,15 @@ import (
 
 func leaseCases() []Case {
 	return []Case{
-		{"a dead owner's turn is taken over", takenOver},
+		{"a dead process' turn is taken over", takenOver},
+		{"of several heirs one takes a turn over", oneHeir},
 		{"a taken-over turn keeps its place before the follower's next", takeoverKeepsOrder},
-		{"a turn is taken over again and again", takenOverAgain},
-		{"reporting keeps the lease", renewing},
+		{"a turn is claimed three times at most", takenOverAgain},
+		{"nobody works on a turn whose deadline is past", pastDeadline},
+		{"renewing keeps the lease", renewing},
 		{"a released turn is claimable at once, before what came later", released},
-		{"what an owner reports is seen by all", progressSeen},
-		{"what an owner notes is for the next one, until the turn is over", noted},
+		{"what a holder reports is seen by all", progressSeen},
+		{"what a holder notes stays with the turn", noted},
 		{"a stranger's lease is refused", strangersLease},
 		{"an ended lease cannot be used again", endedLease},
 		{"an outcome has to be an end", outcomeIsEnd},
@@ -34,7 +38,7 @@ func brief() session.Options {
 	return o
 }
 
-// wantTakeover waits until the turn of a dead owner's lease is handed out again.
+// wantTakeover waits until the turn of a dead process' lease is handed out again.
 func (h *handle) wantTakeover(old *session.Lease) *session.Lease {
 	h.t.Helper()
 	l := h.wantNext(old.Turn.Key.Follower, old.Turn.Key.ID)
@@ -48,15 +52,51 @@ func takenOver(t *testing.T, h Harness) {
 	a, b := open(t, h, brief())
 	old := a.start("alice", "1")
 	a.wantOpen(old.Lost)
-	// No renewal must be asked of the new owner while the old one is tried.
 	l := b.wantTakeover(old)
 	a.wantLost(old)
-	if got := b.peek(l.Turn.Key); got.Partial == "late" || got.Answer == "late" {
-		t.Errorf("a late owner has changed the turn: %+v", got)
+	if got := b.peek(l.Turn.Key); got.Answer.Markdown == "late" {
+		t.Errorf("a late holder has changed the turn: %+v", got)
 	}
 	if got := b.look("alice").ConversationID; got == "late" {
-		t.Error("a late owner has changed the conversation")
+		t.Error("a late holder has changed the conversation")
 	}
+}
+
+// All who could take a turn over look for it at the same time.
+func oneHeir(t *testing.T, h Harness) {
+	const turns, heirs = 20, 4
+	o := options()
+	o.LeaseTTL = 3 * time.Second
+	a, b := open(t, h, o)
+	a.limits.Concurrency, b.limits.Concurrency = turns, turns
+	for i := range turns {
+		a.start(fmt.Sprintf("follower-%d", i), "1")
+	}
+	claimed := make(chan *session.Lease, turns*heirs)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range heirs {
+		heir := []*handle{a, b}[i%2]
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if c, err := heir.store.Next(ctx, heir.limits); err == nil {
+					claimed <- c.Lease
+				}
+			}
+		})
+	}
+	for range turns {
+		if l := <-claimed; l.Turn.Attempts != 2 {
+			t.Errorf("taken over as attempt %d", l.Turn.Attempts)
+		}
+	}
+	select {
+	case l := <-claimed:
+		t.Errorf("one was taken over again, as attempt %d", l.Turn.Attempts)
+	case <-time.After(o.LeaseTTL / 10):
+	}
+	cancel()
+	all.Wait()
 }
 
 func takeoverKeepsOrder(t *testing.T, h Harness) {
@@ -65,7 +105,7 @@ func takeoverKeepsOrder(t *testing.T, h Harness) {
 	a.enqueue("alice", "2")
 	l := b.wantTakeover(old)
 	for {
-		err := b.store.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: "1"})
+		err := b.store.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "1"}})
 		if err == nil {
 			break
 		}
@@ -80,11 +120,57 @@ func takeoverKeepsOrder(t *testing.T, h Harness) {
 func takenOverAgain(t *testing.T, h Harness) {
 	a, b := open(t, h, brief())
 	l := a.start("alice", "1")
-	for i := range 3 {
-		l = []*handle{b, a}[i%2].wantTakeover(l)
+	for i := 1; i < session.MaxAttempts; i++ {
+		l = []*handle{a, b}[i%2].wantTakeover(l)
 	}
-	if l.Turn.Attempts != 4 {
-		t.Errorf("attempt %d, want 4", l.Turn.Attempts)
+	a.enqueue("bob", "1")
+	var ended []session.Turn
+	for len(ended) == 0 {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c, err := b.store.Next(ctx, b.limits)
+		cancel()
+		b.check("Next", err)
+		if c.Lease != nil && c.Lease.Turn.Key.Follower == "alice" {
+			t.Fatalf("claimed as attempt %d", c.Lease.Turn.Attempts)
+		}
+		ended = append(ended, c.Ended...)
+	}
+	if len(ended) != 1 || ended[0].Key != l.Turn.Key || ended[0].State != session.Failed || ended[0].Failure != session.Abandoned {
+		t.Errorf("ended %+v", ended)
+	}
+	if got := a.await(l.Turn.Key); got.State != session.Failed || got.Attempts != session.MaxAttempts {
+		t.Errorf("turn %+v", got)
+	}
+	a.wantLost(l)
+}
+
+func pastDeadline(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	a.limits.Concurrency, b.limits.Concurrency = 1, 1
+	running := a.start("bob", "1")
+	a.limits.Timeout = 50 * time.Millisecond
+	late := a.enqueue("alice", "1")
+	if late.Turn.Deadline.Sub(late.Turn.AcceptedAt) != a.limits.Timeout {
+		t.Errorf("accepted at %v, deadline at %v", late.Turn.AcceptedAt, late.Turn.Deadline)
+	}
+	a.limits.Timeout = time.Hour
+	a.enqueue("alice", "2")
+	a.eventually("the deadline is past", func() bool { return time.Until(late.Turn.Deadline) < -10*time.Millisecond })
+	a.finish(running, "", "")
+	var l *session.Lease
+	var ended []session.Turn
+	for l == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c, err := b.store.Next(ctx, b.limits)
+		cancel()
+		b.check("Next", err)
+		l, ended = c.Lease, append(ended, c.Ended...)
+	}
+	if len(ended) != 1 || ended[0].Key != late.Turn.Key || ended[0].Failure != session.TimedOut || l.Turn.Key.ID != "2" {
+		t.Errorf("ended %+v, leased %+v", ended, l.Turn)
+	}
+	if got := a.await(late.Turn.Key); got.State != session.Failed || got.Attempts != 0 {
+		t.Errorf("turn %+v", got)
 	}
 }
 
@@ -99,19 +185,19 @@ func renewing(t *testing.T, h Harness) {
 	t.Fatal("the machine stalls all the time: a lease could not be renewed in time five times")
 }
 
-// renewOnce renews a lease for three times its duration while another owner asks for work. It says nothing if the
+// renewOnce renews a lease for three times its duration while another process asks for work. It says nothing if the
 // machine has stalled for so long that the lease may have been lost rightly.
 func renewOnce(t *testing.T, h Harness, o session.Options) (stalled bool) {
 	a, b := open(t, h, o)
-	l := a.start("alice", "1")
+	a.start("alice", "1")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*o.LeaseTTL)
 	defer cancel()
 	next := background(func() (*session.Lease, error) {
-		l, err := b.store.Next(ctx, b.owner, roomy)
+		c, err := b.store.Next(ctx, roomy)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return nil, nil //nolint:nilnil // no lease is what is wanted here
 		}
-		return l, err
+		return c.Lease, err
 	})
 	ticks := time.NewTicker(o.LeaseTTL / 10)
 	defer ticks.Stop()
@@ -130,14 +216,14 @@ func renewOnce(t *testing.T, h Harness, o session.Options) (stalled bool) {
 			return true
 		case <-ticks.C:
 		}
-		err := a.store.Progress(t.Context(), l, session.Progress{Partial: "…"})
+		err := a.store.Renew(t.Context())
 		gap := time.Since(last)
 		last = time.Now()
 		if gap >= o.LeaseTTL/2 {
 			return true
 		}
 		if err != nil {
-			t.Fatalf("Progress, %v after the one before: %v", gap, err)
+			t.Fatalf("Renew, %v after the one before: %v", gap, err)
 		}
 	}
 }
@@ -147,17 +233,17 @@ func released(t *testing.T, h Harness) {
 	a.limits.Concurrency, b.limits.Concurrency = 1, 1
 	old := a.start("alice", "1")
 	a.enqueue("alice", "2")
-	b.enqueue("bob", "1")
+	a.enqueue("bob", "1")
 	a.progress(old, "begun", "c1")
 	a.release(old)
 	if got := b.peek(old.Turn.Key); got.State != session.Answering {
 		t.Errorf("a released turn is %v, want it to stay in answering", got.State)
 	}
 	l := b.wantTakeover(old)
-	if l.ConversationID != "c1" || l.Turn.Partial != "begun" {
-		t.Errorf("lease %+v, want what the owner before has reported", l)
+	if l.ConversationID != "c1" || l.Turn.Answer.Markdown != "begun" {
+		t.Errorf("lease %+v, want what the holder before has reported", l)
 	}
-	if err := a.store.Progress(t.Context(), old, session.Progress{Partial: "late"}); !errors.Is(err, session.ErrLeaseLost) {
+	if err := a.store.Progress(t.Context(), old, session.Progress{Markdown: "late"}); !errors.Is(err, session.ErrLeaseLost) {
 		t.Errorf("Progress after Release: %v, want ErrLeaseLost", err)
 	}
 	b.finish(l, "", "")
@@ -170,10 +256,10 @@ func progressSeen(t *testing.T, h Harness) {
 	l := a.start("alice", "1")
 	for _, partial := range []string{"one", "one two", "", "other"} {
 		a.progress(l, partial, "")
-		if got := b.peek(l.Turn.Key); got.Partial != partial || got.State != session.Answering {
+		if got := b.peek(l.Turn.Key); got.Answer.Markdown != partial || got.State != session.Answering {
 			t.Errorf("after reporting %q: %+v", partial, got)
 		}
-		if got := b.look("alice").Turns[0].Partial; got != partial {
+		if got := b.look("alice").Turns[0].Answer.Markdown; got != partial {
 			t.Errorf("after reporting %q the session has %q", partial, got)
 		}
 	}
@@ -182,21 +268,30 @@ func progressSeen(t *testing.T, h Harness) {
 func noted(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
-	if l.Note != "" {
-		t.Errorf("a new turn has the note %q", l.Note)
+	if l.Turn.Ref != "" {
+		t.Errorf("a new turn has the reference %q", l.Turn.Ref)
 	}
-	for _, p := range []session.Progress{{Note: "first"}, {Note: "second"}, {Partial: "text"}} {
+	for _, p := range []session.Progress{{Ref: "first"}, {Ref: "second"}, {Markdown: "text"}, {Markdown: "text and more", Ref: "second"}} {
 		a.check("Progress", a.store.Progress(t.Context(), l, p))
 	}
 	for i, by := range []*handle{b, a} {
 		[]*handle{a, b}[i].release(l)
-		if l = by.wantNext("alice", "1"); l.Note != "second" || l.Turn.Partial != "text" {
-			t.Errorf("taken over with %+v, want the last note", l)
+		if l = by.wantNext("alice", "1"); l.Turn.Ref != "second" || l.Turn.Answer.Markdown != "text and more" {
+			t.Errorf("taken over with %+v, want what was reported last", l.Turn)
 		}
 	}
 	a.finish(l, "answer", "c1")
-	if l := b.start("alice", "2"); l.Note != "" {
-		t.Errorf("the follower's next turn has the note %q", l.Note)
+	if got := b.await(l.Turn.Key); got.Ref != "second" {
+		t.Errorf("ended with the reference %q", got.Ref)
+	}
+	l = b.start("alice", "2")
+	if l.Turn.Ref != "" {
+		t.Errorf("the follower's next turn has the reference %q", l.Turn.Ref)
+	}
+	o := session.Outcome{State: session.Answered, Ref: "third", Answer: session.Answer{Files: []session.File{{Name: "a.pdf", URL: "https://x/a.pdf"}}}}
+	b.check("Finish", b.store.Finish(t.Context(), l, o))
+	if got := a.await(l.Turn.Key); got.Ref != "third" || len(got.Answer.Files) != 1 || got.Answer.Files[0] != o.Answer.Files[0] {
+		t.Errorf("ended as %+v", got)
 	}
 }
 
@@ -204,16 +299,16 @@ func strangersLease(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
 	for name, forged := range map[string]session.Lease{
-		"another follower": {Turn: session.Turn{Key: key("bob", "1")}, Owner: l.Owner, Fence: l.Fence},
-		"another message":  {Turn: session.Turn{Key: key("alice", "2")}, Owner: l.Owner, Fence: l.Fence},
-		"another fence":    {Turn: l.Turn, Owner: l.Owner, Fence: l.Fence - 1},
+		"another follower": {Turn: session.Turn{Key: key("bob", "1")}, Fence: l.Fence},
+		"another message":  {Turn: session.Turn{Key: key("alice", "2")}, Fence: l.Fence},
+		"another fence":    {Turn: l.Turn, Fence: l.Fence - 1},
 	} {
-		if err := b.store.Progress(t.Context(), &forged, session.Progress{Partial: "forged"}); !errors.Is(err, session.ErrLeaseLost) {
+		if err := b.store.Progress(t.Context(), &forged, session.Progress{Markdown: "forged"}); !errors.Is(err, session.ErrLeaseLost) {
 			t.Errorf("%s: %v, want ErrLeaseLost", name, err)
 		}
 	}
 	a.finish(l, "true", "")
-	if got := b.await(l.Turn.Key); got.Answer != "true" {
+	if got := b.await(l.Turn.Key); got.Answer.Markdown != "true" {
 		t.Errorf("turn %+v", got)
 	}
 }
@@ -222,14 +317,14 @@ func endedLease(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
 	a.finish(l, "first", "c1")
-	o := session.Outcome{State: session.Failed, Answer: "second", ConversationID: "c2"}
+	o := session.Outcome{State: session.Failed, Answer: session.Answer{Markdown: "second"}, ConversationID: "c2"}
 	if err := a.store.Finish(t.Context(), l, o); !errors.Is(err, session.ErrLeaseLost) {
 		t.Errorf("finished twice: %v, want ErrLeaseLost", err)
 	}
 	if err := a.store.Release(t.Context(), l); !errors.Is(err, session.ErrLeaseLost) {
 		t.Errorf("released after the end: %v, want ErrLeaseLost", err)
 	}
-	if s := b.look("alice"); s.ConversationID != "c1" || s.Turns[0].Answer != "first" || s.Turns[0].State != session.Answered {
+	if s := b.look("alice"); s.ConversationID != "c1" || s.Turns[0].Answer.Markdown != "first" || s.Turns[0].State != session.Answered {
 		t.Errorf("session %+v", s)
 	}
 	b.wantNone()
@@ -273,10 +368,10 @@ func failedTurn(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
 	a.progress(l, "half", "c1")
-	o := session.Outcome{State: session.Failed, Answer: "half", Failure: "quota", ConversationID: "c1"}
+	o := session.Outcome{State: session.Failed, Answer: session.Answer{Markdown: "half"}, Failure: "quota", ConversationID: "c1"}
 	a.check("Finish", a.store.Finish(t.Context(), l, o))
 	got := b.await(l.Turn.Key)
-	if got.State != session.Failed || got.Answer != "half" || got.Failure != "quota" || got.FinishedAt.IsZero() {
+	if got.State != session.Failed || got.Answer.Markdown != "half" || got.Failure != "quota" || got.FinishedAt.IsZero() {
 		t.Errorf("turn %+v", got)
 	}
 }
@@ -286,7 +381,7 @@ func nextEnds(t *testing.T, h Harness) {
 	a.wantNone()
 	ctx, cancel := context.WithCancel(t.Context())
 	next := background(func() (error, error) {
-		_, err := b.store.Next(ctx, b.owner, roomy)
+		_, err := b.store.Next(ctx, roomy)
 		return err, nil
 	})
 	cancel()
@@ -294,7 +389,7 @@ func nextEnds(t *testing.T, h Harness) {
 		t.Errorf("Next: %v, want context.Canceled", err)
 	}
 	a.enqueue("alice", "1")
-	if l, err := a.store.Next(ctx, a.owner, roomy); l != nil || !errors.Is(err, context.Canceled) {
+	if l, err := a.store.Next(ctx, roomy); l.Lease != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("Next with an ended context: %v, %v; want context.Canceled", l, err)
 	}
 	b.wantNext("alice", "1")

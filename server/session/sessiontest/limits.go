@@ -11,7 +11,7 @@ import (
 func limitCases() []Case {
 	return []Case{
 		{"a full queue refuses, and leaves no trace", fullQueue},
-		{"a follower with too many open questions is refused, and that leaves no trace", impatient},
+		{"a follower with too many open questions is refused, and that leaves no trace", tooManyOpen},
 		{"the allowance of questions is kept, and what is refused uses none of it", rateLimited},
 		{"the allowance refills evenly", refillsEvenly},
 		{"a shorter window counts at once", shorterWindow},
@@ -60,15 +60,15 @@ func fullQueue(t *testing.T, h Harness) {
 	})
 }
 
-func impatient(t *testing.T, h Harness) {
+func tooManyOpen(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.limits.Open, b.limits.Open = 2, 2
 	running := a.start("alice", "1")
 	b.wantVerdict("alice", "2", session.Started)
-	b.wantVerdict("alice", "3", session.Impatient)
+	b.wantVerdict("alice", "3", session.TooManyOpen)
 	a.wantVerdict("bob", "1", session.Started)
 	b.wantNoTrace("alice", "3", func() { a.finish(running, "", "") })
-	b.wantVerdict("alice", "4", session.Impatient)
+	b.wantVerdict("alice", "4", session.TooManyOpen)
 }
 
 func rateLimited(t *testing.T, h Harness) {
@@ -78,7 +78,7 @@ func rateLimited(t *testing.T, h Harness) {
 	first := a.start("alice", "1")
 	b.wantVerdict("alice", "2", session.Started)
 	for range 10 {
-		a.wantVerdict("alice", "3", session.Impatient)
+		a.wantVerdict("alice", "3", session.TooManyOpen)
 	}
 	a.finish(first, "", "")
 	b.wantVerdict("alice", "3", session.Started)

@@ -1,6 +1,8 @@
 package sessiontest
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -11,13 +13,10 @@ import (
 )
 
 func (m *model) begin(r *rapid.T) {
-	by, owner := m.handle(r), ""
-	if rapid.Bool().Draw(r, "claims") {
-		owner = by.owner
-	}
+	by, claim := m.handle(r), rapid.Bool().Draw(r, "claims")
 	name, f := m.follower(r)
 	id := id(r, "question", 6)
-	got := by.beginAs(owner, name, id)
+	got := by.beginOr(claim, name, id)
 	msg := f.messages[id]
 	switch {
 	case f.buried[id]:
@@ -34,23 +33,24 @@ func (m *model) begin(r *rapid.T) {
 		if got.Verdict != session.Joined || got.Delivery != msg.deliveries || got.Lease != nil {
 			r.Fatalf("joined %+v, want delivery %d", got, msg.deliveries)
 		}
+		m.takeBack(msg)
 		m.same(r, "joined", got.Turn, msg.turn)
 		if diff := cmp.Diff(msg.receipt, got.Receipt); diff != "" {
 			r.Fatalf("receipt (-want +got):\n%s", diff)
 		}
 	default:
-		m.beginNew(r, by, owner, session.Key{Follower: name, ID: id}, f, got)
+		m.beginNew(r, by, claim, session.Key{Follower: name, ID: id}, f, got)
 	}
 }
 
-func (m *model) beginNew(r *rapid.T, by *handle, owner string, k session.Key, f *modelFollower, got session.Begun) {
-	claims := owner != "" && f.head() == nil && m.first() == nil && m.running() < m.limits.Concurrency
+func (m *model) beginNew(r *rapid.T, by *handle, claim bool, k session.Key, f *modelFollower, got session.Begun) {
+	claims := claim && f.head() == nil && m.first() == nil && m.running() < m.limits.Concurrency
 	var refusals []session.Verdict // any of them will do
 	if m.limits.Questions > 0 && f.asked >= m.limits.Questions {
 		refusals = append(refusals, session.RateLimited)
 	}
 	if f.count(notOver) >= m.limits.Open {
-		refusals = append(refusals, session.Impatient)
+		refusals = append(refusals, session.TooManyOpen)
 	}
 	if !claims && len(m.open)-m.running() >= m.limits.Queue {
 		refusals = append(refusals, session.Busy)
@@ -82,7 +82,24 @@ func (m *model) next(r *rapid.T) {
 		by.wantNone()
 		return
 	}
-	m.claimed(r, by, t, by.wantNext(t.Key.Follower, t.Key.ID))
+	if t.Attempts < session.MaxAttempts {
+		m.claimed(r, by, t, by.wantNext(t.Key.Follower, t.Key.ID))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	c, err := by.store.Next(ctx, by.limits)
+	by.check("Next", err)
+	if len(c.Ended) != 1 || c.Ended[0].Key != t.Key || c.Ended[0].Failure != session.Abandoned {
+		r.Fatalf("Next gave %+v, want turn %v ended: it was claimed %d times", c, t.Key, t.Attempts)
+	}
+	t.Failure = session.Abandoned
+	m.ended(t, session.Failed)
+	f := m.followers[t.Key.Follower]
+	m.trim(f)
+	if c.Lease != nil { // of what comes behind it
+		m.claimed(r, by, m.first(), c.Lease)
+	}
 }
 
 // inHand draws a turn that somebody works on, nil if there is none.
@@ -99,12 +116,12 @@ func (m *model) progress(r *rapid.T) {
 	if l == nil {
 		return
 	}
-	l.turn.Partial = m.text()
+	l.turn.Answer.Markdown = m.text()
 	conversation := rapid.SampledFrom([]string{"", "c1", "c2"}).Draw(r, "conversation")
 	if conversation != "" {
 		f.conversation = conversation
 	}
-	l.by.progress(l.lease, l.turn.Partial, conversation)
+	l.by.progress(l.lease, l.turn.Answer.Markdown, conversation)
 }
 
 func (m *model) finish(r *rapid.T) {
@@ -114,19 +131,16 @@ func (m *model) finish(r *rapid.T) {
 	}
 	o := session.Outcome{
 		State:          rapid.SampledFrom([]session.State{session.Answered, session.Failed, session.Cancelled}).Draw(r, "state"),
-		Answer:         m.text(),
+		Answer:         session.Answer{Markdown: m.text()},
 		Failure:        rapid.SampledFrom([]string{"", "reason"}).Draw(r, "failure"),
 		ConversationID: rapid.SampledFrom([]string{"", "c1", "c2"}).Draw(r, "conversation"),
 	}
 	l.by.check("Finish", l.by.store.Finish(r.Context(), l.lease, o))
 	l.turn.Answer, l.turn.Failure = o.Answer, o.Failure
-	if o.State != session.Cancelled {
-		l.turn.Partial = ""
-	}
 	f.conversation = o.ConversationID
 	m.ended(l.turn, o.State)
 	m.trim(f)
-	if slices.Contains(f.turns, l.turn) { // one with nothing to tell may be the first to go
+	if slices.Contains(f.turns, l.turn) { // one with nothing to deliver may be the first to go
 		m.same(r, "awaited", m.handle(r).await(l.turn.Key), l.turn)
 	}
 }
@@ -138,7 +152,7 @@ func (m *model) release(r *rapid.T) {
 	}
 }
 
-// late has an owner go on that no longer holds its turn.
+// late has a holder go on that no longer holds its turn.
 func (m *model) late(r *rapid.T) {
 	if len(m.lost) == 0 {
 		return
@@ -146,8 +160,8 @@ func (m *model) late(r *rapid.T) {
 	l := rapid.SampledFrom(m.lost).Draw(r, "lost lease")
 	ctx := r.Context()
 	for what, err := range map[string]error{
-		"Progress": l.by.store.Progress(ctx, l.lease, session.Progress{Partial: "late", ConversationID: "late"}),
-		"Finish":   l.by.store.Finish(ctx, l.lease, session.Outcome{State: session.Failed, Answer: "late"}),
+		"Progress": l.by.store.Progress(ctx, l.lease, session.Progress{Markdown: "late", ConversationID: "late"}),
+		"Finish":   l.by.store.Finish(ctx, l.lease, session.Outcome{State: session.Failed, Answer: session.Answer{Markdown: "late"}}),
 		"Release":  l.by.store.Release(ctx, l.lease),
 	} {
 		if err != session.ErrLeaseLost { //nolint:errorlint // the sentinel itself is promised
@@ -169,6 +183,7 @@ func (m *model) openMessage(r *rapid.T) {
 		f.messages[id] = msg
 	}
 	msg.deliveries++
+	m.takeBack(msg)
 	if got.Delivery != msg.deliveries || len(got.Session.Turns) != len(f.turns) || got.Session.ConversationID != f.conversation {
 		r.Fatalf("opened %+v, want delivery %d", got, msg.deliveries)
 	}
@@ -177,34 +192,81 @@ func (m *model) openMessage(r *rapid.T) {
 	}
 }
 
-func (m *model) delivered(r *rapid.T) {
+// receipt draws a receipt for one of the follower's messages: one that fits, or one that was composed too early.
+func (m *model) receipt(r *rapid.T, f *modelFollower) (*modelMessage, *modelTurn, session.Receipt) {
+	known := slices.Sorted(maps.Keys(f.messages))
+	if len(known) == 0 {
+		return nil, nil, session.Receipt{}
+	}
+	rc := session.Receipt{
+		Message: rapid.SampledFrom(known).Draw(r, "message"),
+		Turn:    id(r, "question", 6),
+		To:      session.Cursor{At: rapid.IntRange(1, 9).Draw(r, "to"), Sum: rapid.Uint64().Draw(r, "sum")},
+		End:     rapid.Bool().Draw(r, "end"),
+	}
+	i := slices.IndexFunc(f.turns, func(t *modelTurn) bool { return t.Key.ID == rc.Turn })
+	if i < 0 {
+		return f.messages[rc.Message], nil, rc
+	}
+	rc.Before = f.turns[i].Cursor
+	if before := f.messages[rc.Message].receipt; before != nil && rapid.Bool().Draw(r, "beside") {
+		rc.Before = before.Before
+	}
+	if rapid.IntRange(0, 4).Draw(r, "early") == 0 {
+		rc.Before.At += 100
+	}
+	rc.From = rc.Before
+	return f.messages[rc.Message], f.turns[i], rc
+}
+
+func (m *model) show(r *rapid.T) {
+	name, f := m.follower(r)
+	msg, t, rc := m.receipt(r, f)
+	if msg == nil {
+		return
+	}
+	err := m.handle(r).store.Show(r.Context(), name, rc)
+	same := msg.receipt != nil && msg.receipt.Turn == rc.Turn && msg.receipt.Before == rc.Before && t != nil && msg.receipt.To == t.Cursor
+	if t != nil && rc.Before != t.Cursor && !same {
+		if !errors.Is(err, session.ErrMoved) {
+			r.Fatalf("Show at %+v, the cursor is at %+v: %v, want ErrMoved", rc.Before, t.Cursor, err)
+		}
+		return
+	}
+	m.a.check("Show", err)
+	if t == nil {
+		return
+	}
+	if rc.Before == t.Cursor {
+		msg.before = t.Delivered
+	}
+	msg.receipt = &rc
+	t.Cursor, t.Delivered = rc.To, rc.End && t.State.Over()
+}
+
+func (m *model) unshow(r *rapid.T) {
 	name, f := m.follower(r)
 	known := slices.Sorted(maps.Keys(f.messages))
 	if len(known) == 0 {
 		return
 	}
-	rc := session.Receipt{
-		Message: rapid.SampledFrom(known).Draw(r, "message"),
-		Turn:    id(r, "question", 6),
-		From:    rapid.IntRange(0, 9).Draw(r, "from"),
-		To:      rapid.IntRange(5, 9).Draw(r, "to"),
-		FromSum: rapid.Uint64().Draw(r, "from sum"),
-		Sum:     rapid.Uint64().Draw(r, "sum"),
-		Told:    rapid.Bool().Draw(r, "told"),
-	}
-	i := slices.IndexFunc(f.turns, func(t *modelTurn) bool { return t.Key.ID == rc.Turn })
-	if i < 0 || !f.turns[i].State.Over() {
-		rc.Told = false
-	}
-	m.handle(r).delivered(name, rc)
-	if i < 0 {
+	message := rapid.SampledFrom(known).Draw(r, "message")
+	m.a.check("Unshow", m.handle(r).store.Unshow(r.Context(), key(name, message)))
+	m.takeBack(f.messages[message])
+}
+
+// takeBack takes back what the reply to a message was to show.
+func (m *model) takeBack(msg *modelMessage) {
+	if msg.receipt == nil {
 		return
 	}
-	t := f.turns[i]
-	if rc.From <= t.Seen {
-		t.Seen, t.SeenSum, t.Told = rc.To, rc.Sum, rc.Told
+	for _, f := range m.followers {
+		for _, t := range f.turns {
+			if t.Key.ID == msg.receipt.Turn && slices.Contains(slices.Collect(maps.Values(f.messages)), msg) && t.Cursor == msg.receipt.To {
+				t.Cursor, t.Delivered = msg.receipt.Before, msg.before
+			}
+		}
 	}
-	f.messages[rc.Message].receipt = &rc
 }
 
 func (m *model) cancel(r *rapid.T) {
@@ -230,7 +292,9 @@ func (m *model) cancel(r *rapid.T) {
 		if ok {
 			m.ended(msg.stopped, session.Cancelled)
 			m.trim(f)
-			m.same(r, "cancelled", got, msg.stopped)
+			if slices.Contains(f.turns, msg.stopped) { // with nothing to deliver it may be the first to go
+				m.same(r, "cancelled", got, msg.stopped)
+			}
 		}
 	}
 }

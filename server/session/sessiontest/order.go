@@ -21,7 +21,7 @@ func orderCases() []Case {
 		{"a question does not overtake those that wait", noOvertaking},
 		{"as many run as may, side by side", sideBySide},
 		{"the concurrency of each call counts", concurrencyChanges},
-		{"without an owner nothing is claimed", withoutOwner},
+		{"whoever may not claim claims nothing", withoutClaim},
 		{"many workers answer everything once and in order", manyWorkers},
 	}
 }
@@ -51,7 +51,7 @@ func inOrder(t *testing.T, h Harness) {
 	a.wantNone()
 	got := []string{}
 	for _, turn := range b.look("alice").Turns {
-		got = append(got, turn.Key.ID+"="+turn.Answer)
+		got = append(got, turn.Key.ID+"="+turn.Answer.Markdown)
 	}
 	if want := []string{"1=1", "2=2", "3=3"}; !slices.Equal(got, want) {
 		t.Errorf("turns %v, want %v", got, want)
@@ -75,7 +75,7 @@ func wakesWorkers(t *testing.T, h Harness) {
 			b.limits.Concurrency = 1
 			want = a.enqueue("bob", "1").Turn.Key
 		}
-		next := background(func() (*session.Lease, error) { return b.store.Next(t.Context(), b.owner, b.limits) })
+		next := b.nextInBackground()
 		a.linger(l.Turn.Key)
 		free(a, l)
 		if got := collect(t, "Next after "+what, next); got.Turn.Key != want {
@@ -88,7 +88,7 @@ func wakesSuccessor(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	first := a.start("alice", "1")
 	a.enqueue("alice", "2")
-	next := background(func() (*session.Lease, error) { return b.store.Next(t.Context(), b.owner, roomy) })
+	next := b.nextInBackground()
 	a.linger(first.Turn.Key)
 	a.finish(first, "", "")
 	if l := collect(t, "Next", next); l.Turn.Key.ID != "2" {
@@ -111,8 +111,8 @@ func firstCome(t *testing.T, h Harness) {
 	a.limits.Concurrency, b.limits.Concurrency = 1, 1
 	running := a.start("alice", "1")
 	followers := []string{"bob", "alice", "erin", "carol", "dave"}
-	for i, f := range followers {
-		[]*handle{a, b}[i%2].enqueue(f, "2")
+	for _, f := range followers { // by one process: between two the order is as exact as their clocks
+		a.enqueue(f, "2")
 	}
 	for i, f := range followers {
 		by := []*handle{b, a}[i%2]
@@ -165,10 +165,10 @@ func concurrencyChanges(t *testing.T, h Harness) {
 	b.start("dave", "1")
 }
 
-func withoutOwner(t *testing.T, h Harness) {
+func withoutClaim(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	if got := a.enqueue("alice", "1"); got.Verdict != session.Started || got.Lease != nil || got.Turn.State != session.Accepted {
-		t.Fatalf("begun without an owner: %+v", got)
+		t.Fatalf("begun without a claim: %+v", got)
 	}
 	if l := b.wantNext("alice", "1"); l.Turn.Attempts != 1 {
 		t.Errorf("claimed for the first time as attempt %d", l.Turn.Attempts)
@@ -193,7 +193,7 @@ func manyWorkers(t *testing.T, h Harness) {
 	}
 	for f := range followers {
 		for q := range questions {
-			if got := a.await(key(fmt.Sprint("follower", f), strconv.Itoa(q))); got.Answer != fmt.Sprint("answer ", q) || got.Attempts != 1 {
+			if got := a.await(key(fmt.Sprint("follower", f), strconv.Itoa(q))); got.Answer.Markdown != fmt.Sprint("answer ", q) || got.Attempts != 1 {
 				t.Errorf("turn %+v", got)
 			}
 		}
@@ -216,21 +216,30 @@ func manyWorkers(t *testing.T, h Harness) {
 	}
 }
 
+// nextInBackground waits for work, whose lease is read later.
+func (h *handle) nextInBackground() <-chan result[*session.Lease] {
+	return background(func() (*session.Lease, error) {
+		c, err := h.store.Next(h.t.Context(), h.limits)
+		return c.Lease, err
+	})
+}
+
 // work answers turns until ctx ends, and returns how many it has answered.
 func (h *handle) work(ctx context.Context, seen chan<- session.Key) (int, error) {
 	for n := 0; ; n++ {
-		l, err := h.store.Next(ctx, h.owner, roomy)
+		c, err := h.store.Next(ctx, roomy)
 		if errors.Is(err, context.Canceled) {
 			return n, nil
 		}
 		if err != nil {
 			return n, err
 		}
-		if err := h.store.Progress(ctx, l, session.Progress{Partial: "…"}); err != nil {
+		l := c.Lease
+		if err := h.store.Progress(ctx, l, session.Progress{Markdown: "…"}); err != nil {
 			return n, err
 		}
 		seen <- l.Turn.Key
-		o := session.Outcome{State: session.Answered, Answer: "answer " + l.Turn.Key.ID}
+		o := session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "answer " + l.Turn.Key.ID}}
 		if err := h.store.Finish(ctx, l, o); err != nil {
 			return n, err
 		}

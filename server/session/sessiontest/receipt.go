@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,131 +11,163 @@ import (
 
 func receiptCases() []Case {
 	return []Case{
-		{"a message delivered again sees what it was replied with", receiptOfMessage},
-		{"what the follower has seen follows the last receipt", seenFollows},
-		{"a receipt that leaves a hole does not move what the follower has seen", receiptWithHole},
-		{"only what is over can be told", toldWhenOver},
+		{"a message delivered again takes back what it was replied with", redelivered},
+		{"a reply that could not be written is taken back", unshown},
+		{"the cursor follows what is shown", cursorFollows},
+		{"of two replies with the same text one is shown", shownOnce},
+		{"only what is over can be delivered", deliveredWhenOver},
 		{"receipts for what is gone are dropped", receiptsDropped},
 		{"every copy of a turn counts the follower's other turns", othersCounted},
 	}
 }
 
-func receiptOfMessage(t *testing.T, h Harness) {
+// page is a receipt for the text between two places.
+func page(message string, from, to int) session.Receipt {
+	at := func(i int) session.Cursor {
+		if i == 0 {
+			return session.Cursor{}
+		}
+		return session.Cursor{At: i, Sum: 1<<63 + uint64(i)} //nolint:gosec // small
+	}
+	return session.Receipt{Message: message, Turn: "1", Before: at(from), From: at(from), To: at(to)}
+}
+
+// wantCursor says how far a turn must have been shown.
+func (h *handle) wantCursor(k session.Key, want session.Cursor, delivered bool) {
+	h.t.Helper()
+	if got := h.peek(k); got.Cursor != want || got.Delivered != delivered {
+		h.t.Errorf("shown up to %+v, delivered %v; want %+v, %v", got.Cursor, got.Delivered, want, delivered)
+	}
+}
+
+func redelivered(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.answer("alice", "1")
 	if o := a.open("alice", "2"); o.Receipt != nil {
 		t.Errorf("a message not replied to has the receipt %+v", o.Receipt)
 	}
-	for _, want := range []session.Receipt{
-		{Message: "2", Turn: "1", From: 0, To: 4, FromSum: 7, Sum: 1 << 63},
-		{Message: "2", Turn: "1", From: 4, To: 8, FromSum: 1 << 63, Sum: 9, Told: true},
-	} {
-		a.delivered("alice", want)
-		o := b.open("alice", "2")
-		if o.Receipt == nil || *o.Receipt != want {
-			t.Errorf("the message has the receipt %+v, want %+v", o.Receipt, want)
-		}
+	first := page("2", 0, 4)
+	a.show("alice", first)
+	a.wantCursor(key("alice", "1"), first.To, false)
+	o := b.open("alice", "2")
+	if diff := cmp.Diff(&first, o.Receipt); diff != "" {
+		t.Errorf("the message has the receipt (-want +got):\n%s", diff)
+	}
+	a.wantCursor(key("alice", "1"), session.Cursor{}, false)
+	if o.Session.Turns[0].Cursor != (session.Cursor{}) {
+		t.Errorf("the session has the cursor at %+v", o.Session.Turns[0].Cursor)
 	}
 	if got := b.wantVerdict("alice", "1", session.Joined); got.Receipt != nil {
 		t.Errorf("the question has the receipt %+v, want that of the other message left to that one", got.Receipt)
 	}
-	want := session.Receipt{Message: "1", Turn: "1", To: 4, Sum: 5}
-	b.delivered("alice", want)
-	if got := a.wantVerdict("alice", "1", session.Joined); got.Receipt == nil || *got.Receipt != want {
-		t.Errorf("the question has the receipt %+v, want %+v", got.Receipt, want)
+	whole := page("1", 0, 9)
+	whole.End = true
+	b.show("alice", whole)
+	a.wantCursor(key("alice", "1"), whole.To, true)
+	if got := a.wantVerdict("alice", "1", session.Joined); got.Receipt == nil || *got.Receipt != whole || got.Turn.Delivered {
+		t.Errorf("begun %+v with the receipt %+v, want %+v", got, got.Receipt, whole)
 	}
 	if o := a.open("alice", "3"); o.Receipt != nil {
 		t.Errorf("another message has the receipt %+v", o.Receipt)
 	}
 }
 
-func seenFollows(t *testing.T, h Harness) {
-	a, b := open(t, h, options())
-	l := a.start("alice", "1")
-	a.progress(l, "some text", "")
-	type seen struct {
-		To   int
-		Sum  uint64
-		Told bool
-	}
-	want := func(want seen) {
-		t.Helper()
-		got := b.peek(l.Turn.Key)
-		if diff := cmp.Diff(want, seen{got.Seen, got.SeenSum, got.Told}); diff != "" {
-			t.Errorf("seen (-want +got):\n%s", diff)
-		}
-	}
-	want(seen{})
-	a.delivered("alice", session.Receipt{Message: "1", Turn: "1", To: 4, Sum: 11})
-	want(seen{4, 11, false})
-	a.finish(l, "some text and more", "")
-	want(seen{4, 11, false})
-	b.delivered("alice", session.Receipt{Message: "2", Turn: "1", From: 4, To: 18, FromSum: 11, Sum: 12, Told: true})
-	want(seen{18, 12, true})
-	// Shown from the beginning once more: the next fetch goes on behind it.
-	b.delivered("alice", session.Receipt{Message: "3", Turn: "1", To: 4, Sum: 11})
-	want(seen{4, 11, false})
-}
-
-// The reply to message 2 was lost after the one to message 3 had been made of what follows it: a follower who then asks
-// for more must get the lost page first.
-func receiptWithHole(t *testing.T, h Harness) {
+func unshown(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	a.answer("alice", "1")
 	a.open("alice", "2")
-	b.open("alice", "3")
-	a.delivered("alice", session.Receipt{Message: "2", Turn: "1", To: 4, Sum: 11})
-	a.delivered("alice", session.Receipt{Message: "2", Turn: "1"}) // taken back
-	late := session.Receipt{Message: "3", Turn: "1", From: 4, To: 8, FromSum: 11, Sum: 12, Told: true}
-	b.delivered("alice", late)
-	if got := a.await(key("alice", "1")); got.Seen != 0 || got.SeenSum != 0 || got.Told {
-		t.Errorf("seen up to %d, told %v: the first page would never be shown", got.Seen, got.Told)
-	}
-	if o := a.open("alice", "3"); o.Receipt == nil || *o.Receipt != late {
-		t.Errorf("the message itself has the receipt %+v, want %+v", o.Receipt, late)
-	}
-	a.delivered("alice", session.Receipt{Message: "2", Turn: "1", To: 4, Sum: 11})
-	b.delivered("alice", late)
-	if got := a.await(key("alice", "1")); got.Seen != 8 || !got.Told {
-		t.Errorf("seen up to %d, told %v, want all of it", got.Seen, got.Told)
+	first, second := page("1", 0, 4), page("2", 4, 9)
+	second.End = true
+	a.show("alice", first)
+	b.show("alice", second)
+	a.check("Unshow", a.store.Unshow(t.Context(), key("alice", "2")))
+	b.wantCursor(key("alice", "1"), first.To, false)
+	b.check("Unshow", b.store.Unshow(t.Context(), key("alice", "2"))) // nothing more
+	a.wantCursor(key("alice", "1"), first.To, false)
+	b.show("alice", second)
+	a.check("Unshow", a.store.Unshow(t.Context(), key("alice", "1"))) // somebody has gone on behind it
+	a.wantCursor(key("alice", "1"), second.To, true)
+	for _, k := range []session.Key{key("alice", "unknown"), key("bob", "1")} {
+		a.check("Unshow", a.store.Unshow(t.Context(), k))
 	}
 }
 
-func toldWhenOver(t *testing.T, h Harness) {
+func cursorFollows(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
-	a.tell("alice", "1", "1")
-	if got := b.peek(l.Turn.Key); got.Told {
-		t.Error("told the end of a turn that is not over")
+	a.progress(l, "some text", "")
+	b.wantCursor(l.Turn.Key, session.Cursor{}, false)
+	first := page("1", 0, 4)
+	a.show("alice", first)
+	b.wantCursor(l.Turn.Key, first.To, false)
+	a.finish(l, "some text and more", "")
+	b.wantCursor(l.Turn.Key, first.To, false)
+	rest := page("2", 4, 18)
+	rest.End = true
+	b.show("alice", rest)
+	a.wantCursor(l.Turn.Key, rest.To, true)
+	// Shown from the beginning once more: the next reply goes on behind it.
+	again := page("3", 0, 4)
+	again.Before = rest.To
+	b.show("alice", again)
+	a.wantCursor(l.Turn.Key, again.To, false)
+}
+
+// The follower has typed 1 while the answer's own delivery was held: both would show the same.
+func shownOnce(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	a.answer("alice", "1")
+	a.open("alice", "2")
+	b.show("alice", page("2", 0, 4))
+	for _, by := range []*handle{a, b} {
+		if err := by.store.Show(t.Context(), "alice", page("1", 0, 9)); !errors.Is(err, session.ErrMoved) {
+			t.Errorf("shown once more: %v, want ErrMoved", err)
+		}
+	}
+	a.show("alice", page("2", 0, 5)) // by another delivery of the same message, which the follower may get instead
+	b.wantCursor(key("alice", "1"), page("2", 0, 5).To, false)
+	if got := a.wantVerdict("alice", "1", session.Joined); got.Receipt != nil || got.Turn.Cursor.At != 5 {
+		t.Errorf("the refused receipt was kept: %+v", got)
+	}
+	a.open("alice", "2")
+	b.wantCursor(key("alice", "1"), session.Cursor{}, false)
+}
+
+func deliveredWhenOver(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	l := a.start("alice", "1")
+	a.deliver("alice", "1", "1")
+	if got := b.peek(l.Turn.Key); got.Delivered {
+		t.Error("delivered the end of a turn that is not over")
 	}
 	a.finish(l, "x", "")
-	if got := b.await(l.Turn.Key); got.Told {
-		t.Error("told the end of a turn that was not over then")
+	if got := b.await(l.Turn.Key); got.Delivered {
+		t.Error("delivered the end of a turn that was not over then")
 	}
-	a.tell("alice", "1", "1")
-	if got := b.await(l.Turn.Key); !got.Told {
-		t.Error("not told")
+	a.deliver("alice", "1", "1")
+	if got := b.await(l.Turn.Key); !got.Delivered {
+		t.Error("not delivered")
 	}
 }
 
 func receiptsDropped(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	a.tell("bob", "1", "1")
+	a.deliver("bob", "1", "1")
 	if o := b.open("bob", "1"); o.Receipt != nil || o.Delivery != 1 || len(o.Session.Turns) != 0 {
 		t.Errorf("a stranger's receipt was kept: %+v", o)
 	}
 	a.answer("alice", "1")
 	a.open("alice", "2")
-	a.tell("alice", "2", "unknown")
+	a.deliver("alice", "2", "unknown")
 	if o := b.open("alice", "2"); o.Receipt != nil {
 		t.Errorf("the receipt for an unknown turn was kept: %+v", o.Receipt)
 	}
-	a.tell("alice", "2", "1")
+	a.deliver("alice", "2", "1")
 	b.clear("alice", "3")
 	if o := b.open("alice", "2"); o.Receipt != nil {
 		t.Errorf("the receipt for a cleared turn was kept: %+v", o.Receipt)
 	}
-	a.tell("alice", "2", "1")
+	a.deliver("alice", "2", "1")
 	if o := b.open("alice", "2"); o.Receipt != nil || len(o.Session.Turns) != 0 {
 		t.Errorf("a late receipt for a cleared turn was kept: %+v", o)
 	}
@@ -162,7 +195,7 @@ func othersCounted(t *testing.T, h Harness) {
 	a.finish(l, "", "")
 	want("1", 1)
 	want("2", 1)
-	a.tell("alice", "1", "1")
+	a.deliver("alice", "1", "1")
 	want("1", 1)
 	want("2", 0)
 	if turns := b.look("alice").Turns; turns[0].Others != 1 || turns[1].Others != 0 {

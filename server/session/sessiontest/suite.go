@@ -8,6 +8,9 @@
 // an expired lease may still be renewed while nobody has taken the turn over. Limits.Queue counts every open turn that
 // nobody holds, also one that waits for its follower's turn before.
 //
+// What a rule does with one record is proven in package follower; here, that a store keeps what the rules say, for all
+// processes, at the right time.
+//
 // The package knows nothing of how a store does it: it sees what session.Store shows.
 package sessiontest
 
@@ -23,9 +26,8 @@ type Harness struct {
 	// Open opens a store with no data; whatever it needs is released by t.Cleanup.
 	Open func(t testing.TB, o session.Options) session.Store
 
-	// Reopen returns another process's handle on the data of a store that Open has returned. A store that lives in
-	// one process returns the store itself.
-	Reopen func(t testing.TB, s session.Store) session.Store
+	// Reopen returns another process's store of the data of one that Open has returned.
+	Reopen func(t testing.TB, s session.Store, o session.Options) session.Store
 }
 
 // Case is one thing to prove. Run uses neither subtests nor t.Parallel, so that it may be run in a synctest bubble.
@@ -45,10 +47,10 @@ func briefCases() []Case {
 	)
 }
 
-// longCases wait for session.UntoldFor, 15 s, where the clock is real.
+// longCases wait for session.DeliveriesLast, 15 s, where the clock is real.
 func longCases() []Case {
 	return []Case{
-		{"an answer nobody fetches is not waited for longer than its deliveries last", untoldExpires},
+		{"an answer nobody fetches is not waited for longer than its deliveries last", undeliveredExpires},
 	}
 }
 

@@ -2,6 +2,7 @@ package sessiontest_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -30,25 +31,28 @@ var faults = map[string]string{
 	"followers share message IDs": "the same message ID of two followers is two turns",
 	"any concurrency":             "as many run as may, side by side",
 	"any queue":                   "a full queue refuses, and leaves no trace",
-	"any patience":                "a follower with too many open questions is refused, and that leaves no trace",
+	"any number open":             "a follower with too many open questions is refused, and that leaves no trace",
 	"any rate":                    "the allowance of questions is kept, and what is refused uses none of it",
 	"whole windows":               "the allowance refills evenly",
 	"one window for ever":         "a shorter window counts at once",
-	"claims unasked":              "without an owner nothing is claimed",
-	"late owners are let go on":   "a dead owner's turn is taken over",
-	"leases never end":            "a dead owner's turn is taken over",
-	"leases cannot be renewed":    "reporting keeps the lease",
+	"claims unasked":              "whoever may not claim claims nothing",
+	"late holders are let go on":  "a dead process' turn is taken over",
+	"leases never end":            "a dead process' turn is taken over",
+	"leases cannot be renewed":    "renewing keeps the lease",
 	"finishing does not end":      "the end of a turn wakes everybody who awaits it",
 	"conversations stay":          "the conversation follows progress and outcome",
-	"receipts are lost":           "a message delivered again sees what it was replied with",
+	"receipts are lost":           "a message delivered again takes back what it was replied with",
 	"looking is activity":         "looking records nothing",
+	"replies show it twice":       "of two replies with the same text one is shown",
+	"nothing is taken back":       "a reply that could not be written is taken back",
+	"turns have no deadline":      "nobody works on a turn whose deadline is past",
 	"others are not counted":      "every copy of a turn counts the follower's other turns",
 	"cancels each time":           "a second delivery of a cancellation cancels nothing",
 	"clears each time":            "a second delivery of a clearing clears nothing",
 	"clearing forgets all":        "clearing keeps the allowance",
 	"forgetting is clearing":      "forgetting leaves nothing",
 	"idle sessions stay":          "an idle session goes",
-	"history grows":               "of the past, what was told goes first",
+	"history grows":               "of the past, what was delivered goes first",
 	"holds for all":               "holds have a budget that refills evenly",
 	"nothing is pending":          "what a stopping process leaves behind is counted",
 }
@@ -63,10 +67,10 @@ func open(fault string, o session.Options) session.Store {
 	case "history grows":
 		o.History = 1000
 	}
-	return &faulty{Store: memory.New(o, 1<<30), fault: fault}
+	return &faulty{Store: memory.NewStore(o, 1<<30), fault: fault}
 }
 
-func (f *faulty) Begin(ctx context.Context, q session.Question, owner string, l session.Limits) (session.Begun, error) {
+func (f *faulty) Begin(ctx context.Context, q session.Question, claim bool, l session.Limits) (session.Begun, error) {
 	switch f.fault {
 	case "every delivery is a message":
 		f.calls++
@@ -77,8 +81,10 @@ func (f *faulty) Begin(ctx context.Context, q session.Question, owner string, l 
 		l.Concurrency = 1000
 	case "any queue":
 		l.Queue = 1000
-	case "any patience":
+	case "any number open":
 		l.Open = 1000
+	case "turns have no deadline":
+		l.Timeout = 0
 	case "any rate":
 		l.Questions = 0
 	case "whole windows":
@@ -89,17 +95,21 @@ func (f *faulty) Begin(ctx context.Context, q session.Question, owner string, l 
 	case "one window for ever":
 		l.Window = max(l.Window, 10*time.Hour)
 	case "claims unasked":
-		owner = "somebody"
+		claim = true
 	}
-	return f.Store.Begin(ctx, q, owner, l)
+	return f.Store.Begin(ctx, q, claim, l)
 }
 
-func (f *faulty) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
+func (f *faulty) Renew(ctx context.Context) error {
 	if f.fault == "leases cannot be renewed" {
 		return nil
 	}
+	return f.Store.Renew(ctx)
+}
+
+func (f *faulty) Progress(ctx context.Context, l *session.Lease, p session.Progress) error {
 	err := f.Store.Progress(ctx, l, p)
-	if f.fault == "late owners are let go on" {
+	if f.fault == "late holders are let go on" {
 		return nil
 	}
 	return err
@@ -108,7 +118,7 @@ func (f *faulty) Progress(ctx context.Context, l *session.Lease, p session.Progr
 func (f *faulty) Finish(ctx context.Context, l *session.Lease, o session.Outcome) error {
 	switch {
 	case f.fault == "finishing does not end" && o.State.Over():
-		return f.Store.Progress(ctx, l, session.Progress{Partial: o.Answer})
+		return f.Store.Progress(ctx, l, session.Progress{Markdown: o.Answer.Markdown})
 	case f.fault == "conversations stay" && o.ConversationID == "":
 		o.ConversationID = l.ConversationID
 	}
@@ -123,19 +133,30 @@ func (f *faulty) Await(ctx context.Context, k session.Key) (session.Turn, error)
 	return t, err
 }
 
-func (f *faulty) Look(ctx context.Context, follower string) (session.Session, error) {
+func (f *faulty) Get(ctx context.Context, follower string) (session.Session, error) {
 	if f.fault == "looking is activity" {
 		o, err := f.Open(ctx, session.Key{Follower: follower, ID: "look"})
 		return o.Session, err
 	}
-	return f.Store.Look(ctx, follower)
+	return f.Store.Get(ctx, follower)
 }
 
-func (f *faulty) Delivered(ctx context.Context, follower string, r session.Receipt) error {
+func (f *faulty) Show(ctx context.Context, follower string, r session.Receipt) error {
 	if f.fault == "receipts are lost" {
 		return nil
 	}
-	return f.Store.Delivered(ctx, follower, r)
+	err := f.Store.Show(ctx, follower, r)
+	if f.fault == "replies show it twice" && errors.Is(err, session.ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+func (f *faulty) Unshow(ctx context.Context, k session.Key) error {
+	if f.fault == "nothing is taken back" {
+		return nil
+	}
+	return f.Store.Unshow(ctx, k)
 }
 
 func (f *faulty) Cancel(ctx context.Context, k session.Key) (session.Turn, bool, error) {
@@ -182,7 +203,7 @@ func (f *faulty) Pending(ctx context.Context) (session.Pending, error) {
 func TestCase(t *testing.T) {
 	h := sessiontest.Harness{
 		Open:   func(_ testing.TB, o session.Options) session.Store { return open(os.Getenv(faultEnv), o) },
-		Reopen: func(_ testing.TB, s session.Store) session.Store { return s },
+		Reopen: func(_ testing.TB, s session.Store, _ session.Options) session.Store { return s },
 	}
 	for _, c := range sessiontest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {

@@ -29,6 +29,17 @@ export async function post(path, order = {}) {
   if (!response.ok) throw new Error((await response.text()).trim());
 }
 
+/** Sends a file. What goes wrong is thrown as with post. */
+export async function upload(path, file) {
+  let response;
+  try {
+    response = await fetch(`api/${path}?session=${session}`, { method: "POST", body: file });
+  } catch {
+    throw new Error("演示程序没有回应 The demo does not answer");
+  }
+  if (!response.ok) throw new Error((await response.text()).trim());
+}
+
 /** Calls handlers[name](data) for each event, in the order in which it happened; all of them again after a reload. */
 export function connect(handlers) {
   const source = new EventSource(`api/events?session=${session}`);

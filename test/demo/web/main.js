@@ -1,6 +1,7 @@
 // Puts the page together. It is a picture of the demo's events: whatever the page does comes back as one.
 import { connect, post } from "./api.js";
 import { Controls } from "./controls.js";
+import { Account } from "./account.js";
 import { Phone } from "./phone.js";
 import { Wire } from "./wire.js";
 
@@ -17,6 +18,7 @@ function fail(error) {
 const phone = new Phone(fail);
 const wire = new Wire();
 const controls = new Controls(fail);
+const account = new Account(fail);
 
 let connected;
 function line(whole) {
@@ -35,7 +37,12 @@ connect({
       wire.reset(e);
       phone.reset(e.account, e.intro);
       phone.follow(e.following);
+      account.reset();
     }
+    account.show(e.wechat);
+    account.setFault(e.fault);
+    account.serve(e.agent);
+    phone.setMenu(e.wechat.menu ?? []);
     controls.reset(e.dify);
     controls.set(e.behaviour);
     line(e.line);
@@ -47,4 +54,9 @@ connect({
   delivery: (e) => wire.delivery(e),
   ended(e) { phone.ended(e); wire.ended(e); },
   turn: (e) => wire.turn(e),
+  bubble: (e) => phone.pushed(e),
+  typing: (e) => phone.typed(e),
+  agent(e) { phone.served(e.agent, e.open); account.serve(e.open ? e.agent : ""); },
+  account(e) { account.show(e); phone.setMenu(e.menu ?? []); },
+  call: (e) => account.call(e),
 });

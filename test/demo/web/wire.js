@@ -5,7 +5,7 @@ const mostCards = 50;
 const longestTurn = 150_000; // ms; the server gives up before
 const $ = (id) => document.getElementById(id);
 
-const kinds = { text: "消息", tap: "点按", click: "菜单", follow: "关注", unfollow: "取消关注" };
+const kinds = { text: "消息", tap: "点按", click: "菜单", image: "图片", voice: "语音", follow: "关注", unfollow: "取消关注" };
 
 // The pill of a message that is over: class and words.
 const pills = {
@@ -15,6 +15,8 @@ const pills = {
   failed: ["bad", "说明失败 failure told"],
   refused: ["wait", "没有收下 refused"],
   notice: ["good", "机器人的话 notice"],
+  transfer: ["calm", "转人工 handed over"],
+  served: ["calm", "客服接待 to the agent"],
   silent: ["calm", "无回复 success"],
   fault: ["bad", "故障提示 fault toast"],
   blocked: ["bad", "微信停推 blocked"],

@@ -56,6 +56,7 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 	flags.DurationVar(&o.Behaviour.FirstText, "first-text", time.Second, "time until the first text")
 	flags.DurationVar(&o.Behaviour.Total, "total", 3*time.Second, "time until the end of an answer")
 	flags.IntVar(&o.Behaviour.Length, "length", 0, "characters of an answer")
+	flags.IntVar(&o.Behaviour.NodeBytes, "node-bytes", 0, "bytes that a chatflow's node says of itself")
 	flags.TextVar(&o.Behaviour.Fault, "fault", difysim.Fault{}, "what goes wrong, as KIND or KIND:ARGUMENT")
 	flags.IntVar(&o.Behaviour.Repeat, "repeat", 0, "how many calls the fault lasts, 0 = all")
 	if err := flags.Parse(arguments); err != nil {

@@ -25,7 +25,11 @@ type load struct {
 	question  string
 	fetch     string
 	pause     time.Duration
+	patience  time.Duration // for an answer by the server API; 0: the account has none
 }
+
+// quiet is how long nothing more has been pushed when an answer is taken for whole.
+const quiet = 2 * time.Second
 
 func (l *load) check() error {
 	if l.followers <= 0 || l.rate <= 0 || l.duration <= 0 {
@@ -95,13 +99,21 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// answered is what a follower has got for a message.
+type answered struct {
+	any   bool
+	links []wechatsim.Link // of the last of it
+	at    time.Time
+}
+
 // ask follows one question to the end of its answer.
 func (l *load) ask(ctx context.Context, f *wechatsim.Follower, t *tally) {
-	start, messages := time.Now(), 1
+	start, messages, shown := time.Now(), 1, f.Shown()
 	x, err := f.Send(ctx, l.question)
-	for err == nil && x.Outcome == wechatsim.Replied && messages <= maxTaps {
-		link, more := l.goOn(x)
-		if !more {
+	got := l.answer(ctx, f, x, shown)
+	for err == nil && got.any && messages <= maxTaps {
+		more, goOn := l.goOn(got.links)
+		if !goOn {
 			break
 		}
 		if !sleep(ctx, l.pause) {
@@ -109,33 +121,60 @@ func (l *load) ask(ctx context.Context, f *wechatsim.Follower, t *tally) {
 			break
 		}
 		messages++
-		x, err = f.Tap(ctx, link)
+		shown = f.Shown()
+		x, err = f.Tap(ctx, more)
+		got = l.answer(ctx, f, x, shown)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.asked++
-	if err != nil {
+	if err != nil || ctx.Err() != nil {
 		t.interrupted++
 		return
 	}
-	if _, more := l.goOn(x); x.Outcome == wechatsim.Replied && !more {
+	if _, more := l.goOn(got.links); got.any && !more {
 		t.answered++
 		t.messages += messages
-		t.took.Add(time.Since(start))
+		t.took.Add(got.at.Sub(start))
 	}
 }
 
-// goOn gives the link under a reply by which the follower asks for the rest.
-func (l *load) goOn(x *wechatsim.Exchange) (wechatsim.Link, bool) {
-	i := slices.IndexFunc(x.Links, func(link wechatsim.Link) bool { return link.Send != "" && link.Send == l.fetch })
+// answer is what came of an exchange: its reply, or what was pushed behind it. shown is what the follower had seen before.
+func (l *load) answer(ctx context.Context, f *wechatsim.Follower, x *wechatsim.Exchange, shown int) answered {
+	got := answered{x.Outcome == wechatsim.Replied, x.Links, time.Now()}
+	if x.Outcome != wechatsim.Silent || l.patience == 0 {
+		return got
+	}
+	wait := l.patience
+	for {
+		within, cancel := context.WithTimeout(ctx, wait)
+		bubbles, err := f.Next(within, shown)
+		cancel()
+		if err != nil {
+			return got
+		}
+		shown += len(bubbles)
+		for _, b := range bubbles {
+			if b.Pushed {
+				got = answered{true, b.Links, b.At}
+				wait = quiet
+			}
+		}
+	}
+}
+
+// goOn gives the link by which the follower asks for the rest.
+func (l *load) goOn(links []wechatsim.Link) (wechatsim.Link, bool) {
+	i := slices.IndexFunc(links, func(link wechatsim.Link) bool { return link.Send != "" && link.Send == l.fetch })
 	if i < 0 {
 		return wechatsim.Link{}, false
 	}
-	return x.Links[i], true
+	return links[i], true
 }
 
 // write writes the table.
-func (t *tally) write(w io.Writer, s wechatsim.Stats) error {
+func (t *tally) write(w io.Writer, p *wechatsim.Platform, api bool) error {
+	s := p.Stats()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	took := t.took.Latency()
@@ -154,6 +193,15 @@ func (t *tally) write(w io.Writer, s wechatsim.Stats) error {
 	row("deliveries", "%d for %d messages", s.Deliveries, s.Pushes)
 	for _, v := range slices.Sorted(maps.Keys(s.Failures)) {
 		row("  "+string(v), "%d", s.Failures[v])
+	}
+	if api {
+		sends, codes := p.Calls(wechatsim.SendPath)
+		row("sends", "%d, of which %d were taken", sends, codes[0])
+		broken := p.Violations()
+		row("rules of WeChat's broken", "%d", len(broken))
+		for _, v := range slices.Sorted(maps.Keys(broken)) {
+			row("  "+string(v), "%d", broken[v])
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)

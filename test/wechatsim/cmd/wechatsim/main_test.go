@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,6 +157,85 @@ deliveries 21 for 21 messages`,
 	}
 }
 
+// A bot that acknowledges a question and pushes the answer: one part, then the rest.
+func TestPushedAnswers(t *testing.T) {
+	b := newBot(t, true)
+	var apiURL atomic.Value
+	var pushing sync.WaitGroup
+	t.Cleanup(pushing.Wait)
+	push := func(to string) {
+		var token struct {
+			Value string `json:"access_token"`
+		}
+		answer := callAPI(t, apiURL.Load().(string)+wechatsim.TokenPath,
+			`{"grant_type":"client_credential","appid":"`+appID+`","secret":"secret"}`)
+		if err := json.Unmarshal(answer, &token); err != nil {
+			t.Errorf("%v: %s", err, answer)
+		}
+		for _, text := range []string{"a part", "the rest"} {
+			body := `{"touser":"` + to + `","msgtype":"text","text":{"content":"` + text + `"}}`
+			if answer := callAPI(t, apiURL.Load().(string)+wechatsim.SendPath+"?access_token="+token.Value, body); string(answer) != `{"errcode":0,"errmsg":"ok"}` {
+				t.Errorf("a send is answered with %s", answer)
+			}
+		}
+	}
+	b.Bot = botsim.New(t, wechat.Options{Tokens: []string{token}, AppID: appID, EncodingAESKeys: []string{key}, Window: 24 * time.Hour},
+		func(w http.ResponseWriter, _ *http.Request, p *wechat.Push) {
+			pushing.Go(func() { push(p.FromUserName) })
+			_, _ = io.WriteString(w, wechat.Success)
+		})
+	r, w := io.Pipe()
+	transport := wechatsim.HandlerTransport(b)
+	c := command(w, transport)
+	c.SetArgs([]string{"--url", "http://bot.example/wechat", "--token", token, "--aes-key", key, "--app-id", appID, "--app-secret", "secret",
+		"--api-listen", "127.0.0.1:0", "--followers", "1", "--rate", "5", "--duration", "900ms"})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.ExecuteContext(t.Context())
+		transport.Wait()
+		_ = w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "server API: http://") {
+		t.Fatalf("the first line is %q", lines.Text())
+	}
+	apiURL.Store(strings.TrimPrefix(lines.Text(), "server API: "))
+	var table strings.Builder
+	for lines.Scan() {
+		table.WriteString(strings.Join(strings.Fields(lines.Text()), " ") + "\n")
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"answered 1 of 1\n", "messages per question 1.00\n", "sends 2, of which 2 were taken\n", "rules of WeChat's broken 0\n"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("no %q in\n%s", want, table.String())
+		}
+	}
+}
+
+// callAPI makes a call of the server API and gives the answer.
+func callAPI(t *testing.T, target, body string) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return answer
+}
+
 func TestInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBot(t, false)
@@ -201,7 +283,11 @@ type brokenPipe struct{}
 func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestUnwritableTable(t *testing.T) {
-	if err := new(tally).write(brokenPipe{}, wechatsim.Stats{}); !errors.Is(err, io.ErrClosedPipe) {
+	p, err := wechatsim.New(wechatsim.Account{URL: "http://bot.example/", Token: token}, wechatsim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(tally).write(brokenPipe{}, p, true); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("write = %v, want the writer's error", err)
 	}
 }

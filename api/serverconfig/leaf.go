@@ -1,0 +1,94 @@
+package serverconfig
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// leaf is a field with nothing below it, in the file's order. A list, and a mapping whose names people choose, are one.
+type leaf struct {
+	field string // such as dify.baseURL
+	value string // as JSON, which YAML is too: no text is then taken for a number, a date, yes or no
+}
+
+// freeform are the mappings whose names people choose.
+var freeform = []string{"wechat.verificationFiles", "dify.inputs", "reply.texts"}
+
+// leaves are all fields of c that say something. One that is zero and has no other default is the same as none.
+func leaves(c *Config) []leaf {
+	var encoded bytes.Buffer
+	e := json.NewEncoder(&encoded)
+	e.SetEscapeHTML(false)
+	err := e.Encode(c)
+	var all []leaf
+	var add func(object []byte, path string)
+	add = func(object []byte, path string) {
+		d := json.NewDecoder(bytes.NewReader(object))
+		_, opened := d.Token()
+		for err == nil && opened == nil && d.More() {
+			var value json.RawMessage
+			name, named := d.Token()
+			if err = d.Decode(&value); err != nil || named != nil {
+				return
+			}
+			field := child(path, fmt.Sprint(name))
+			if value[0] == '{' && !slices.Contains(freeform, field) {
+				add(value, field)
+			} else {
+				all = append(all, leaf{field, string(value)})
+			}
+		}
+	}
+	add(encoded.Bytes(), "")
+	if err != nil {
+		panic("serverconfig: " + err.Error()) // texts, numbers and lists of them always encode
+	}
+	return all
+}
+
+// values are the leaves by field.
+func values(leaves []leaf) map[string]string {
+	all := make(map[string]string, len(leaves))
+	for _, l := range leaves {
+		all[l.field] = l.value
+	}
+	return all
+}
+
+// zero values of fields that Default leaves out, as the whole section is.
+var zero = []string{"", "false", "0", `""`, "null", "[]", "{}"}
+
+// differ tells whether two values of a field, as JSON or empty for none, say different things.
+func differ(a, b string) bool {
+	return a != b && (a != "" && b != "" || !slices.Contains(zero, a+b))
+}
+
+// Marshal writes c as Parse reads it, fields in the documented order. What is as Default has it is left out: a server of
+// an earlier release does not know the fields that came since, and has no need to while nobody uses them. (So a release
+// that changes a default has to write it always.) Equal configurations give equal bytes, in every release: the operator
+// compares them to tell whether there is anything to write. (The YAML library promises no order of keys.)
+func Marshal(c Config) []byte {
+	defaults := Default()
+	usual := values(leaves(&defaults))
+	var b bytes.Buffer
+	var open []string // the sections that the last line is in
+	for _, l := range leaves(&c) {
+		if !differ(l.value, usual[l.field]) {
+			continue
+		}
+		path := strings.Split(l.field, ".")
+		sections, name := path[:len(path)-1], path[len(path)-1]
+		for i, section := range sections {
+			if i >= len(open) || open[i] != section {
+				open = append(open[:i:i], section)
+				b.WriteString(strings.Repeat("  ", i) + section + ":\n")
+			}
+		}
+		open = open[:len(sections)]
+		b.WriteString(strings.Repeat("  ", len(sections)) + name + ": " + l.value + "\n")
+	}
+	return b.Bytes()
+}

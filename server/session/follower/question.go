@@ -1,0 +1,139 @@
+package follower
+
+import (
+	"slices"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+// Begin records a question as an accepted turn, once, or counts its delivery. If it is claimed, the record's lease is the
+// caller's. again tells that this very delivery has perhaps been counted, by a call whose outcome is unknown.
+func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) session.Begun {
+	if b, known := s.joined(q.Key, again); known {
+		return b
+	}
+	allowance, cost, ok := s.allowance(l)
+	if !ok {
+		s.Changed = s.Changed || s.Allowance != allowance
+		s.Allowance = allowance
+		return session.Begun{Verdict: session.RateLimited, Delivery: 1}
+	}
+	open := s.OpenTurns()
+	if open >= l.Open {
+		return session.Begun{Verdict: session.TooManyOpen, Delivery: 1}
+	}
+	claim = claim && s.head() == nil && !s.bot.Full && s.bot.Ready == 0 && s.bot.Running < l.Concurrency
+	switch {
+	case claim:
+		s.Guard = Guard{Running: l.Concurrency, First: true}
+	case s.bot.Full || s.bot.Open-s.bot.Running >= l.Queue:
+		return session.Begun{Verdict: session.Busy, Delivery: 1}
+	default:
+		s.Guard = Guard{Waiting: l.Queue}
+	}
+	t := s.accept(q, l.Timeout)
+	t.cost, s.Allowance = cost, allowance
+	if claim {
+		t.State, t.Attempts = session.Answering, 1
+		s.hold(t)
+	}
+	return session.Begun{Verdict: session.Started, Delivery: t.Deliveries, Turn: s.Turn(q.Key)}
+}
+
+// joined counts another delivery of a message that is known as a question, or as something that is gone.
+func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
+	if t := s.Find(k.ID); t != nil {
+		t.count(again)
+		s.touch()
+		shown := s.takeBack(k.ID, &t.Seen)
+		return session.Begun{Verdict: session.Joined, Delivery: t.Deliveries, Receipt: shown, Turn: s.Turn(k)}, true
+	}
+	if m := s.message(k.ID); m != nil && m.Kind != opening {
+		m, _ = s.deliver(k.ID, m.Kind, again)
+		return session.Begun{Verdict: session.Gone, Delivery: m.Deliveries}, true
+	}
+	return session.Begun{}, false
+}
+
+// accept records the question as the follower's last turn. Media that were kept for it are part of it.
+func (s *Step) accept(q session.Question, timeout time.Duration) *Turn {
+	s.touch()
+	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, Unsettled: s.settles, Seen: Seen{Deliveries: 1}}
+	if timeout > 0 {
+		t.Deadline = s.now.add(timeout)
+	}
+	if i := slices.IndexFunc(s.Messages, func(m Message) bool { return m.ID == t.ID }); i >= 0 { // it was only opened
+		t.Seen = s.Messages[i].Seen // this delivery included
+		s.Messages = slices.Delete(s.Messages, i, i+1)
+	}
+	media := make([]session.Media, 0, len(s.Kept)+len(q.Media))
+	for i := range s.Kept {
+		media = append(media, s.Kept[i].Media)
+	}
+	attached := encode(append(media, q.Media...))
+	s.Kept = nil
+	t.Question = len(q.Text) + len(attached)
+	s.set(t.ID, QuestionText, q.Text)
+	if attached != "" {
+		s.set(t.ID, MediaText, attached)
+	}
+	s.Turns = append(s.Turns, t)
+	return &s.Turns[len(s.Turns)-1]
+}
+
+// allowance is what is left of the follower's questions with one more asked, and what that one costs; ok is false if
+// none is left.
+func (s *Step) allowance(l session.Limits) (left Time, cost time.Duration, ok bool) {
+	if l.Questions <= 0 {
+		return s.Allowance, 0, true
+	}
+	left, ok = Spend(s.Allowance, s.now, l.Questions, l.Window)
+	return left, l.Window / time.Duration(l.Questions), ok
+}
+
+// Spend takes one out of an allowance of n that refills evenly over a window, kept as the one instant at which it is
+// full again (the generic cell rate algorithm); ok is false if none is left. left is to be kept in both cases: one that
+// was used up when it refilled more slowly, or before the clock was set back, is empty at most.
+func Spend(full, now Time, n int, window time.Duration) (left Time, ok bool) {
+	full = min(full, now.add(window))
+	if left = max(now, full).add(window / time.Duration(n)); left.sub(now) > window {
+		return full, false
+	}
+	return left, true
+}
+
+// Settle says that a turn is durable: from now on it may be claimed.
+func (s *Step) Settle(id string) {
+	if t := s.Find(id); t != nil && t.Unsettled {
+		t.Unsettled = false
+		s.Reindex = true
+	}
+}
+
+// Withdraw undoes the Begin of a turn that could not be made durable, unless a later delivery than the given one has
+// joined it: that one answers for it. What is left is that the message was delivered, so that the next delivery begins
+// it anew.
+func (s *Step) Withdraw(id string, delivery int) (withdrawn bool) {
+	i := slices.IndexFunc(s.Turns, func(t Turn) bool { return t.ID == id })
+	if i < 0 || !s.Turns[i].Unsettled || s.Turns[i].State.Over() || s.Turns[i].Deliveries > delivery {
+		return false
+	}
+	t := s.Turns[i]
+	if s.Lease != nil && s.Lease.Turn == id {
+		s.revoke()
+	}
+	s.Turns = slices.Delete(s.Turns, i, i+1)
+	s.Drop = append(s.Drop, id)
+	s.Allowance = s.Allowance.add(-t.cost)
+	s.Messages = append(s.Messages, Message{ID: id, Kind: opening, First: t.Accepted, Seen: t.Seen})
+	s.Changed, s.Woken = true, true
+	return true
+}
+
+// Retract cancels a question whose follower was told that it was not taken, if nothing has come of it yet.
+func (s *Step) Retract(id string) {
+	if t := s.Find(id); t != nil && !t.State.Over() {
+		s.cancel(t)
+	}
+}

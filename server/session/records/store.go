@@ -1,0 +1,223 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/follower"
+)
+
+const (
+	// lastLook bounds the look at a turn when the time of whoever awaits it is up.
+	lastLook = 300 * time.Millisecond
+	// lookAgain is how long after a look that failed whoever awaits a turn looks again.
+	lookAgain = 200 * time.Millisecond
+)
+
+// Store implements session.Store on a Port.
+type Store struct {
+	port   Port
+	holder string
+
+	mu       sync.Mutex
+	leases   map[string]*lease // by follower: of one, one turn is held at a time
+	meetings map[string]*meeting
+	inDoubt  map[session.Key]time.Time
+}
+
+// New makes a store of what the port keeps. holder is this process' name, as the port gives it to steps.
+func New(p Port, holder string) *Store {
+	s := &Store{
+		port: p, holder: holder,
+		leases: make(map[string]*lease), meetings: make(map[string]*meeting), inDoubt: make(map[session.Key]time.Time),
+	}
+	p.Attach(s.changed)
+	return s
+}
+
+// update takes a step. What it means for those who wait in this process is done here; other processes hear of it from
+// the port. ended is the turn that the step has ended, if it is known with its texts.
+func (s *Store) update(ctx context.Context, doing, openid string, step func(*follower.Step)) error {
+	var woken bool
+	var held *follower.Lease
+	err := s.port.Update(ctx, openid, func(st *follower.Step) {
+		step(st)
+		woken, held = st.Woken, st.Lease
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if woken {
+		s.lose(openid, held)
+		s.wake(openid, nil)
+	}
+	return nil
+}
+
+// changed is told by the port.
+func (s *Store) changed(openid string) {
+	if openid != "" {
+		s.wake(openid, nil)
+		return
+	}
+	s.mu.Lock()
+	all := make([]string, 0, len(s.meetings))
+	for f := range s.meetings {
+		all = append(all, f)
+	}
+	s.mu.Unlock()
+	for _, f := range all {
+		s.wake(f, nil)
+	}
+}
+
+// turn reads a turn as it is.
+func (s *Store) turn(ctx context.Context, k session.Key) (session.Turn, error) {
+	v, err := s.port.View(ctx, k.Follower, k.ID)
+	if err != nil {
+		return session.Turn{}, fmt.Errorf("reading a turn: %w", err)
+	}
+	return v.turn(k)
+}
+
+func (v View) turn(k session.Key) (session.Turn, error) {
+	if v.Record == nil {
+		return session.Turn{Key: k, State: session.Cancelled}, nil
+	}
+	t := v.Record.Turn(k)
+	if texts := v.Texts[k.ID]; texts != nil {
+		if err := texts.Fill(&t); err != nil {
+			return session.Turn{}, err
+		}
+	}
+	return t, nil
+}
+
+func (v View) session(openid string) (session.Session, error) {
+	if v.Record == nil {
+		return session.Session{}, nil
+	}
+	have := v.Record.Session(openid)
+	for i := range have.Turns {
+		if texts := v.Texts[have.Turns[i].Key.ID]; texts != nil {
+			if err := texts.Fill(&have.Turns[i]); err != nil {
+				return session.Session{}, err
+			}
+		}
+	}
+	return have, nil
+}
+
+// Await waits for the end of a turn, also while the port does not answer. See session.Store.
+func (s *Store) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+	for woken := false; ctx.Err() == nil; woken = true {
+		m, leave := s.meet(k)
+		var again <-chan time.Time
+		if woken || !s.holds(k) { // else it hears of the end: there is nothing to look for
+			t, err := s.turn(ctx, k)
+			if err == nil && t.State.Over() || errors.Is(err, session.ErrClosed) || errors.Is(err, session.ErrElsewhere) {
+				leave()
+				return t, err
+			}
+			if err != nil {
+				again = time.After(lookAgain)
+			}
+		}
+		select {
+		case <-m.woken:
+			leave()
+			if m.last != nil {
+				return *m.last, nil
+			}
+		case <-again:
+			leave()
+		case <-ctx.Done():
+			leave()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	return s.turn(ctx, k)
+}
+
+// meeting is where those meet who await turns of one follower.
+type meeting struct {
+	n     int
+	woken chan struct{}
+	key   session.Key
+	last  *session.Turn // how the turn has ended, if that is known when woken is closed
+	stop  func()
+}
+
+// meet joins those who await the turn, before they look at it.
+func (s *Store) meet(k session.Key) (m *meeting, leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m = s.meetings[k.Follower]
+	if m == nil {
+		m = &meeting{woken: make(chan struct{}), stop: s.port.Watch(k.Follower), key: k}
+		s.meetings[k.Follower] = m
+	}
+	if m.key != k {
+		m.key = session.Key{} // of different turns
+	}
+	m.n++
+	return m, func() { s.leave(k.Follower, m) }
+}
+
+func (s *Store) leave(openid string, m *meeting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.n--
+	if m.n == 0 {
+		m.stop()
+		if s.meetings[openid] == m {
+			delete(s.meetings, openid)
+		}
+	}
+}
+
+// wake has all look again who await turns of the follower. ended is what they get without looking, if it is theirs.
+func (s *Store) wake(openid string, ended *session.Turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.meetings[openid]; m != nil {
+		if ended != nil && m.key == ended.Key {
+			m.last = ended
+		}
+		delete(s.meetings, openid)
+		close(m.woken)
+	}
+}
+
+// TakeHold takes a hold out of the budget. See session.Store.
+func (s *Store) TakeHold(ctx context.Context, perMinute int) (bool, error) {
+	if perMinute <= 0 {
+		return false, nil
+	}
+	ok, err := s.port.TakeHold(ctx, perMinute)
+	if err != nil {
+		return false, fmt.Errorf("taking a hold: %w", err)
+	}
+	return ok, nil
+}
+
+// Pending counts what would be lost. See session.Store.
+func (s *Store) Pending(ctx context.Context) (session.Pending, error) {
+	if s.port.Durable() {
+		return session.Pending{}, nil
+	}
+	return s.port.Pending(ctx)
+}
+
+// Durable tells whether sessions outlive the process. See session.Store.
+func (s *Store) Durable() bool { return s.port.Durable() }
+
+// Ping says whether the store answers. See session.Store.
+func (s *Store) Ping(ctx context.Context) error { return s.port.Ping(ctx) }
+
+var _ session.Store = (*Store)(nil)

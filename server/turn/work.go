@@ -1,0 +1,259 @@
+package turn
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+)
+
+const (
+	callTimeout = 10 * time.Second // for a call whose result nobody waits for
+	stopWait    = time.Second      // for Dify to stop a generation before its turn ends
+	persistFor  = 2 * time.Minute  // how long the end of a turn is tried to be stored
+)
+
+// run is one process' work on one turn.
+type run struct {
+	*Engine
+	settings     *Settings
+	lease        *session.Lease
+	conversation string // to continue; "" for a new one
+	cancel       context.CancelCauseFunc
+
+	mu       sync.Mutex
+	latest   dify.Update
+	reported bool // the store has latest
+
+	began     time.Time
+	firstText time.Time
+	tries     int
+}
+
+// work asks Dify a turn's question and ends the turn.
+func (e *Engine) work(l *session.Lease) {
+	r := &run{Engine: e, settings: e.settings.Load(), lease: l, conversation: l.ConversationID, reported: true, began: time.Now()}
+	e.Metrics.inFlight.Inc()
+	defer e.Metrics.inFlight.Dec()
+
+	timed := e.life
+	if l.Left > 0 {
+		var cancel context.CancelFunc
+		timed, cancel = context.WithTimeout(e.life, l.Left)
+		defer cancel()
+	}
+	ctx, cancel := context.WithCancelCause(timed)
+	r.cancel = cancel
+	defer cancel(nil)
+	defer l.OnLost(func() { cancel(session.ErrLeaseLost) })()
+	e.runs.add(r, e.keep)
+	answer, err := r.answer(ctx)
+	outcome := r.finish(ctx, answer, err)
+	e.runs.remove(r)
+	r.log(outcome, answer, err)
+}
+
+var errPanicked = errors.New("recovered from a panic")
+
+// answer gets the answer: the one that Dify has already, or else a new one. What goes wrong in here ends the turn, never
+// the process.
+func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.panicked("a turn", p)
+			answer, err = dify.Answer{Text: r.sofar().Text}, errPanicked
+		}
+	}()
+	answer, found, err := r.resume(ctx)
+	if !found {
+		answer, err = r.ask(ctx)
+	}
+	return answer, err
+}
+
+// received takes what has streamed in; the keeper reports it.
+func (r *run) received(u dify.Update) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.firstText.IsZero() && u.Text != "" {
+		r.firstText = time.Now()
+	}
+	r.latest, r.reported = u, false
+}
+
+// sofar is the latest update.
+func (r *run) sofar() dify.Update {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.latest
+}
+
+// progress is what is to be reported of the turn, if anything is new.
+func (r *run) progress() (p session.Progress, changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reported {
+		return session.Progress{}, false
+	}
+	r.reported = true
+	u := r.latest
+	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: refOf(u.MessageID, u.TaskID, u.Begun)}, true
+}
+
+// again has the latest update reported once more.
+func (r *run) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reported = false
+}
+
+// finish stores how the turn ended and says it in a word.
+func (r *run) finish(ctx context.Context, answer dify.Answer, err error) string {
+	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
+		if r.over() {
+			r.stopDify(r.sofar().TaskID)
+		}
+		return "lost"
+	}
+	if err != nil && r.life.Err() != nil {
+		r.release(r.lease)
+		return "released"
+	}
+	if ctx.Err() != nil || err != nil && lostStream(difyError(err)) {
+		r.stopFirst(r.sofar().TaskID)
+	}
+	o := r.outcome(answer, err)
+	err = r.persist(o)
+	switch {
+	case errors.Is(err, session.ErrLeaseLost):
+		return "lost"
+	case err != nil:
+		return "unsaved"
+	case o.Failure != "":
+		return o.Failure
+	}
+	return o.State.String()
+}
+
+// over tells whether the turn is known to be over. A turn that was lost to another process is not: that one may wait for
+// the answer that Dify still makes.
+func (r *run) over() bool {
+	ended, cancel := context.WithCancel(r.life)
+	cancel() // not to wait for it
+	t, err := r.Store.Await(ended, r.lease.Turn.Key)
+	if err != nil {
+		r.storeFailed("looking at a lost turn", err)
+	}
+	return err == nil && t.State.Over()
+}
+
+// outcome says what becomes of the turn. A conversation is given up only for a new one: Dify may be wrong about it while
+// it fails.
+func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
+	o := session.Outcome{
+		State: session.Answered, Answer: session.Answer{Markdown: answer.Text, Files: filesOf(answer.Files)},
+		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
+		Ref:            refOf(answer.MessageID, answer.TaskID, answer.Begun),
+	}
+	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
+	switch {
+	case answer.Moderated && visible: // the text is whole, however the run has ended
+	case err != nil && !visible:
+		o.State, o.Failure = session.Failed, string(failureOf(err))
+	case err != nil, answer.Stopped, answer.Cut:
+		o.Failure = string(CutShort)
+	case answer.Pause != nil:
+		o.Failure = string(Paused)
+	case !visible:
+		o.Failure = string(NoAnswer)
+	}
+	return o
+}
+
+// filesOf are the files that an answer has, as sessions keep them.
+func filesOf(made []dify.AnswerFile) []session.File {
+	var files []session.File
+	for _, f := range made {
+		files = append(files, session.File{Name: f.Name, Type: f.Type, MIME: f.MIMEType, URL: f.URL, Size: f.Size})
+	}
+	return files
+}
+
+// persist stores the outcome, for as long as it takes a store to come back; once the engine has ended, in one try. It
+// tries often, to come before those who would take the turn over when the store is back.
+func (r *run) persist(o session.Outcome) error {
+	again := time.NewTicker(storeRetry / 2)
+	defer again.Stop()
+	for until := time.Now().Add(persistFor); ; {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), callTimeout)
+		err := r.Store.Finish(ctx, r.lease, o)
+		cancel()
+		if err == nil || errors.Is(err, session.ErrLeaseLost) {
+			return err
+		}
+		r.storeFailed("storing the end of a turn", err)
+		if time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-r.lease.Lost:
+			return session.ErrLeaseLost
+		case <-r.life.Done():
+			return err
+		}
+	}
+}
+
+// stopFirst stops a generation before the follower's next turn can begin, as that is in the same conversation. A Dify that
+// does not respond delays the end of the turn by no more than stopWait.
+func (r *run) stopFirst(task string) {
+	stopped := make(chan struct{})
+	if !r.jobs.run(func() { defer close(stopped); r.stopDify(task) }) {
+		return
+	}
+	t := time.NewTimer(stopWait)
+	defer t.Stop()
+	select {
+	case <-stopped:
+	case <-t.C:
+	}
+}
+
+// stopDify ends a generation that nobody waits for any more: it costs money. One without a task cannot be stopped.
+func (r *run) stopDify(task string) {
+	if task == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.life, callTimeout)
+	defer cancel()
+	if err := r.Dify.Stop(ctx, task, r.lease.Turn.Key.Follower); err != nil {
+		r.Log.Info("Could not stop a generation in Dify", "message", r.messageAlias(r.lease.Turn.Key), "error", err)
+	}
+}
+
+// log writes the turn's one line in the log, and its metrics.
+func (r *run) log(outcome string, a dify.Answer, err error) {
+	total := time.Since(r.began)
+	r.Metrics.turns.WithLabelValues(outcome).Inc()
+	r.Metrics.difyTotal.Observe(total.Seconds())
+	k := r.lease.Turn.Key
+	fields := []any{
+		"message", r.messageAlias(k), "follower", r.Alias(k.Follower), "outcome", outcome,
+		"waited", r.began.Sub(r.lease.Turn.AcceptedAt), "took", total, "tries", r.tries,
+		"attempt", r.lease.Turn.Attempts, "answerBytes", len(a.Text),
+	}
+	if !r.firstText.IsZero() {
+		r.Metrics.firstText.Observe(r.firstText.Sub(r.began).Seconds())
+		fields = append(fields, "firstText", r.firstText.Sub(r.began))
+	}
+	r.Metrics.usage(a.Usage)
+	if err != nil {
+		fields = append(fields, "error", err)
+	}
+	r.Log.Info("Turn finished", fields...)
+}
