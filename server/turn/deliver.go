@@ -52,10 +52,15 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 	if d.number >= e.Deliveries || !e.hold(ctx, s, c) {
 		return false, nil
 	}
-	if err = e.await(ctx, d, c.holdUntil, c.holdUntil.Add(afterDeadline)); err != nil {
-		e.storeFailed("waiting for an answer", err)
+	err = e.await(ctx, d, c.holdUntil, c.holdUntil.Add(afterDeadline))
+	switch {
+	case err == nil:
+		return !d.turn.State.Over(), nil
+	case time.Now().Before(c.reply): // there is time to say that the answer is waited for
+		return false, err
 	}
-	return !d.turn.State.Over(), nil
+	e.storeFailed("waiting for an answer", err)
+	return true, nil
 }
 
 // await waits for the turn's end until a time. The store has a little longer to say how it is then.
