@@ -18,9 +18,9 @@ import (
 // awaitEvery is how often the client asks Dify whether a run is over.
 const awaitEvery = 2 * time.Second
 
-// crash asks a question at a process that dies so long after it, and gives the heir of its turns. The stand-in's later
+// crash asks a question at a process that dies so long after it, and gives the process that takes its turns over. The stand-in's later
 // answers differ in length from the first one's, to tell them apart.
-func crash(t *testing.T, o difysim.Options, after time.Duration) (heir *bot) {
+func crash(t *testing.T, o difysim.Options, after time.Duration) (next *bot) {
 	t.Helper()
 	store := newStore()
 	sim := difysim.New(o)
@@ -56,12 +56,12 @@ func (m mortal) Stop(context.Context, string, string) error { return nil }
 func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		died := 12 * time.Second
-		heir := crash(t, difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(30*time.Second, 80)}, died)
+		next := crash(t, difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(30*time.Second, 80)}, died)
 		began := time.Now()
-		f := heir.follower("alice")
+		f := next.follower("alice")
 		x := f.push("2", "1")
 		x.want(t, turn.Partial, x.text) // what the process before has reported is shown meanwhile
-		heir.calls(1)
+		next.calls(1)
 		for x.kind != turn.Answer {
 			x = f.Send("1")
 		}
@@ -71,7 +71,7 @@ func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
 		if took := time.Since(began); took > 30*time.Second-died+awaitEvery {
 			t.Errorf("the answer came %v after the crash, want it soon after Dify had it", took)
 		}
-		heir.calls(1)
+		next.calls(1)
 	})
 }
 
@@ -79,29 +79,29 @@ func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
 func TestAnHeirFindsARunByItsQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
-		heir := start(t, setup{store: store, simmed: difysim.Options{Mode: difysim.Chatflow, Behaviour: difysim.Behaviour{Length: 70}}})
-		f := heir.follower("alice")
+		next := start(t, setup{store: store, simmed: difysim.Options{Mode: difysim.Chatflow, Behaviour: difysim.Behaviour{Length: 70}}})
+		f := next.follower("alice")
 		f.Send(ask).want(t, turn.Answer, echo(ask, 70)) // the same question before is another one
-		heir.end()
+		next.end()
 
 		<-time.After(time.Minute)
 		begun, err := store.Begin(t.Context(), question("alice", "again", ask), true, usual().Limits)
 		if err != nil || begun.Lease == nil {
 			t.Fatal(begun, err)
 		}
-		heir.sim.SetBehaviour(steady(20*time.Second, 80))
+		next.sim.SetBehaviour(steady(20*time.Second, 80))
 		dying, die := context.WithCancel(t.Context())
 		go func() {
-			_, _ = difyOf(t, heir.sim).Chat(dying, dify.ChatRequest{Query: ask, User: "alice", ConversationID: begun.Lease.ConversationID}, nil)
+			_, _ = difyOf(t, next.sim).Chat(dying, dify.ChatRequest{Query: ask, User: "alice", ConversationID: begun.Lease.ConversationID}, nil)
 		}()
 		<-time.After(3 * time.Second)
 		die()
-		heir.sim.SetBehaviour(difysim.Behaviour{Length: 90})
-		next := start(t, setup{sim: heir.sim, store: store.of("pod-3")})
-		next.follower("alice").push("3", "1").want(t, turn.Waiting, quoted(ask, waitingLine+"\n\n"+more))
+		next.sim.SetBehaviour(difysim.Behaviour{Length: 90})
+		third := start(t, setup{sim: next.sim, store: store.of("pod-3")})
+		third.follower("alice").push("3", "1").want(t, turn.Waiting, quoted(ask, waitingLine+"\n\n"+more))
 		<-time.After(20 * time.Second)
-		next.follower("alice").push("4", "1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
-		next.calls(2)
+		third.follower("alice").push("4", "1").want(t, turn.Answer, quoted(ask, echo(ask, 80)))
+		third.calls(2)
 	})
 }
 
@@ -117,9 +117,9 @@ func TestAnHeirAsksAgainWhatIsLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				heir := crash(t, c.options, c.died)
-				heir.follower("alice").push("2", "1").want(t, turn.Answer, quoted(ask, echo(ask, 90)))
-				heir.calls(2)
+				next := crash(t, c.options, c.died)
+				next.follower("alice").push("2", "1").want(t, turn.Answer, quoted(ask, echo(ask, 90)))
+				next.calls(2)
 			})
 		})
 	}
@@ -129,12 +129,12 @@ func TestAnHeirAsksAgainWhatIsLost(t *testing.T) {
 func TestTakenOver_WorkflowIsNotRunAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := difysim.Options{Mode: difysim.Chatflow, Release: difysim.V1_12_1, Behaviour: steady(20*time.Second, 80)}
-		heir := crash(t, old, 12*time.Second)
-		x := heir.follower("alice").push("2", "1")
+		next := crash(t, old, 12*time.Second)
+		x := next.follower("alice").push("2", "1")
 		if x.kind != turn.Answer || !strings.HasSuffix(x.text, "\n\n"+cutLine+"\n"+retryLink) {
 			t.Errorf("got %s %q, want a part of the answer, marked", x.kind, x.text)
 		}
-		heir.calls(1)
+		next.calls(1)
 	})
 }
 
@@ -210,22 +210,22 @@ func TestTakenOver_WhatDifyHasKept(t *testing.T) {
 	}
 }
 
-// A follower's /stop reaches the run that the heir only waits for.
+// A follower's /stop reaches the run that the next only waits for.
 func TestAnInheritedRunIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		heir := crash(t, difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(60*time.Second, 80)}, 20*time.Second)
+		next := crash(t, difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(60*time.Second, 80)}, 20*time.Second)
 		<-time.After(15 * time.Second)
-		heir.follower("alice").push("2", "/stop")
+		next.follower("alice").push("2", "/stop")
 		synctest.Wait()
-		if got := heir.sim.Calls()[0].Outcome; got != difysim.Stopped {
+		if got := next.sim.Calls()[0].Outcome; got != difysim.Stopped {
 			t.Errorf("the run is %s", got)
 		}
-		heir.calls(1)
+		next.calls(1)
 	})
 }
 
-// A process that was only cut off leaves the run to its heir; one whose turn was cancelled stops it.
-func TestALostRunIsLeftToItsHeir(t *testing.T) {
+// A process that was only cut off leaves the run to its new owner; one whose turn was cancelled stops it.
+func TestALostRun_IsLeftToItsNewOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
 		severed := sound(store)
@@ -356,10 +356,10 @@ func TestAQuestionThatOutlivesItsOwnersIsGivenUp(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				heir := start(t, setup{store: store.of("heir")})
+				next := start(t, setup{store: store.of("next")})
 				<-time.After(time.Minute)
-				heir.follower("alice").push("2", "1").want(t, turn.Failed, quoted(ask, c.want))
-				heir.calls(0)
+				next.follower("alice").push("2", "1").want(t, turn.Failed, quoted(ask, c.want))
+				next.calls(0)
 			})
 		})
 	}

@@ -201,7 +201,7 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 		b.follower("alice").Send(ask).want(t, turn.Answer, "第2次。")
 		synctest.Wait()
 		d.wantCalls(t, 2)
-		if len(d.stopped) == 0 { // by its heir, and by itself if that was faster
+		if len(d.stopped) == 0 { // by its newOwner, and by itself if that was faster
 			t.Error("the first generation goes on")
 		}
 	})

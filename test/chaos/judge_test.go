@@ -22,7 +22,7 @@ import (
 const (
 	takeover = 15 * time.Second // what the promise gives another process to take a dead one's turn over
 	mend     = 6 * time.Second  // after the store is back, until every process has noticed: a probe's period and some
-	settle   = time.Second      // what is on its way when something happens
+	settling = time.Second      // what is on its way when something happens
 	leaseTTL = 10 * time.Second // after which a dead process's turns are free
 )
 
@@ -159,7 +159,7 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 		if next.Started.Before(at) {
 			continue // it is no consequence
 		}
-		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settle && !within(w.windows(mend), c.Started, at) {
+		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settling && !within(w.windows(mend), c.Started, at) {
 			continue // its run has outlived the process, which had time to note it: it was there to be found
 		}
 		excused++
@@ -169,7 +169,7 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 			took := next.Started.Sub(at) - shared(w.outages, at, next.Started)
 			v.takeovers = append(v.takeovers, took)
 			switch {
-			case took <= takeover+settle:
+			case took <= takeover+settling:
 			case w.doomed(at, next.Started):
 				v.doomed++
 			default:
@@ -208,7 +208,7 @@ func (w *world) doomed(killed, asked time.Time) bool {
 	for _, r := range w.replicas {
 		for _, l := range r.all() {
 			at := l.killedAt()
-			if at.After(killed) && at.After(earliest.Add(-settle/2)) && at.Before(latest.Add(settle)) {
+			if at.After(killed) && at.After(earliest.Add(-settling/2)) && at.Before(latest.Add(settling)) {
 				return true
 			}
 		}
@@ -230,7 +230,7 @@ func (w *world) crash(c difysim.Call) (reason, time.Time) {
 	if err != nil || number >= len(w.replicas) {
 		return "", time.Time{}
 	}
-	end := c.Ended.Add(settle) // the answer has to be stored yet
+	end := c.Ended.Add(settling) // the answer has to be stored yet
 	for _, o := range w.windows(mend) {
 		if o.overlaps(c.Ended, c.Ended) && o.to.After(end) {
 			end = o.to
@@ -328,7 +328,7 @@ func (w *world) table(v *verdict) string {
 	}
 	row("Dify calls", v.calls)
 	row("- again, because the owner was killed", v.crashed)
-	row("- of them by a second heir, the first was killed at once", v.doomed)
+	row("- of them by a second newOwner, the first was killed at once", v.doomed)
 	row("- after whose owner's death Dify's answer was found", v.found)
 	row("- again, because the owner was cut off the store", v.cutOff)
 	row("- again WITHOUT need", len(v.extra))

@@ -243,7 +243,7 @@ func fill(b *testing.B, a *api, followers, turns int) {
 // unsettling are records whose steps nobody waits for.
 type unsettling struct{ *memory.Port }
 
-func (unsettling) Settled(context.Context, string) error { return nil }
+func (unsettling) AwaitDurable(context.Context, string) error { return nil }
 
 // What one dirty block of a full ConfigMap costs: copying, encoding, compressing, patching.
 func BenchmarkWrite(b *testing.B) {

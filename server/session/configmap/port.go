@@ -73,11 +73,11 @@ func (p *port) Update(ctx context.Context, openid string, step func(*follower.St
 	return m.Update(ctx, openid, step)
 }
 
-// Settles is true: a step is durable once the API server has it. See records.Port.
-func (p *port) Settles() bool { return true }
+// DurableLater is true: a step is durable once the API server has it. See records.Port.
+func (p *port) DurableLater() bool { return true }
 
-// Settled waits until all that was done to a follower is durable, at most for patience. See records.Port.
-func (p *port) Settled(ctx context.Context, openid string) error {
+// AwaitDurable waits until all that was done to a follower is durable, at most for patience. See records.Port.
+func (p *port) AwaitDurable(ctx context.Context, openid string) error {
 	if err := p.over(); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func (s *Step) Claim(orphan int64, l session.Limits) (claimed bool) {
 		}
 		s.revoke()
 	}
-	for t := s.head(); t != nil && !t.Unsettled; t = s.head() {
+	for t := s.head(); t != nil && !t.NotDurable; t = s.head() {
 		switch {
 		case t.Attempts >= session.MaxAttempts && t.Pushing:
 			t.Pushing = false // the rest is there to be asked for

@@ -59,6 +59,6 @@ func (s *Step) Forget() (conversation string) {
 		return ""
 	}
 	conversation = s.Conversation
-	s.bury()
+	s.leaveTombstone()
 	return conversation
 }

@@ -59,7 +59,7 @@ func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
 // accept records the question as the follower's last turn. Media that were kept for it are part of it.
 func (s *Step) accept(q session.Question, timeout time.Duration) *Turn {
 	s.touch()
-	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, Unsettled: s.settles, Seen: Seen{Deliveries: 1}}
+	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Seen: Seen{Deliveries: 1}}
 	if timeout > 0 {
 		t.Deadline = s.now.add(timeout)
 	}
@@ -103,10 +103,10 @@ func Spend(full, now Time, n int, window time.Duration) (left Time, ok bool) {
 	return left, true
 }
 
-// Settle says that a turn is durable: from now on it may be claimed.
-func (s *Step) Settle(id string) {
-	if t := s.Find(id); t != nil && t.Unsettled {
-		t.Unsettled = false
+// MarkDurable says that a turn is durable: from now on it may be claimed.
+func (s *Step) MarkDurable(id string) {
+	if t := s.Find(id); t != nil && t.NotDurable {
+		t.NotDurable = false
 		s.Reindex = true
 	}
 }
@@ -116,7 +116,7 @@ func (s *Step) Settle(id string) {
 // it anew.
 func (s *Step) Withdraw(id string, delivery int) (withdrawn bool) {
 	i := slices.IndexFunc(s.Turns, func(t Turn) bool { return t.ID == id })
-	if i < 0 || !s.Turns[i].Unsettled || s.Turns[i].State.Over() || s.Turns[i].Deliveries > delivery {
+	if i < 0 || !s.Turns[i].NotDurable || s.Turns[i].State.Over() || s.Turns[i].Deliveries > delivery {
 		return false
 	}
 	t := s.Turns[i]

@@ -95,9 +95,9 @@ type Turn struct {
 	Sends     int            `json:"sends,omitempty"`
 	Sending   session.Part   `json:"sending,omitzero"`
 	Seen
-	// Unsettled is true until the store has made the turn durable: nobody claims it until then. It is never stored.
-	Unsettled bool `json:"-"`
-	cost      time.Duration
+	// NotDurable is true until the store has made the turn durable: nobody claims it until then. It is never stored.
+	NotDurable bool `json:"-"`
+	cost       time.Duration
 }
 
 // Seen is what is known of one message's deliveries.
@@ -230,7 +230,7 @@ func (r *Record) Ready() (since Time, ok bool) {
 		return 0, false
 	}
 	t := r.head()
-	if t == nil || t.Unsettled {
+	if t == nil || t.NotDurable {
 		return 0, false
 	}
 	return t.Accepted, true

@@ -21,10 +21,10 @@ type Step struct {
 	*Record
 	Effects
 
-	now     Time
-	bot     Totals
-	rules   session.Options
-	settles bool
+	now          Time
+	bot          Totals
+	rules        session.Options
+	durableLater bool
 }
 
 // Effects are what has to become true together with the record.
@@ -75,9 +75,9 @@ type Text struct {
 const tolerance = time.Second
 
 // NewStep begins a step on a record, which may be new. The bot's totals may be guessed: Effects.Guard says under which
-// the step is right. settles tells that turns become durable after the step, by Settle.
-func NewStep(r *Record, now time.Time, bot Totals, rules session.Options, settles bool) *Step {
-	s := &Step{Record: r, now: At(now), bot: bot, rules: rules, settles: settles}
+// the step is right. durableLater tells that turns become durable after the step, by MarkDurable.
+func NewStep(r *Record, now time.Time, bot Totals, rules session.Options, durableLater bool) *Step {
+	s := &Step{Record: r, now: At(now), bot: bot, rules: rules, durableLater: durableLater}
 	r.Format = Format
 	r.Clock = max(r.Clock, r.Active)
 	if behind := r.Clock.sub(s.now); behind > tolerance {
@@ -122,7 +122,7 @@ func (r *Record) Idle(now time.Time, after time.Duration) bool {
 // expire lets go what time has ended.
 func (s *Step) expire() {
 	if s.Idle(s.now.Time(), s.rules.IdleTimeout) {
-		s.bury()
+		s.leaveTombstone()
 	}
 	if s.Human != 0 && s.Human <= s.now {
 		s.Human = 0
@@ -135,8 +135,8 @@ func (s *Step) expire() {
 	}
 }
 
-// bury leaves of the record only which messages have been seen, as they may be delivered once more.
-func (s *Step) bury() {
+// leaveTombstone leaves of the record only which messages have been seen, as they may be delivered once more.
+func (s *Step) leaveTombstone() {
 	tombstone := Record{Format: Format, Clock: s.Clock, Fence: s.Fence}
 	keep := func(m Message) {
 		if s.now.sub(m.First) < session.Dedupe {

@@ -174,11 +174,11 @@ func (p *Port) Progress(_ context.Context, k session.Key, fence int64, markdown 
 	return true, nil
 }
 
-// Settles is false: what is here is as durable as it will be. See records.Port.
-func (p *Port) Settles() bool { return p.copied != nil }
+// DurableLater is false: what is here is as durable as it will be. See records.Port.
+func (p *Port) DurableLater() bool { return p.copied != nil }
 
-// Settled has nothing to wait for. See records.Port.
-func (p *Port) Settled(context.Context, string) error { return nil }
+// AwaitDurable has nothing to wait for. See records.Port.
+func (p *Port) AwaitDurable(context.Context, string) error { return nil }
 
 // Attach has the port told what others change. See records.Port.
 func (p *Port) Attach(changed func(string)) {

@@ -80,7 +80,7 @@ func (s *Store) Forget(ctx context.Context, openid string) (conversation string,
 // persist waits until what was done to a follower is durable. That it cannot be now is no error: it is done, and the
 // port goes on trying.
 func (s *Store) persist(ctx context.Context, openid string) {
-	if s.port.Settles() {
-		_ = s.port.Settled(ctx, openid)
+	if s.port.DurableLater() {
+		_ = s.port.AwaitDurable(ctx, openid)
 	}
 }

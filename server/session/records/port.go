@@ -31,10 +31,10 @@ type Port interface {
 	// concurrency run, or one whose lease has run out. It returns an error when ctx ends.
 	Candidate(ctx context.Context, concurrency int) (Candidate, error)
 
-	// Settles tells whether a step becomes durable later than Update returns. Settled waits until all steps on the
+	// DurableLater tells whether a step becomes durable later than Update returns. AwaitDurable waits until all steps on the
 	// follower's record are; the error says that they may not be.
-	Settles() bool
-	Settled(ctx context.Context, openid string) error
+	DurableLater() bool
+	AwaitDurable(ctx context.Context, openid string) error
 
 	// Attach has changed called for each follower that another process has taken a step on which somebody may wait
 	// for; with "" if steps may have been missed. It is for before the first call.

@@ -15,28 +15,28 @@ const maxInDoubt = 10_000
 
 // Begin records a question. See session.Store.
 func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l session.Limits) (session.Begun, error) {
-	again := s.takeDoubt(q.Key)
+	again := s.takeInDoubt(q.Key)
 	var b session.Begun
 	var mine *follower.Lease
 	var conversation string
-	var unsettled bool
+	var notDurable bool
 	var left time.Duration
 	err := s.update(ctx, "recording a question", q.Key.Follower, func(st *follower.Step) {
 		b = st.Begin(q, again, claim, l)
-		mine, conversation, unsettled = nil, st.Conversation, false
+		mine, conversation, notDurable = nil, st.Conversation, false
 		if t := st.Find(q.Key.ID); t != nil {
-			unsettled, left = t.Unsettled, st.Left(t)
+			notDurable, left = t.NotDurable, st.Left(t)
 		}
 		// What a call of this process with an unknown outcome has claimed is its own, too.
 		if at := st.Lease; (b.Verdict == session.Started || again) && at != nil && at.Turn == q.Key.ID && at.Holder == s.holder {
 			mine = new(*at)
 		}
 	})
-	if err == nil && unsettled {
-		err = s.settle(ctx, q.Key, b, mine)
+	if err == nil && notDurable {
+		err = s.makeDurable(ctx, q.Key, b, mine)
 	}
 	if err != nil {
-		s.doubt(q.Key)
+		s.noteInDoubt(q.Key)
 		return session.Begun{}, err
 	}
 	switch b.Verdict {
@@ -55,13 +55,13 @@ func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l ses
 	return b, nil
 }
 
-// settle waits until a question is durable, and then lets it be claimed. One that cannot be made durable in time was
+// makeDurable waits until a question is durable, and then lets it be claimed. One that cannot be made durable in time was
 // never accepted, unless a later delivery waits for it too.
-func (s *Store) settle(ctx context.Context, k session.Key, b session.Begun, mine *follower.Lease) error {
-	err := s.port.Settled(ctx, k.Follower)
+func (s *Store) makeDurable(ctx context.Context, k session.Key, b session.Begun, mine *follower.Lease) error {
+	err := s.port.AwaitDurable(ctx, k.Follower)
 	after := context.WithoutCancel(ctx) // it is done in this process
 	if err == nil {
-		return s.update(after, "settling a question", k.Follower, func(st *follower.Step) { st.Settle(k.ID) })
+		return s.update(after, "noting that a question is durable", k.Follower, func(st *follower.Step) { st.MarkDurable(k.ID) })
 	}
 	return errors.Join(err, s.update(after, "withdrawing a question", k.Follower, func(st *follower.Step) {
 		if !st.Withdraw(k.ID, b.Delivery) && mine != nil {
@@ -70,8 +70,8 @@ func (s *Store) settle(ctx context.Context, k session.Key, b session.Begun, mine
 	}))
 }
 
-// takeDoubt tells whether the outcome of an earlier Begin of the question is unknown; it is the caller's now.
-func (s *Store) takeDoubt(k session.Key) bool {
+// takeInDoubt tells whether the outcome of an earlier Begin of the question is unknown; it is the caller's now.
+func (s *Store) takeInDoubt(k session.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.inDoubt[k]
@@ -79,7 +79,7 @@ func (s *Store) takeDoubt(k session.Key) bool {
 	return ok
 }
 
-func (s *Store) doubt(k session.Key) {
+func (s *Store) noteInDoubt(k session.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -97,12 +97,12 @@ func (s *Store) doubt(k session.Key) {
 
 // Retract cancels a question whose Begin has an unknown outcome. See session.Store.
 func (s *Store) Retract(ctx context.Context, k session.Key) error {
-	if !s.takeDoubt(k) {
+	if !s.takeInDoubt(k) {
 		return nil
 	}
 	err := s.update(ctx, "taking a question back", k.Follower, func(st *follower.Step) { st.Retract(k.ID) })
 	if err != nil {
-		s.doubt(k)
+		s.noteInDoubt(k)
 	}
 	return err
 }

@@ -213,11 +213,11 @@ func (p *Port) close() error {
 // Durable is true: the sessions are in Redis.
 func (p *Port) Durable() bool { return true }
 
-// Settles is false: what a step has kept is as durable as Redis makes it. See records.Port.
-func (p *Port) Settles() bool { return false }
+// DurableLater is false: what a step has kept is as durable as Redis makes it. See records.Port.
+func (p *Port) DurableLater() bool { return false }
 
-// Settled has nothing to wait for. See records.Port.
-func (p *Port) Settled(context.Context, string) error { return nil }
+// AwaitDurable has nothing to wait for. See records.Port.
+func (p *Port) AwaitDurable(context.Context, string) error { return nil }
 
 // Attach has changed called for what other processes change. See records.Port.
 func (p *Port) Attach(changed func(openid string)) { p.changed = changed }

@@ -14,7 +14,7 @@ import (
 func leaseCases() []Case {
 	return []Case{
 		{"a dead process' turn is taken over", takenOver},
-		{"of several heirs one takes a turn over", oneHeir},
+		{"one of several new owners takes a turn over", oneNewOwner},
 		{"a taken-over turn keeps its place before the follower's next", takeoverKeepsOrder},
 		{"a turn is claimed three times at most", takenOverAgain},
 		{"nobody works on a turn whose deadline is past", pastDeadline},
@@ -63,8 +63,8 @@ func takenOver(t *testing.T, h Harness) {
 }
 
 // All who could take a turn over look for it at the same time.
-func oneHeir(t *testing.T, h Harness) {
-	const turns, heirs = 20, 4
+func oneNewOwner(t *testing.T, h Harness) {
+	const turns, newOwners = 20, 4
 	o := options()
 	o.LeaseTTL = 3 * time.Second
 	a, b := open(t, h, o)
@@ -72,14 +72,14 @@ func oneHeir(t *testing.T, h Harness) {
 	for i := range turns {
 		a.start(fmt.Sprintf("follower-%d", i), "1")
 	}
-	claimed := make(chan *session.Lease, turns*heirs)
+	claimed := make(chan *session.Lease, turns*newOwners)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	for i := range heirs {
-		heir := []*handle{a, b}[i%2]
+	for i := range newOwners {
+		newOwner := []*handle{a, b}[i%2]
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if c, err := heir.store.Next(ctx, heir.limits); err == nil {
+				if c, err := newOwner.store.Next(ctx, newOwner.limits); err == nil {
 					claimed <- c.Lease
 				}
 			}
