@@ -130,13 +130,14 @@ type Turn struct {
 
 	Cursor    Cursor // what the follower has got of the rendered text
 	Delivered bool   // the follower has got the end of it; true at once if it was cancelled before any text came
-	Sends     int    // how many messages outside any push have carried parts of it
+	Pushing   bool   // over, and its lease holder sends what the follower has not got
+	Sends     int    // how many messages of the account's API have carried parts of it
 	Sending   Part   // the part whose send is under way, or has an unknown outcome
 
 	Others int // other turns of the follower that are open, or over and undelivered, when this copy was made
 }
 
-// Part is a piece of a turn's text that is sent outside any push: from the cursor to To.
+// Part is a piece of a turn's text that is sent by the account's API: from the cursor to To.
 type Part struct {
 	State SendState `json:"state,omitempty"`
 	To    Cursor    `json:"to"`
@@ -151,6 +152,35 @@ const (
 	NotSending  SendState = iota
 	Sending               // recorded before the call
 	SendUnknown           // nobody knows whether the follower has got it: it is not sent again
+)
+
+// Window is a time in which WeChat lets the account write to a follower, and how often: something that the follower does
+// opens it. Each kind is a window of its own; a new one replaces the earlier one of its kind.
+type Window struct {
+	Kind  string
+	Lasts time.Duration
+	Sends int
+}
+
+// SendVerdict is what became of the wish to send a part.
+type SendVerdict uint8
+
+// What BeginSend can say.
+const (
+	SendNow   SendVerdict = iota + 1 // recorded: send it
+	SendMoved                        // the cursor is not where the part begins, or another part has an unknown outcome
+	SendNot                          // no window is open, or a person serves the follower
+)
+
+// SendResult is what became of a send.
+type SendResult uint8
+
+// The results. Only after Sent the follower has got the part; after Uncertain nobody knows.
+const (
+	Sent         SendResult = iota + 1
+	Refused                 // the windows stay as they are
+	WindowClosed            // WeChat lets nothing through: the windows of before the send are closed
+	Uncertain
 )
 
 // Session is what is remembered of one follower, as the store has it at one moment.
@@ -192,9 +222,10 @@ type Limits struct {
 
 // Question is a follower's message that wants an answer.
 type Question struct {
-	Key   Key
-	Text  string
-	Media []Media
+	Key    Key
+	Text   string
+	Media  []Media
+	Window *Window // that the message opens; nil if nothing is ever sent
 }
 
 // Verdict is what became of a question.
@@ -257,6 +288,7 @@ type Outcome struct {
 	Failure        string
 	ConversationID string // becomes the session's; "" forgets the session's
 	Ref            string // "" leaves the turn's
+	Push           bool   // the lease stays, to send what the follower has not got, until EndPush
 }
 
 // Pending counts what would be lost if this process stopped now.
@@ -299,6 +331,27 @@ type Store interface {
 
 	// Finish ends a turn, gives its place to the next, and wakes everybody who awaits it; ErrLeaseLost as above.
 	Finish(ctx context.Context, l *Lease, o Outcome) error
+
+	// BeginSend records that a part of a held turn is about to be sent, and takes the send out of the window that closes
+	// first. Nobody else shows or sends the part until EndSend. If the holder dies before, its outcome is unknown.
+	BeginSend(ctx context.Context, l *Lease, from Cursor, p Part) (SendVerdict, error)
+
+	// EndSend records what became of the part; ErrLeaseLost as above, and its outcome is unknown then.
+	EndSend(ctx context.Context, l *Lease, r SendResult) error
+
+	// EndPush says that nothing more of a turn that is over is to be sent, and gives its lease up. all tells that the
+	// follower has got all of it. ErrLeaseLost as above: a reply has shown the end meanwhile.
+	EndPush(ctx context.Context, l *Lease, all bool) error
+
+	// Contact notes something that the follower did and that opens a window, but for questions.
+	Contact(ctx context.Context, follower string, w Window) error
+
+	// Keep has media wait for the question that they belong to, at most so many, the youngest, for ten minutes, and
+	// counts the message's deliveries; a later one adds nothing. waiting says how many wait.
+	Keep(ctx context.Context, k Key, m Media, most int) (waiting int, err error)
+
+	// Serve notes that a person serves the follower for so long at most; 0 ends it. Nothing is sent meanwhile.
+	Serve(ctx context.Context, follower string, atMost time.Duration) error
 
 	// Release gives a turn back unfinished, to be claimed by the next process at once; ErrLeaseLost as above.
 	Release(ctx context.Context, l *Lease) error

@@ -79,9 +79,9 @@ func (s *Step) Progress(l Held, p session.Progress) bool {
 	return true
 }
 
-// Finish ends a turn; false if it is not held any more. push leaves it to its holder, to send what the follower has not
-// got, until EndPush.
-func (s *Step) Finish(l Held, o session.Outcome, push bool) bool {
+// Finish ends a turn; false if it is not held any more. One that is to be pushed stays its holder's, until
+// EndPush.
+func (s *Step) Finish(l Held, o session.Outcome) bool {
 	t := s.held(l)
 	if t == nil {
 		return false
@@ -94,8 +94,8 @@ func (s *Step) Finish(l Held, o session.Outcome, push bool) bool {
 		t.Ref = o.Ref
 	}
 	s.Conversation = o.ConversationID
-	t.Pushing = push
-	if !push {
+	t.Pushing = o.Push && o.State != session.Cancelled
+	if !t.Pushing {
 		s.Lease = nil
 	}
 	s.end(t, o.State, o.Failure)

@@ -13,12 +13,15 @@ func (s *Step) Open(id string, again bool) (delivery int, shown *session.Receipt
 }
 
 // Show moves a turn's cursor to the end of what a reply is about to show; false if it is not where the reply was
-// composed: the reply to another message shows what this one would. Two deliveries of one message may show the same, as
+// composed: the reply to another message, or a send, shows what this one would. Two deliveries of one message may show the same, as
 // the follower gets one of them at most. A receipt for a turn that is gone is dropped.
 func (s *Step) Show(r session.Receipt) bool {
 	t := s.Find(r.Turn)
-	if t == nil {
+	switch {
+	case t == nil:
 		return true
+	case t.Sending.State == session.Sending: // the follower is about to get what it would show
+		return false
 	}
 	seen, delivered := s.seen(r.Message), t.Delivered
 	if t.Cursor != r.Before {
@@ -35,6 +38,9 @@ func (s *Step) Show(r session.Receipt) bool {
 		t.Sending = session.Part{}
 	}
 	s.Changed = true
+	if t.Delivered && t.Pushing {
+		s.stopPushing(t)
+	}
 	return true
 }
 

@@ -48,6 +48,7 @@ func TestModelFindsMutants(t *testing.T) {
 		"forgetting leaves no tombstone",
 		"windows do not count",
 		"what may have arrived is sent again",
+		"what is being sent is shown too",
 	} {
 		t.Run(mutant, func(t *testing.T) {
 			t.Parallel()

@@ -44,6 +44,7 @@ type modelTurn struct {
 	sending   session.SendState
 	to        session.Cursor
 	end       bool
+	since     time.Duration // of what is being sent
 }
 
 type modelMessage struct {
@@ -216,6 +217,14 @@ func (m *model) revoke() {
 	m.lease = nil
 }
 
+func (m *model) stopPushing(t *modelTurn) {
+	if m.lease == t {
+		m.revoke()
+	}
+	t.pushing = false
+	m.trim()
+}
+
 func (m *model) cancel(t *modelTurn) {
 	if m.lease == t {
 		m.revoke()
@@ -336,7 +345,7 @@ func (p *play) compare() string {
 			pushing: t.Pushing, sends: t.Sends, sending: t.Sending.State, to: t.Sending.To, end: t.Sending.End,
 		}
 		have := *want
-		have.accepted, have.deadline = 0, 0
+		have.accepted, have.deadline, have.since = 0, 0, 0
 		if have.sending == session.NotSending {
 			have.to, have.end = session.Cursor{}, false
 		}

@@ -192,7 +192,8 @@ func (p *play) finish() string {
 		o.State, o.Answer.Markdown = session.Failed, ""
 	}
 	p.say("%v finish %v, held %v, push %v", p.m.now, o.State, ok, push)
-	if got := st.Finish(h, o, push); got != ok {
+	o.Push = push
+	if got := st.Finish(h, o); got != ok {
 		return fmt.Sprintf("finished %v, want %v", got, ok)
 	}
 	if p.mutant == "conversations stay" && ok && o.ConversationID == "" {
@@ -265,9 +266,12 @@ func (p *play) show() string {
 	}
 	p.say("%v show %+v", p.m.now, rc)
 	beside := k != nil && k.shown != nil && k.shown.Turn == t.id && k.shown.Before == rc.Before && k.shown.To == t.cursor
-	want := rc.Before == t.cursor || beside
+	want := (rc.Before == t.cursor || beside) && t.sending != session.Sending
 	if p.mutant == "replies show it twice" {
 		p.rec.Find(t.id).Cursor = rc.Before
+	}
+	if p.mutant == "what is being sent is shown too" {
+		p.rec.Find(t.id).Sending = session.Part{}
 	}
 	if got := st.Show(rc); got != want {
 		return fmt.Sprintf("shown %v, want %v", got, want)
@@ -284,6 +288,9 @@ func (p *play) show() string {
 	t.cursor, t.delivered = rc.To, rc.End && t.state.Over()
 	if t.sending == session.SendUnknown {
 		t.sending = session.NotSending
+	}
+	if t.delivered && t.pushing {
+		p.m.stopPushing(t)
 	}
 	return ""
 }
@@ -364,15 +371,9 @@ func (p *play) forget() string {
 func (p *play) window() string {
 	kind := []string{"message", "click"}[p.r.IntN(2)]
 	st := p.step()
-	if p.r.IntN(4) == 0 {
-		p.say("%v windows are closed", p.m.now)
-		st.CloseWindows(st.now.Time())
-		clear(p.m.windows)
-		return ""
-	}
 	lasts, sends := time.Duration(p.r.IntN(90)+1)*time.Second, p.r.IntN(3)+1
 	p.say("%v window %s for %v, %d sends", p.m.now, kind, lasts, sends)
-	st.OpenWindow(kind, lasts, sends)
+	st.Contact(session.Window{Kind: kind, Lasts: lasts, Sends: sends})
 	p.m.touch()
 	p.m.windows[kind] = &modelWindow{p.m.now, p.m.now + lasts, sends}
 	return ""
@@ -410,20 +411,21 @@ func (p *play) beginSend() string {
 	if p.mutant == "what may have arrived is sent again" && ok {
 		p.rec.Find(h.Turn).Sending = session.Part{}
 	}
-	got, want := st.BeginSend(h, from, part), SendNow
+	got, held := st.BeginSend(h, from, part)
+	want := session.SendNow
 	switch {
 	case !ok:
-		want = SendLost
+		want = 0
 	case from != t.cursor || t.sending != session.NotSending:
-		want = SendMoved
+		want = session.SendMoved
 	case p.m.human > p.m.now || p.m.sendable() == nil:
-		want = SendNot
+		want = session.SendNot
 	default:
 		p.m.sendable().left--
-		t.sending, t.to, t.end = session.Sending, part.To, part.End
+		t.sending, t.to, t.end, t.since = session.Sending, part.To, part.End, p.m.now
 	}
-	if got != want {
-		return fmt.Sprintf("send %d, want %d", got, want)
+	if got != want || held != ok {
+		return fmt.Sprintf("send %d, held %v, want %d, %v", got, held, want, ok)
 	}
 	return ""
 }
@@ -431,7 +433,7 @@ func (p *play) beginSend() string {
 func (p *play) endSend() string {
 	st := p.step()
 	h, ok := p.held()
-	result := SendResult(p.r.IntN(3) + 1)
+	result := session.SendResult(p.r.IntN(4) + 1)
 	p.say("%v sent %d, held %v", p.m.now, result, ok)
 	t := p.m.lease
 	ok = ok && t.sending == session.Sending
@@ -443,29 +445,36 @@ func (p *play) endSend() string {
 	}
 	t.sending = session.NotSending
 	switch result {
-	case Sent:
+	case session.Sent:
 		t.cursor, t.delivered = t.to, t.end && t.state.Over()
 		t.sends++
-	case Uncertain:
+	case session.Uncertain:
 		t.sending = session.SendUnknown
-	case Refused:
+	case session.WindowClosed:
+		for kind, w := range p.m.windows {
+			if w.opened <= t.since {
+				delete(p.m.windows, kind)
+			}
+		}
+	case session.Refused:
 	}
+	t.since = 0
 	return ""
 }
 
 func (p *play) endPush() string {
 	st := p.step()
 	h, ok := p.held()
-	if ok && !st.Find(h.Turn).Pushing {
-		return ""
-	}
-	p.say("%v end of push, held %v", p.m.now, ok)
-	if got := st.EndPush(h); got != ok {
+	all := p.r.IntN(2) == 0
+	p.say("%v end of push, all %v, held %v", p.m.now, all, ok)
+	t := p.m.lease
+	ok = ok && t.pushing
+	if got := st.EndPush(h, all); got != ok {
 		return fmt.Sprintf("end of push %v, want %v", got, ok)
 	}
 	if ok {
-		p.m.lease.pushing, p.m.lease = false, nil
-		p.m.trim()
+		t.delivered = t.delivered || all
+		p.m.stopPushing(t)
 	}
 	return ""
 }

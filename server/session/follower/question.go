@@ -13,6 +13,9 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	if b, known := s.joined(q.Key, again); known {
 		return b
 	}
+	if q.Window != nil {
+		s.Contact(*q.Window)
+	}
 	allowance, cost, ok := s.allowance(l)
 	if !ok {
 		s.Changed = s.Changed || s.Allowance != allowance

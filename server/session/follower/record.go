@@ -79,21 +79,22 @@ type Lease struct {
 
 // Turn is one question and its answer. Its ID is the question's message.
 type Turn struct {
-	ID        string         `json:"id"`
-	State     session.State  `json:"state"`
-	Accepted  Time           `json:"accepted"`
-	Deadline  Time           `json:"deadline,omitempty"`
-	Finished  Time           `json:"finished,omitempty"`
-	Attempts  int            `json:"attempts,omitempty"`
-	Question  int            `json:"question,omitempty"` // bytes
-	Answer    int            `json:"answer,omitempty"`   // bytes
-	Failure   string         `json:"failure,omitempty"`
-	Ref       string         `json:"ref,omitempty"`
-	Cursor    session.Cursor `json:"cursor,omitzero"`
-	Delivered bool           `json:"delivered,omitempty"`
-	Pushing   bool           `json:"pushing,omitempty"` // over, and its holder sends what the follower has not got
-	Sends     int            `json:"sends,omitempty"`
-	Sending   session.Part   `json:"sending,omitzero"`
+	ID           string         `json:"id"`
+	State        session.State  `json:"state"`
+	Accepted     Time           `json:"accepted"`
+	Deadline     Time           `json:"deadline,omitempty"`
+	Finished     Time           `json:"finished,omitempty"`
+	Attempts     int            `json:"attempts,omitempty"`
+	Question     int            `json:"question,omitempty"` // bytes
+	Answer       int            `json:"answer,omitempty"`   // bytes
+	Failure      string         `json:"failure,omitempty"`
+	Ref          string         `json:"ref,omitempty"`
+	Cursor       session.Cursor `json:"cursor,omitzero"`
+	Delivered    bool           `json:"delivered,omitempty"`
+	Pushing      bool           `json:"pushing,omitempty"` // over, and its holder sends what the follower has not got
+	Sends        int            `json:"sends,omitempty"`
+	Sending      session.Part   `json:"sending,omitzero"`
+	SendingSince Time           `json:"sendingSince,omitempty"`
 	Seen
 	// NotDurable is true until the store has made the turn durable: nobody claims it until then. It is never stored.
 	NotDurable bool `json:"-"`
@@ -305,7 +306,7 @@ func (r *Record) Turn(k session.Key) session.Turn {
 	return session.Turn{
 		Key: k, State: t.State, Failure: t.Failure, Ref: t.Ref, Attempts: t.Attempts,
 		AcceptedAt: t.Accepted.Time(), Deadline: t.Deadline.Time(), FinishedAt: t.Finished.Time(),
-		Cursor: t.Cursor, Delivered: t.Delivered, Sends: t.Sends, Sending: t.Sending,
+		Cursor: t.Cursor, Delivered: t.Delivered, Pushing: t.Pushing, Sends: t.Sends, Sending: t.Sending,
 		Others: r.undelivered(t.ID),
 	}
 }

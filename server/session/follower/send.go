@@ -15,18 +15,11 @@ type Window struct {
 	Left   int    `json:"left"`
 }
 
-// OpenWindow notes that the follower has done what opens a window. It replaces an earlier one of its kind.
-func (s *Step) OpenWindow(kind string, lasts time.Duration, sends int) {
-	s.Windows = slices.DeleteFunc(s.Windows, func(w Window) bool { return w.Kind == kind })
-	s.Windows = append(s.Windows, Window{Kind: kind, Opened: s.now, Until: s.now.add(lasts), Left: sends})
+// Contact notes that the follower has done what opens a window. It replaces an earlier one of its kind.
+func (s *Step) Contact(w session.Window) {
+	s.Windows = slices.DeleteFunc(s.Windows, func(old Window) bool { return old.Kind == w.Kind })
+	s.Windows = append(s.Windows, Window{Kind: w.Kind, Opened: s.now, Until: s.now.add(w.Lasts), Left: w.Sends})
 	s.touch()
-}
-
-// CloseWindows forgets the windows that were open at a time: WeChat has refused a send then.
-func (s *Step) CloseWindows(at time.Time) {
-	n := len(s.Windows)
-	s.Windows = slices.DeleteFunc(s.Windows, func(w Window) bool { return w.Opened <= At(at) })
-	s.Changed = s.Changed || len(s.Windows) < n
 }
 
 // spend takes a send out of the window that closes first; false if none is open.
@@ -59,80 +52,75 @@ func (r *Record) Sendable(now time.Time) int {
 	return n
 }
 
-// StartSend is what became of the wish to send a part.
-type StartSend uint8
-
-// What BeginSend can say.
-const (
-	SendNow   StartSend = iota + 1 // recorded: send it
-	SendLost                       // the turn is not the holder's any more
-	SendMoved                      // the cursor is not where the part begins, or another part has an unknown outcome
-	SendNot                        // no window is open, or a person serves the follower
-)
-
-// BeginSend records that a part is about to be sent, from the cursor to its To.
-func (s *Step) BeginSend(l Held, from session.Cursor, p session.Part) StartSend {
+// BeginSend records that a part is about to be sent, from the cursor to its To; held is false if the turn is not the
+// holder's any more.
+func (s *Step) BeginSend(l Held, from session.Cursor, p session.Part) (v session.SendVerdict, held bool) {
 	t := s.held(l)
 	switch {
 	case t == nil:
-		return SendLost
+		return 0, false
 	case t.Cursor != from || t.Sending.State != session.NotSending:
-		return SendMoved
+		return session.SendMoved, true
 	case s.Human > s.now || !s.spend():
-		return SendNot
+		return session.SendNot, true
 	}
 	p.State = session.Sending
-	t.Sending = p
-	return SendNow
+	t.Sending, t.SendingSince = p, s.now
+	return session.SendNow, true
 }
-
-// SendResult is what became of a send.
-type SendResult uint8
-
-// The results. After Refused the follower has not got the part; after Uncertain nobody knows.
-const (
-	Sent SendResult = iota + 1
-	Refused
-	Uncertain
-)
 
 // EndSend records what became of the part that was being sent; false if the turn is not the holder's any more. A part
 // of uncertain fate is never sent again, and no later one: the follower can ask for all from there on.
-func (s *Step) EndSend(l Held, r SendResult) bool {
+func (s *Step) EndSend(l Held, r session.SendResult) bool {
 	t := s.held(l)
 	if t == nil || t.Sending.State != session.Sending {
 		return false
 	}
-	p := t.Sending
-	t.Sending = session.Part{}
+	p, since := t.Sending, t.SendingSince
+	t.Sending, t.SendingSince = session.Part{}, 0
 	switch r {
-	case Sent:
+	case session.Sent:
 		t.Cursor, t.Delivered = p.To, p.End && t.State.Over()
 		t.Sends++
-	case Uncertain:
+	case session.Uncertain:
 		p.State = session.SendUnknown
 		t.Sending = p
-	case Refused:
+	case session.WindowClosed:
+		s.Windows = slices.DeleteFunc(s.Windows, func(w Window) bool { return w.Opened <= since })
+	case session.Refused:
 	}
 	s.Changed, s.Woken = true, true // who asked for the text meanwhile waits for this
 	return true
 }
 
-// EndPush says that nothing more of a turn is to be sent, and gives its lease up; false if it is not held any more.
-func (s *Step) EndPush(l Held) bool {
+// EndPush says that nothing more of a turn is to be sent, as the follower has got all of it or can ask for the rest, and
+// gives its lease up; false if it is not held any more.
+func (s *Step) EndPush(l Held, all bool) bool {
 	t := s.held(l)
-	if t == nil {
+	if t == nil || !t.Pushing {
 		return false
 	}
-	t.Pushing, s.Lease = false, nil
-	s.Changed, s.Woken = true, true
-	s.trim()
+	t.Delivered = t.Delivered || all
+	s.stopPushing(t)
 	return true
 }
 
-// Keep has media wait for the question that they belong to, at most so many, the youngest; it returns how many wait.
-func (s *Step) Keep(m session.Media, most int) int {
-	s.touch()
+// stopPushing leaves the rest of a turn to be asked for.
+func (s *Step) stopPushing(t *Turn) {
+	if s.Lease != nil && s.Lease.Turn == t.ID {
+		s.revoke()
+	}
+	t.Pushing = false
+	s.Changed, s.Woken = true, true
+	s.trim()
+}
+
+// Keep has media wait for the question that they belong to, at most so many, the youngest; it returns how many wait. A
+// later delivery of their message adds nothing.
+func (s *Step) Keep(id string, m session.Media, most int, again bool) (waiting int) {
+	if _, known := s.deliver(id, opening, again); known {
+		return len(s.Kept)
+	}
 	s.Kept = append(s.Kept, Kept{Media: m, At: s.now})
 	if over := len(s.Kept) - most; over > 0 {
 		s.Kept = slices.Delete(s.Kept, 0, over)

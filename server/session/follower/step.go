@@ -101,7 +101,7 @@ func (r *Record) shift(d time.Duration) {
 	}
 	move(&r.Clock, &r.Active, &r.Allowance, &r.Human)
 	for i := range r.Turns {
-		move(&r.Turns[i].Accepted, &r.Turns[i].Deadline, &r.Turns[i].Finished)
+		move(&r.Turns[i].Accepted, &r.Turns[i].Deadline, &r.Turns[i].Finished, &r.Turns[i].SendingSince)
 	}
 	for i := range r.Messages {
 		move(&r.Messages[i].First)

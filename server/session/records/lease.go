@@ -17,6 +17,7 @@ type lease struct {
 
 	// What its holder has reported: what is the same need not be written again.
 	conversation, ref string
+	over              bool // the turn is, and is being pushed
 }
 
 // lease notes that this process holds a turn from now on; nil if it is noted already.
@@ -30,7 +31,7 @@ func (s *Store) lease(t session.Turn, conversation string, fence int64, left tim
 		}
 		old.lose()
 	}
-	l := &lease{Held: Held{t.Key, fence}, conversation: conversation, ref: t.Ref}
+	l := &lease{Held: Held{t.Key, fence}, conversation: conversation, ref: t.Ref, over: t.State.Over()}
 	l.life, l.lose = context.WithCancel(context.Background())
 	s.leases[openid] = l
 	return &session.Lease{
@@ -39,12 +40,12 @@ func (s *Store) lease(t session.Turn, conversation string, fence int64, left tim
 	}
 }
 
-// holds tells whether this process works on the turn, as far as it knows.
+// holds tells whether this process works on the turn's answer, as far as it knows.
 func (s *Store) holds(k session.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.leases[k.Follower]
-	return l != nil && l.Key == k
+	return l != nil && l.Key == k && !l.over
 }
 
 // reported tells whether a report has nothing new but text.
@@ -68,6 +69,19 @@ func (s *Store) report(l *session.Lease, p session.Progress) {
 	}
 	if p.Ref != "" {
 		have.ref = p.Ref
+	}
+}
+
+// finished notes that a held turn is over. The lease is its holder's no longer, or is for what is still to be sent.
+func (s *Store) finished(l *session.Lease, pushing bool) {
+	if !pushing {
+		s.giveUp(l)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.leases[l.Turn.Key.Follower]; have != nil && have.Fence == l.Fence {
+		have.over = true
 	}
 }
 

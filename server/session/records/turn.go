@@ -179,13 +179,13 @@ func (s *Store) Finish(ctx context.Context, l *session.Lease, o session.Outcome)
 	var held bool
 	var last session.Turn
 	err := s.port.Update(ctx, k.Follower, func(st *follower.Step) {
-		held = st.Finish(heldBy(l), o, false)
+		held = st.Finish(heldBy(l), o)
 		last = st.Turn(k)
 	})
 	if err != nil {
 		err = fmt.Errorf("finishing a turn: %w", err)
 	} else if held {
-		s.giveUp(l)
+		s.finished(l, last.Pushing)
 		last.Question, last.Media, last.Answer = l.Turn.Question, l.Turn.Media, o.Answer
 		s.wake(k.Follower, &last)
 	}
