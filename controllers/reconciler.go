@@ -59,12 +59,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.observer.Dify.Expect(bot)
 	}
 	if err == nil {
-		err = r.carryOut(ctx, bot, state)
+		err = r.applyChildren(ctx, bot, state)
 	}
-	if report.Ending(err) {
+	if report.IsNamespaceTerminating(err) {
 		return ctrl.Result{}, nil
 	}
-	if err != nil && report.Passes(err) {
+	if err != nil && report.IsTransient(err) {
 		return ctrl.Result{}, err
 	}
 	if needsDify {
@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: report.Recheck(r.waits, bot, &status, state)}, nil
 }
 
-func (r *Reconciler) carryOut(ctx context.Context, bot *v1alpha1.WechatBot, state *observe.State) error {
+func (r *Reconciler) applyChildren(ctx context.Context, bot *v1alpha1.WechatBot, state *observe.State) error {
 	want, err := desired.All(bot, r.operator, state.Surroundings())
 	if err != nil {
 		return err

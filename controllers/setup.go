@@ -174,7 +174,7 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 		Owns(&networkingv1.Ingress{}, child).
 		Owns(&networkingv1.NetworkPolicy{}, child).
 		Owns(&policyv1.PodDisruptionBudget{}, child).
-		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(claimChanged())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
@@ -189,8 +189,8 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 	}).Build(r)
 }
 
-// rivals are the other bots of a bot's address: the change or end of one may settle a conflict.
-func (r *Reconciler) rivals(ctx context.Context, o client.Object) []reconcile.Request {
+// conflictingBots are the other bots of a bot's address: the change or end of one may settle a conflict.
+func (r *Reconciler) conflictingBots(ctx context.Context, o client.Object) []reconcile.Request {
 	bot, ok := o.(*v1alpha1.WechatBot)
 	if !ok {
 		return nil

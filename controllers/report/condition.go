@@ -174,9 +174,9 @@ func deploymentCondition(d *appsv1.Deployment, t appsv1.DeploymentConditionType)
 
 func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	switch {
-	case state.Rival != nil:
+	case state.ConflictingBot != nil:
 		return bad(v1alpha1.ReasonDomainConflict, "the older WechatBot %s has %s: change spec.domain or spec.path",
-			state.Rival, desired.URL(bot))
+			state.ConflictingBot, desired.URL(bot))
 	case bot.Spec.Gateway != nil:
 		return routed(bot, state)
 	case !desired.HasIngress(bot):
@@ -205,7 +205,7 @@ func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return bad(v1alpha1.ReasonGatewayAPIMissing, "the cluster has no Gateway API (HTTPRoute, v1): install it and a controller, "+
 			"or use spec.ingress")
 	}
-	route := state.Children.Route
+	route := state.Children.HTTPRoute
 	for _, parent := range bot.Spec.Gateway.ParentRefs {
 		status := parentStatus(route, parent, bot.Namespace)
 		if status == nil {

@@ -87,8 +87,8 @@ func TestExposed(t *testing.T) {
 	expect(t, winter(ingress), with(observe.NoDefaultClass, host), v1alpha1.ConditionExposed, v1alpha1.ReasonAddressAssigned, "")
 	expect(t, winter(ingress), with(observe.NoDefaultClass), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "no default")
 	expect(t, winter(ingress), with(observe.ClassMissing, host), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "className")
-	rival := healthy(func(s *observe.State) { s.Rival = &types.NamespacedName{Namespace: "a", Name: "b"} })
-	expect(t, winter(), rival, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a/b")
+	conflicting := healthy(func(s *observe.State) { s.ConflictingBot = &types.NamespacedName{Namespace: "a", Name: "b"} })
+	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a/b")
 }
 
 func TestRouted(t *testing.T) {
@@ -102,8 +102,8 @@ func TestRouted(t *testing.T) {
 	route := func(name string, conditions ...metav1.Condition) *observe.State {
 		return healthy(func(s *observe.State) {
 			s.GatewayAPI = true
-			s.Children.Route = &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
-			s.Children.Route.Status.Parents = []gatewayv1.RouteParentStatus{{
+			s.Children.HTTPRoute = &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+			s.Children.HTTPRoute.Status.Parents = []gatewayv1.RouteParentStatus{{
 				ParentRef: gatewayv1.ParentReference{
 					Name: gatewayv1.ObjectName(name), Namespace: new(gatewayv1.Namespace("infra")),
 					Kind: new(gatewayv1.Kind("ListenerSet")), Port: new(gatewayv1.PortNumber(443)),

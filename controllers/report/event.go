@@ -18,8 +18,8 @@ type Event struct {
 	Reason, Note string
 }
 
-// passing are reasons that a bot goes through on its way: they warn of nothing.
-var passing = []string{
+// transientReasons are reasons that a bot goes through on its way: they warn of nothing.
+var transientReasons = []string{
 	v1alpha1.ReasonNotChecked, v1alpha1.ReasonStorePending, v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonAddressPending,
 	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended, v1alpha1.ReasonRedisProvisioning,
 }
@@ -52,7 +52,7 @@ func changed(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.
 
 func event(c *metav1.Condition) Event {
 	kind := corev1.EventTypeWarning
-	if c.Status == metav1.ConditionTrue || slices.Contains(passing, c.Reason) {
+	if c.Status == metav1.ConditionTrue || slices.Contains(transientReasons, c.Reason) {
 		kind = corev1.EventTypeNormal
 	}
 	return Event{kind, c.Reason, clip(c.Message)}

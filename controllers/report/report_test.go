@@ -136,31 +136,31 @@ func TestReadySumsUp(t *testing.T) {
 	}
 }
 
-func TestWhatPassesIsNotReported(t *testing.T) {
+func TestIsTransient_NotReported(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{}, "x", errors.New("changed"))
 	for _, err := range []error{conflict, errors.New("connection refused"), errors.Join(conflict, apierrors.NewTooManyRequestsError("x"))} {
-		if !report.Passes(err) {
+		if !report.IsTransient(err) {
 			t.Errorf("%v is reported", err)
 		}
 	}
 	for _, err := range []error{&apply.NotOursError{}, errors.Join(conflict, &desired.InvalidError{}), apierrors.NewInternalError(errors.New("x"))} {
-		if report.Passes(err) {
+		if report.IsTransient(err) {
 			t.Errorf("%v is not reported", err)
 		}
 	}
 }
 
 func TestANamespaceThatEndsIsNoFailure(t *testing.T) {
-	ending := apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("the namespace is being terminated"))
-	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
-	failed := &apply.FailedError{Kind: "Service", Name: "winter", Err: ending}
+	terminating := apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("the namespace is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	failed := &apply.FailedError{Kind: "Service", Name: "winter", Err: terminating}
 	other := &apply.FailedError{Kind: "Role", Name: "winter", Err: apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("no right"))}
 	for err, want := range map[error]bool{failed: true, errors.Join(other, failed): true, other: false, errors.New("x"): false} {
-		if got := report.Ending(err); got != want {
+		if got := report.IsNamespaceTerminating(err); got != want {
 			t.Errorf("%v: %v, want %v", err, got, want)
 		}
 	}
-	if report.Ending(nil) {
+	if report.IsNamespaceTerminating(nil) {
 		t.Error("no error is one")
 	}
 }
