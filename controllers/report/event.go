@@ -33,6 +33,9 @@ func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 		events = append(events, event(ready))
 	}
 	dify := changed(before, after, v1alpha1.ConditionDifyReachable)
+	if dify == nil {
+		dify = otherCause(before, after, v1alpha1.ConditionDifyReachable)
+	}
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionDifyReachable)
 	if dify != nil && (ready == nil || ready.Reason != dify.Reason) && was != nil &&
 		(dify.Status == metav1.ConditionFalse || was.Status == metav1.ConditionFalse && dify.Status == metav1.ConditionTrue) {
@@ -45,6 +48,16 @@ func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 func changed(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.Condition {
 	is, was := meta.FindStatusCondition(after.Conditions, condition), meta.FindStatusCondition(before.Conditions, condition)
 	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return nil
+	}
+	return is
+}
+
+// otherCause gives a condition that is False as before, for the same reason, and says something else: of Dify, why it
+// cannot be reached.
+func otherCause(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.Condition {
+	is, was := meta.FindStatusCondition(after.Conditions, condition), meta.FindStatusCondition(before.Conditions, condition)
+	if is == nil || was == nil || is.Status != metav1.ConditionFalse || was.Status != metav1.ConditionFalse || is.Message == was.Message {
 		return nil
 	}
 	return is

@@ -51,9 +51,6 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 	if state == nil {
 		return waits.Cluster
 	}
-	if d := &state.Dify; !d.Next.IsZero() {
-		sooner(d.Next.Sub(state.Now))
-	}
 	if d, ok := storeWait(bot, state); ok {
 		sooner(d)
 	}
