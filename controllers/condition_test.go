@@ -91,16 +91,17 @@ func difyReasons(t *testing.T, w *world, _ *operator) {
 	says(t, w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized), "Winter")
 	w.serve()
 
-	// Once it was up, a failure of Dify only warns.
+	// A new address has to prove itself.
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.BaseURL = "http://127.0.0.1:1/v1" })
-	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonUnreachable), "spec.dify.baseURL")
-	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+	says(t, w.expect(v1alpha1.ConditionDifyReachable, isFalse, v1alpha1.ReasonUnreachable), "connection refused", "http://127.0.0.1:1/v1")
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonUnreachable)
 	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonUnreachable)
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.BaseURL = w.difyURL })
-	w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized)
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Dify.APIKeySecretRef.Key = "other" })
 	w.expect(v1alpha1.ConditionDifyReachable, isUnknown, v1alpha1.ReasonNotChecked)
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonSecretKeyMissing)
 }
 
 func appReasons(t *testing.T, w *world, _ *operator) {

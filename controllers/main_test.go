@@ -98,7 +98,7 @@ const managerImage = "registry.example.com/wechatbot-operator:v0.1.0"
 func quick() controllers.Options {
 	return controllers.Options{
 		Operator:    desired.Operator{Image: managerImage},
-		Waits:       report.Waits{Secret: 100 * time.Millisecond, Cluster: 100 * time.Millisecond, Calm: time.Hour},
+		Waits:       report.Waits{Secret: 100 * time.Millisecond, Cluster: 100 * time.Millisecond, ResyncPeriod: time.Hour},
 		DifyUp:      time.Hour,
 		DifyDown:    100 * time.Millisecond,
 		Concurrency: 4,

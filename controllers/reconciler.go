@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
@@ -54,21 +55,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 
 	state, err := r.observer.Bot(ctx, bot)
-	needsDify := state != nil && report.NeedsDify(bot, state)
-	if needsDify {
-		r.observer.Dify.Expect(bot)
-	}
 	if err == nil {
-		err = r.carryOut(ctx, bot, state)
+		err = r.applyChildren(ctx, bot, state)
 	}
-	if report.Ending(err) {
+	if report.IsNamespaceTerminating(err) {
 		return ctrl.Result{}, nil
 	}
-	if err != nil && report.Passes(err) {
+	if err != nil && report.IsTransient(err) {
 		return ctrl.Result{}, err
 	}
-	if needsDify {
-		r.observer.Dify.Await(ctx, bot, &state.Dify, difyPatience)
+	if err == nil {
+		if wait := report.AwaitDify(bot, state); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil // or sooner, when there is an answer
+		}
 	}
 	status := report.Status(bot, state, err)
 	err = errors.Join(report.Retryable(err), r.save(ctx, bot, status))
@@ -78,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: report.Recheck(r.waits, bot, &status, state)}, nil
 }
 
-func (r *Reconciler) carryOut(ctx context.Context, bot *v1alpha1.WechatBot, state *observe.State) error {
+func (r *Reconciler) applyChildren(ctx context.Context, bot *v1alpha1.WechatBot, state *observe.State) error {
 	want, err := desired.All(bot, r.operator, state.Surroundings())
 	if err != nil {
 		return err
@@ -101,13 +100,19 @@ func (r *Reconciler) save(ctx context.Context, bot *v1alpha1.WechatBot, status v
 	}
 	for _, e := range report.Events(&before.Status, &status) {
 		r.events.Eventf(bot, nil, e.Type, e.Reason, action, "%s", e.Note)
+		logEvent(ctx, e)
 	}
 	return nil
 }
 
-// difyPatience is how long a reconcile waits for a first answer of Dify, so that the first status is complete where
-// Dify is well.
-const difyPatience = 500 * time.Millisecond
+// logEvent has the operator's log tell what the event does: events are gone after an hour.
+func logEvent(ctx context.Context, e report.Event) {
+	log := ctrl.LoggerFrom(ctx)
+	if e.Type == corev1.EventTypeNormal {
+		log = log.V(1)
+	}
+	log.Info("The bot's condition has changed", "type", e.Type, "reason", e.Reason, "message", e.Note)
+}
 
 // reconciliationTimeout ends a reconcile whose API server hangs.
 const reconciliationTimeout = time.Minute

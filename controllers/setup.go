@@ -52,7 +52,8 @@ type Options struct {
 	Concurrency int
 	// Waits is when bots are looked at again; the zero value means DefaultWaits.
 	Waits report.Waits
-	// DifyUp and DifyDown are how long an answer of Dify holds; 0 means 10 min and 1 min.
+	// DifyUp and DifyDown are how long an answer of Dify holds: a good one, and at most any other. 0 means 10 min and
+	// 1 min.
 	DifyUp, DifyDown time.Duration
 	// WithoutDify: no Dify is asked, so that the operator calls no address that a bot's author writes, and bots have no
 	// condition DifyReachable.
@@ -81,7 +82,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}
 	}
 	answers := make(chan event.GenericEvent, 1024)
-	prober, err := newProber(mgr, o, answers)
+	prober, err := newProber(mgr, o, mgr.GetAPIReader(), answers)
 	if err != nil {
 		return err
 	}
@@ -118,13 +119,14 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// newProber has the manager run a Prober whose answers nobody waits for wake the bots; nil if no Dify is to be asked.
-func newProber(mgr manager.Manager, o Options, answers chan<- event.GenericEvent) (*observe.Prober, error) {
+// newProber makes the controller that asks Dify apps, whose answers wake the bots that they say something new of; nil if
+// no Dify is to be asked.
+func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers chan<- event.GenericEvent) (*observe.Prober, error) {
 	if o.WithoutDify {
 		return nil, nil //nolint:nilnil // as said
 	}
 	prober := observe.NewProber(observe.ProberOptions{
-		Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
+		Bots: mgr.GetClient(), Secrets: secrets, Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
 		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
 			now := new(v1alpha1.WechatBot)
 			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
@@ -136,8 +138,12 @@ func newProber(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 			}
 		},
 	})
-	if err := mgr.Add(prober); err != nil {
-		return nil, fmt.Errorf("adding the prober of Dify: %w", err)
+	err := ctrl.NewControllerManagedBy(mgr).Named(o.Name + "-dify").
+		WatchesRawSource(prober.Source()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: observe.ProbeWorkers, ReconciliationTimeout: reconciliationTimeout}).
+		Complete(prober)
+	if err != nil {
+		return nil, fmt.Errorf("building the controller of Dify's probes: %w", err)
 	}
 	return prober, nil
 }
@@ -174,7 +180,7 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 		Owns(&networkingv1.Ingress{}, child).
 		Owns(&networkingv1.NetworkPolicy{}, child).
 		Owns(&policyv1.PodDisruptionBudget{}, child).
-		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(claimChanged())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
@@ -189,8 +195,8 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 	}).Build(r)
 }
 
-// rivals are the other bots of a bot's address: the change or end of one may settle a conflict.
-func (r *Reconciler) rivals(ctx context.Context, o client.Object) []reconcile.Request {
+// conflictingBots are the other bots of a bot's address: the change or end of one may settle a conflict.
+func (r *Reconciler) conflictingBots(ctx context.Context, o client.Object) []reconcile.Request {
 	bot, ok := o.(*v1alpha1.WechatBot)
 	if !ok {
 		return nil

@@ -20,13 +20,23 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-type brokenStore struct{ session.Store }
+// breakable is a store that stops answering when it is told to.
+type breakable struct {
+	session.Store
+	broken atomic.Bool
+}
 
-func (brokenStore) Ping(context.Context) error { return errors.New("no answer") }
+func (s *breakable) Ping(ctx context.Context) error {
+	if s.broken.Load() {
+		return errors.New("no answer")
+	}
+	return s.Store.Ping(ctx)
+}
 
 func TestAdminEndpoints(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newPlace(t, minimal).run(t)
+		store := new(breakable)
+		r := newPlace(t, minimal).run(t, func(s *Server) { store.Store, s.store = s.store, store })
 		if _, err := r.platform(t).Follower("").Send(t.Context(), "a question"); err != nil {
 			t.Fatal(err)
 		}
@@ -51,8 +61,7 @@ func TestAdminEndpoints(t *testing.T) {
 			}
 		}
 		// A store that is away later makes nothing unready: followers still get a line for each message.
-		store := r.store
-		r.store = brokenStore{store}
+		store.broken.Store(true)
 		if status, body := r.get(t, "/readyz"); status != 200 {
 			t.Errorf("/readyz with a store that broke later: %d %q", status, body)
 		}

@@ -18,6 +18,12 @@ type Dify struct {
 	// +kubebuilder:validation:XValidation:rule=`isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')`,message="baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef"
 	BaseURL string `json:"baseURL,omitempty"`
 
+	// caSecretRef names the Secret key that holds the CA certificates (PEM) that
+	// signed Dify's certificate, for a Dify with a private CA. They are trusted
+	// beside the system's. Default: the system's.
+	// +optional
+	CASecretRef *SecretKeyRef `json:"caSecretRef,omitempty"`
+
 	// inputs are the values of the app's variables, the same for every question,
 	// for example {city: Shanghai}; at most 50, each at most 4096 characters. A
 	// variable that the app requires must be here.

@@ -14,6 +14,11 @@ import (
 func (in *Dify) DeepCopyInto(out *Dify) {
 	*out = *in
 	out.APIKeySecretRef = in.APIKeySecretRef
+	if in.CASecretRef != nil {
+		in, out := &in.CASecretRef, &out.CASecretRef
+		*out = new(SecretKeyRef)
+		**out = **in
+	}
 	if in.Inputs != nil {
 		in, out := &in.Inputs, &out.Inputs
 		*out = make(map[string]InputValue, len(*in))

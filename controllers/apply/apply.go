@@ -84,10 +84,10 @@ func (e *FailedError) Unwrap() error { return e.Err }
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	// First, as pods that need it are not admitted before: those of a managed Redis too.
 	store := ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount)
-	if !want.Leave.ConfigMaps {
+	if !want.RetainedStores.ConfigMaps {
 		store = errors.Join(store, w.sessions(ctx, bot, want, have))
 	}
-	if !want.Leave.Redis {
+	if !want.RetainedStores.Redis {
 		store = errors.Join(store, w.redis(ctx, bot, want, have))
 	}
 	return errors.Join(store,
@@ -95,8 +95,8 @@ func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired
 		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
 		ensure(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
-		ensure(ctx, w, bot, want.Route, &have.Route, gatewayv1.ExtractHTTPRoute),
-		ensure(ctx, w, bot, want.Budget, &have.Budget, policyv1.ExtractPodDisruptionBudget),
+		ensure(ctx, w, bot, want.HTTPRoute, &have.HTTPRoute, gatewayv1.ExtractHTTPRoute),
+		ensure(ctx, w, bot, want.PodDisruptionBudget, &have.PodDisruptionBudget, policyv1.ExtractPodDisruptionBudget),
 		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
 	)
 }

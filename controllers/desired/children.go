@@ -34,8 +34,8 @@ type Operator struct {
 
 // Surroundings are what of the cluster decides about a bot's children.
 type Surroundings struct {
-	// Contested: an older bot has the same domain and path, so this one must not be exposed.
-	Contested bool
+	// AddressConflict: an older bot has the same domain and path, so this one must not be exposed.
+	AddressConflict bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
 	// Rollout is how far the servers' Deployment is.
@@ -58,17 +58,17 @@ type Rollout struct {
 
 // Children are the objects of one bot; nil is one that should not be there.
 type Children struct {
-	ServiceAccount *corev1.ServiceAccountApplyConfiguration
-	Role           *rbacv1.RoleApplyConfiguration
-	RoleBinding    *rbacv1.RoleBindingApplyConfiguration
-	Sessions       [serverconfig.SessionObjects]*corev1.ConfigMapApplyConfiguration
-	Config         *corev1.ConfigMapApplyConfiguration
-	Deployment     *appsv1.DeploymentApplyConfiguration
-	Service        *corev1.ServiceApplyConfiguration
-	Ingress        *networkingv1.IngressApplyConfiguration
-	Route          *gatewayv1.HTTPRouteApplyConfiguration
-	Budget         *policyv1.PodDisruptionBudgetApplyConfiguration
-	NetworkPolicy  *networkingv1.NetworkPolicyApplyConfiguration
+	ServiceAccount      *corev1.ServiceAccountApplyConfiguration
+	Role                *rbacv1.RoleApplyConfiguration
+	RoleBinding         *rbacv1.RoleBindingApplyConfiguration
+	Sessions            [serverconfig.SessionObjects]*corev1.ConfigMapApplyConfiguration
+	Config              *corev1.ConfigMapApplyConfiguration
+	Deployment          *appsv1.DeploymentApplyConfiguration
+	Service             *corev1.ServiceApplyConfiguration
+	Ingress             *networkingv1.IngressApplyConfiguration
+	HTTPRoute           *gatewayv1.HTTPRouteApplyConfiguration
+	PodDisruptionBudget *policyv1.PodDisruptionBudgetApplyConfiguration
+	NetworkPolicy       *networkingv1.NetworkPolicyApplyConfiguration
 
 	// Password is the Secret of a managed Redis, without its content. It is made once and never written again.
 	Password     *corev1.SecretApplyConfiguration
@@ -79,12 +79,12 @@ type Children struct {
 	// RedisVolume is what the volume of a managed Redis should hold at least; zero without one.
 	RedisVolume resource.Quantity
 
-	// Leave are stores of before, which servers may still use: neither changed nor removed.
-	Leave Stores
+	// RetainedStores are previous stores that servers may still use: neither changed nor removed.
+	RetainedStores RetainedStores
 }
 
-// Stores says of which session stores something is meant.
-type Stores struct {
+// RetainedStores names session stores that are neither changed nor removed.
+type RetainedStores struct {
 	// ConfigMaps are those of the session store, with the Role and RoleBinding. Redis is all of a managed Redis.
 	ConfigMaps, Redis bool
 }
@@ -121,16 +121,16 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 		return nil, err
 	}
 	switch {
-	case around.Contested:
+	case around.AddressConflict:
 	case bot.Spec.Gateway != nil:
 		if around.GatewayAPI {
-			c.Route = Route(bot)
+			c.HTTPRoute = HTTPRoute(bot)
 		}
 	case HasIngress(bot):
 		c.Ingress = Ingress(bot, operator)
 	}
 	if bot.Spec.Replicas > 1 {
-		c.Budget = Budget(bot)
+		c.PodDisruptionBudget = PodDisruptionBudget(bot)
 	}
 	if bot.Spec.NetworkPolicy.Enabled {
 		c.NetworkPolicy = NetworkPolicy(bot)
@@ -142,7 +142,7 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 func (c *Children) store(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, hash string) error {
 	store := bot.Spec.Session.Store()
 	switching := around.Rollout.Config != "" && (around.Rollout.Config != hash || !around.Rollout.Complete)
-	c.Leave = Stores{
+	c.RetainedStores = RetainedStores{
 		ConfigMaps: switching && around.ConfigMaps && store != v1alpha1.StoreConfigMap,
 		Redis:      switching && around.Redis && store != v1alpha1.StoreManagedRedis,
 	}

@@ -106,10 +106,10 @@ func TestWhatIsExposed(t *testing.T) {
 	}{
 		"an Ingress by default":             {func(*v1alpha1.WechatBot) {}, desired.Surroundings{}, true, false},
 		"one's own way in":                  {func(b *v1alpha1.WechatBot) { b.Spec.Ingress = &v1alpha1.Ingress{Enabled: new(false)} }, desired.Surroundings{}, false, false},
-		"nothing while another has it":      {func(*v1alpha1.WechatBot) {}, desired.Surroundings{Contested: true}, false, false},
+		"nothing while another has it":      {func(*v1alpha1.WechatBot) {}, desired.Surroundings{AddressConflict: true}, false, false},
 		"an HTTPRoute":                      {gateway, desired.Surroundings{GatewayAPI: true}, false, true},
 		"no HTTPRoute without Gateway API":  {gateway, desired.Surroundings{}, false, false},
-		"no HTTPRoute while another has it": {gateway, desired.Surroundings{GatewayAPI: true, Contested: true}, false, false},
+		"no HTTPRoute while another has it": {gateway, desired.Surroundings{GatewayAPI: true, AddressConflict: true}, false, false},
 	} {
 		bot := sample(t, "minimal")
 		c.change(bot)
@@ -117,8 +117,8 @@ func TestWhatIsExposed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (children.Ingress != nil) != c.ingress || (children.Route != nil) != c.route {
-			t.Errorf("%s: Ingress %v, HTTPRoute %v", name, children.Ingress, children.Route)
+		if (children.Ingress != nil) != c.ingress || (children.HTTPRoute != nil) != c.route {
+			t.Errorf("%s: Ingress %v, HTTPRoute %v", name, children.Ingress, children.HTTPRoute)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type SecretRef struct {
 const (
 	FileToken          = "token"
 	FileDifyAPIKey     = "dify-api-key"
+	FileDifyCA         = "dify-ca.crt"
 	FileEncodingAESKey = "encoding-aes-key"
 	FileRedisUsername  = "redis-username"
 	FileRedisPassword  = "redis-password"
@@ -42,6 +43,7 @@ func SecretRefs(bot *v1alpha1.WechatBot) []SecretRef {
 			refs = append(refs, SecretRef{*ref, field, file, false})
 		}
 	}
+	optional(bot.Spec.Dify.CASecretRef, "dify.caSecretRef", FileDifyCA)
 	optional(bot.Spec.WeChat.EncodingAESKeySecretRef, "wechat.encodingAESKeySecretRef", FileEncodingAESKey)
 	switch bot.Spec.Session.Store() {
 	case v1alpha1.StoreConfigMap:

@@ -29,24 +29,24 @@ func TestStoresAreSwitchedInASafeOrder(t *testing.T) {
 		to       func(*v1alpha1.WechatBot)
 		around   desired.Surroundings
 		template string
-		leave    desired.Stores
+		retained desired.RetainedStores
 	}{
-		"a new bot":                    {configMaps, desired.Surroundings{}, "", desired.Stores{}},
-		"a new bot with Redis":         {managed, desired.Surroundings{}, "", desired.Stores{}},
-		"ConfigMaps, at rest":          {configMaps, around(complete, configMapsThere), wanted, desired.Stores{}},
-		"ConfigMaps, another rollout":  {configMaps, around(complete, configMapsThere), before, desired.Stores{}},
-		"from ConfigMaps":              {managed, around(complete, configMapsThere), before, desired.Stores{ConfigMaps: true}},
-		"from ConfigMaps, going on":    {managed, around(configMapsThere, redisThere), wanted, desired.Stores{ConfigMaps: true}},
-		"from ConfigMaps, done":        {managed, around(complete, configMapsThere, redisThere), wanted, desired.Stores{}},
-		"to ConfigMaps":                {configMaps, around(complete, redisThere), before, desired.Stores{Redis: true}},
-		"to ConfigMaps, going on":      {configMaps, around(configMapsThere, redisThere), wanted, desired.Stores{Redis: true}},
-		"to ConfigMaps, done":          {configMaps, around(complete, configMapsThere, redisThere), wanted, desired.Stores{}},
-		"to ConfigMaps, changed again": {configMaps, around(configMapsThere, redisThere), another, desired.Stores{Redis: true}},
-		"done and changed at once":     {configMaps, around(complete, configMapsThere), another, desired.Stores{}},
-		"back to ConfigMaps":           {configMaps, around(configMapsThere, redisThere), before, desired.Stores{Redis: true}},
-		"from managed to external":     {external, around(complete, redisThere), before, desired.Stores{Redis: true}},
-		"and done":                     {external, around(complete, redisThere), wanted, desired.Stores{}},
-		"from external to managed":     {managed, around(complete), before, desired.Stores{}},
+		"a new bot":                    {configMaps, desired.Surroundings{}, "", desired.RetainedStores{}},
+		"a new bot with Redis":         {managed, desired.Surroundings{}, "", desired.RetainedStores{}},
+		"ConfigMaps, at rest":          {configMaps, around(complete, configMapsThere), wanted, desired.RetainedStores{}},
+		"ConfigMaps, another rollout":  {configMaps, around(complete, configMapsThere), before, desired.RetainedStores{}},
+		"from ConfigMaps":              {managed, around(complete, configMapsThere), before, desired.RetainedStores{ConfigMaps: true}},
+		"from ConfigMaps, going on":    {managed, around(configMapsThere, redisThere), wanted, desired.RetainedStores{ConfigMaps: true}},
+		"from ConfigMaps, done":        {managed, around(complete, configMapsThere, redisThere), wanted, desired.RetainedStores{}},
+		"to ConfigMaps":                {configMaps, around(complete, redisThere), before, desired.RetainedStores{Redis: true}},
+		"to ConfigMaps, going on":      {configMaps, around(configMapsThere, redisThere), wanted, desired.RetainedStores{Redis: true}},
+		"to ConfigMaps, done":          {configMaps, around(complete, configMapsThere, redisThere), wanted, desired.RetainedStores{}},
+		"to ConfigMaps, changed again": {configMaps, around(configMapsThere, redisThere), another, desired.RetainedStores{Redis: true}},
+		"done and changed at once":     {configMaps, around(complete, configMapsThere), another, desired.RetainedStores{}},
+		"back to ConfigMaps":           {configMaps, around(configMapsThere, redisThere), before, desired.RetainedStores{Redis: true}},
+		"from managed to external":     {external, around(complete, redisThere), before, desired.RetainedStores{Redis: true}},
+		"and done":                     {external, around(complete, redisThere), wanted, desired.RetainedStores{}},
+		"from external to managed":     {managed, around(complete), before, desired.RetainedStores{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bot := sample(t, "minimal")
@@ -60,8 +60,8 @@ func TestStoresAreSwitchedInASafeOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if children.Leave != c.leave {
-				t.Errorf("left alone are %+v, want %+v", children.Leave, c.leave)
+			if children.RetainedStores != c.retained {
+				t.Errorf("left alone are %+v, want %+v", children.RetainedStores, c.retained)
 			}
 			if (children.Sessions[0] != nil) != (bot.Spec.Session.Store() == v1alpha1.StoreConfigMap) ||
 				(children.Redis != nil) != (bot.Spec.Session.Store() == v1alpha1.StoreManagedRedis) {

@@ -1,26 +1,16 @@
 package observe
 
 import (
-	"context"
-	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
-	"github.com/wechatbot/wechatbot-operator/server/dify"
-	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,6 +69,7 @@ func TestASecretIsReadAsTheServerReadsIt(t *testing.T) {
 		"an AES key":                    {secret(strings.Repeat("a", 43)), desired.FileEncodingAESKey, ""},
 		"a short AES key":               {secret("a"), desired.FileEncodingAESKey, v1alpha1.ReasonSecretMalformed},
 		"a CA":                          {secret("no PEM"), desired.FileRedisCA, v1alpha1.ReasonSecretMalformed},
+		"Dify's CA":                     {secret("no PEM"), desired.FileDifyCA, v1alpha1.ReasonSecretMalformed},
 		"a password of any kind":        {secret("ä ö"), desired.FileRedisPassword, ""},
 		"a password beyond all measure": {secret(strings.Repeat("a", serverconfig.MaxSecretBytes+1)), desired.FileRedisPassword, v1alpha1.ReasonSecretMalformed},
 	} {
@@ -89,161 +80,5 @@ func TestASecretIsReadAsTheServerReadsIt(t *testing.T) {
 	}
 	if certificate(&corev1.Secret{Data: map[string][]byte{"tls.crt": []byte("x")}}) != nil {
 		t.Error("a certificate was read from nothing")
-	}
-}
-
-// prober is a Prober under test, on a clock that the test moves.
-type prober struct {
-	*Prober
-
-	now      atomic.Int64
-	answered chan types.NamespacedName
-}
-
-func newTestProber(t *testing.T) *prober {
-	t.Helper()
-	p := &prober{answered: make(chan types.NamespacedName, 8)}
-	p.Prober = NewProber(ProberOptions{
-		Now:      func() time.Time { return time.Unix(p.now.Load(), 0) },
-		Answered: func(_ context.Context, bot types.NamespacedName, _ Dify) { p.answered <- bot },
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
-func TestTheProberAsksOnChangeAndInTime(t *testing.T) {
-	sim := difysim.New(difysim.Options{Key: "app-good", AppName: "Winter"})
-	var asked atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/info") {
-			asked.Add(1)
-		}
-		sim.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() { server.Close(); sim.Close() })
-	p := newTestProber(t)
-	bot := probeTarget{bot: types.NamespacedName{Namespace: "bots", Name: "winter"}, baseURL: server.URL}
-	look := func(key serverconfig.Secret) Dify { return p.Look(bot, key) }
-
-	if d := look(""); d.Asked || !d.Changed {
-		t.Errorf("without a key it says %+v", d)
-	}
-	if d := look("app-good"); d.Asked || d.Changed {
-		t.Errorf("at first it says %+v", d)
-	}
-	<-p.answered
-	d := look("app-good")
-	if !d.Asked || d.Err != nil || d.App.AppName != "Winter" || !d.Next.Equal(time.Unix(600, 0)) {
-		t.Errorf("a good key gives %+v", d)
-	}
-	p.now.Store(599)
-	look("app-good")
-	if n := asked.Load(); n != 1 {
-		t.Errorf("asked %d times before the answer is old", n)
-	}
-	p.now.Store(600)
-	if d := look("app-good"); !d.Asked {
-		t.Error("an old answer is gone before there is a new one")
-	}
-	<-p.answered
-
-	if d := look("app-bad"); d.Asked || !d.Changed {
-		t.Errorf("another key gives %+v", d)
-	}
-	<-p.answered
-	d = look("app-bad")
-	if e, ok := d.Err.(*dify.Error); !ok || e.Kind != dify.Unauthorized || !d.Next.Equal(time.Unix(660, 0)) {
-		t.Errorf("a bad key gives %+v", d)
-	}
-	p.Forget(bot.bot)
-	if d := look("app-good"); d.Asked || d.Changed {
-		t.Errorf("a forgotten bot gives %+v", d)
-	}
-	<-p.answered
-}
-
-func TestAFirstAnswerIsAwaited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := NewProber(ProberOptions{Now: time.Now, Answered: func(context.Context, types.NamespacedName, Dify) {}})
-		bot := &v1alpha1.WechatBot{ObjectMeta: metav1.ObjectMeta{Name: "winter"}}
-		d := p.Look(target(bot), "app-key")
-		began := time.Now()
-		p.Await(t.Context(), bot, &d, time.Second) // nobody answers: the Prober is not started
-		if d.Asked || time.Since(began) != time.Second {
-			t.Errorf("after %s it says %+v", time.Since(began), d)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		p.Await(ctx, bot, &d, time.Second)
-		if time.Since(began) != time.Second {
-			t.Error("it waits although its context has ended")
-		}
-		none := Dify{}
-		p.Await(t.Context(), bot, &none, time.Second)
-	})
-}
-
-func TestAnExpectedAnswerWakesNobody(t *testing.T) {
-	sim := difysim.New(difysim.Options{Key: "app-good", AppName: "Winter"})
-	server := httptest.NewServer(sim)
-	t.Cleanup(func() { server.Close(); sim.Close() })
-	var woken []string
-	p := NewProber(ProberOptions{Now: time.Now, Answered: func(_ context.Context, bot types.NamespacedName, d Dify) {
-		woken = append(woken, bot.Name+" "+d.App.AppName)
-	}})
-	look := func(name string) (*v1alpha1.WechatBot, Dify) {
-		bot := &v1alpha1.WechatBot{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		bot.Spec.Dify.BaseURL = server.URL
-		return bot, p.Look(target(bot), "app-good")
-	}
-	expected, answer := look("expected")
-	p.Expect(expected)
-	look("unexpected")
-	again, _ := look("looked at again")
-	p.Expect(again)
-	look("looked at again") // the reconcile that expected it has failed
-	late, slow := look("late")
-	p.Expect(late)
-	p.Await(t.Context(), late, &slow, time.Nanosecond)
-	for range 4 {
-		p.answer(t.Context(), <-p.queue)
-	}
-	p.Await(t.Context(), expected, &answer, time.Minute)
-	if want := []string{"unexpected Winter", "looked at again Winter", "late Winter"}; !slices.Equal(woken, want) {
-		t.Errorf("woken are %q, want %q", woken, want)
-	}
-	if answer.App.AppName != "Winter" {
-		t.Errorf("the awaited answer is %+v", answer)
-	}
-}
-
-func TestWhatIsOnItsWayIsNotWaitedForByLooking(t *testing.T) {
-	now := time.Unix(0, 0)
-	p := NewProber(ProberOptions{Now: func() time.Time { return now }, Up: time.Hour, Down: time.Minute})
-	bot := probeTarget{bot: types.NamespacedName{Name: "winter"}}
-	if d := p.Look(bot, "app-key"); !d.Next.Equal(now.Add(time.Hour)) {
-		t.Errorf("the first is asked again at %s", d.Next)
-	}
-	for name, c := range map[string]struct {
-		old  Dify
-		want time.Time
-	}{
-		"a good answer": {Dify{}, now.Add(time.Hour)},
-		"no answer":     {Dify{Err: context.DeadlineExceeded}, now},
-		"a workflow":    {Dify{App: v1alpha1.DifyStatus{Mode: "workflow"}}, now},
-	} {
-		c.old.Asked, c.old.Next = true, now
-		p.known[bot.bot].dify = c.old
-		if d := p.Look(bot, "app-key"); !d.Next.Equal(c.want) {
-			t.Errorf("%s that is too old is looked at again at %s, want %s", name, d.Next, c.want)
-		}
 	}
 }

@@ -48,7 +48,7 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if err := o.secrets(ctx, bot, s); err != nil {
 		return nil, err
 	}
-	if s.Rival, err = o.rival(ctx, bot); err != nil {
+	if s.ConflictingBot, err = o.conflictingBot(ctx, bot); err != nil {
 		return nil, err
 	}
 	if s.Class, err = o.class(ctx, bot); err != nil {
@@ -70,7 +70,7 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, o.Cache, bot, bot.Name, &c.Deployment),
 		get(ctx, o.Cache, bot, bot.Name, &c.Service),
 		get(ctx, o.Cache, bot, bot.Name, &c.Ingress),
-		get(ctx, o.Cache, bot, bot.Name, &c.Budget),
+		get(ctx, o.Cache, bot, bot.Name, &c.PodDisruptionBudget),
 		get(ctx, o.Cache, bot, bot.Name, &c.NetworkPolicy),
 		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisConfig),
 		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisService),
@@ -83,7 +83,7 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		err = firstError(err, get(ctx, o.Cache, bot, name, &c.Sessions[i]))
 	}
 	if err == nil && s.GatewayAPI {
-		err = get(ctx, o.Cache, bot, bot.Name, &c.Route)
+		err = get(ctx, o.Cache, bot, bot.Name, &c.HTTPRoute)
 	}
 	return err
 }
@@ -145,8 +145,8 @@ const IndexAddress = "address"
 // Address is the bot's value in IndexAddress.
 func Address(bot *v1alpha1.WechatBot) string { return desired.URL(bot) }
 
-// rival finds the older bot with the same domain and path. Of two made in the same second, the first by name keeps it.
-func (o *Observer) rival(ctx context.Context, bot *v1alpha1.WechatBot) (*types.NamespacedName, error) {
+// conflictingBot finds the older bot with the same domain and path. Of two made in the same second, the first by name keeps it.
+func (o *Observer) conflictingBot(ctx context.Context, bot *v1alpha1.WechatBot) (*types.NamespacedName, error) {
 	var claimants v1alpha1.WechatBotList
 	err := o.Cache.List(ctx, &claimants, client.MatchingFields{IndexAddress: Address(bot)}, client.UnsafeDisableDeepCopy)
 	if err != nil {

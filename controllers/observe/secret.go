@@ -53,7 +53,8 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 		read[name] = found
 		return found, nil
 	}
-	var apiKey serverconfig.Secret
+	var key serverconfig.Secret
+	var ca []byte
 	for _, ref := range desired.SecretRefs(bot) {
 		found, err := secret(ref.Name)
 		if err != nil {
@@ -66,10 +67,13 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 			s.Children.Password = &corev1.Secret{ObjectMeta: found.ObjectMeta}
 		}
 		content, problem := resolve(found, ref)
-		if problem != nil {
+		switch {
+		case problem != nil:
 			s.Secrets = append(s.Secrets, *problem)
-		} else if ref.File == desired.FileDifyAPIKey {
-			apiKey = serverconfig.Secret(content)
+		case ref.File == desired.FileDifyAPIKey:
+			key = serverconfig.Secret(content)
+		case ref.File == desired.FileDifyCA:
+			ca = content
 		}
 	}
 	if desired.HasIngress(bot) {
@@ -84,7 +88,10 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 		s.Dify = Dify{Off: true}
 		return nil
 	}
-	s.Dify = o.Dify.Look(target(bot), apiKey)
+	if bot.Spec.Dify.CASecretRef != nil && ca == nil {
+		key = "" // nothing is asked without the authority
+	}
+	s.Dify = o.Dify.Look(bot, key, ca)
 	return nil
 }
 
@@ -124,6 +131,8 @@ func malformed(file string, content []byte) string {
 		secrets.EncodingAESKey = serverconfig.Secret(content)
 	case desired.FileRedisCA:
 		secrets.RedisCA = content
+	case desired.FileDifyCA:
+		secrets.DifyCA = content
 	}
 	if wrong, ok := errors.AsType[*serverconfig.Error](serverconfig.Validate(config, secrets)); ok {
 		return wrong.Problem

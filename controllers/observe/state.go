@@ -46,8 +46,8 @@ type State struct {
 	GatewayAPI bool
 	// Class is whether the Ingress's class is there.
 	Class Class
-	// Rival is the older bot that has the same domain and path, nil if there is none.
-	Rival *types.NamespacedName
+	// ConflictingBot is the older bot that has the same domain and path, nil if there is none.
+	ConflictingBot *types.NamespacedName
 	// Certificate is that of the Ingress's domain.
 	Certificate Certificate
 }
@@ -56,7 +56,7 @@ type State struct {
 func (s *State) Surroundings() desired.Surroundings {
 	c := &s.Children
 	around := desired.Surroundings{
-		Contested: s.Rival != nil, GatewayAPI: s.GatewayAPI,
+		AddressConflict: s.ConflictingBot != nil, GatewayAPI: s.GatewayAPI,
 		ConfigMaps: c.hasSessions(), Redis: c.Redis != nil,
 	}
 	if d := c.Deployment; d != nil {
@@ -83,17 +83,17 @@ func RolledOut(d *appsv1.Deployment) bool {
 
 // Children are the live objects with the names of a bot's children, nil where there is none.
 type Children struct {
-	ServiceAccount *corev1.ServiceAccount
-	Role           *rbacv1.Role
-	RoleBinding    *rbacv1.RoleBinding
-	Sessions       [serverconfig.SessionObjects]*corev1.ConfigMap
-	Config         *corev1.ConfigMap
-	Deployment     *appsv1.Deployment
-	Service        *corev1.Service
-	Ingress        *networkingv1.Ingress
-	Route          *gatewayv1.HTTPRoute
-	Budget         *policyv1.PodDisruptionBudget
-	NetworkPolicy  *networkingv1.NetworkPolicy
+	ServiceAccount      *corev1.ServiceAccount
+	Role                *rbacv1.Role
+	RoleBinding         *rbacv1.RoleBinding
+	Sessions            [serverconfig.SessionObjects]*corev1.ConfigMap
+	Config              *corev1.ConfigMap
+	Deployment          *appsv1.Deployment
+	Service             *corev1.Service
+	Ingress             *networkingv1.Ingress
+	HTTPRoute           *gatewayv1.HTTPRoute
+	PodDisruptionBudget *policyv1.PodDisruptionBudget
+	NetworkPolicy       *networkingv1.NetworkPolicy
 
 	// Password is the Secret of a managed Redis, without its content.
 	Password     *corev1.Secret

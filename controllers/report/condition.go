@@ -1,10 +1,7 @@
 package report
 
 import (
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,7 +13,6 @@ import (
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
-	"github.com/wechatbot/wechatbot-operator/server/dify"
 )
 
 // findings gives every positive condition; nil is one that does not apply.
@@ -51,80 +47,6 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return bad(p.Reason, "spec.%s: Secret %q has no key %q: add it, or correct the reference", p.Ref.Field, p.Ref.Name, p.Ref.Key)
 	default:
 		return bad(p.Reason, "spec.%s: key %q of Secret %q %s", p.Ref.Field, p.Ref.Key, p.Ref.Name, p.Wrong)
-	}
-}
-
-// NeedsDify tells whether nothing is known of Dify: after a start of the operator what was known before still holds.
-func NeedsDify(bot *v1alpha1.WechatBot, state *observe.State) bool {
-	if state.Dify.Off {
-		return false
-	}
-	before := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
-	return !state.Dify.Asked && (state.Dify.Changed || before == nil || before.Status == metav1.ConditionUnknown ||
-		before.ObservedGeneration != bot.Generation)
-}
-
-// KnownOfDify tells whether the bot's status says already what Dify answered, and that all is well: after a start of
-// the operator, say.
-func KnownOfDify(bot *v1alpha1.WechatBot, answer observe.Dify) bool {
-	is := difyReachable(bot, &observe.State{Dify: answer})
-	was := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
-	return is != nil && is.status == metav1.ConditionTrue && was != nil && was.Status == is.status && was.Reason == is.reason &&
-		was.Message == clip(is.message) && was.ObservedGeneration == bot.Generation && bot.Status.Dify == answer.App
-}
-
-// difyReachable is nil while the condition is to stay as it is.
-func difyReachable(bot *v1alpha1.WechatBot, state *observe.State) *finding {
-	d := &state.Dify
-	if !d.Asked {
-		if !NeedsDify(bot, state) {
-			return nil
-		}
-		if slices.ContainsFunc(state.Secrets, func(p observe.SecretProblem) bool { return p.Ref.File == desired.FileDifyAPIKey }) {
-			return unknown(v1alpha1.ReasonNotChecked, "Dify at %s is asked as soon as there is an API key", bot.Spec.Dify.BaseURL)
-		}
-		return unknown(v1alpha1.ReasonNotChecked, "Dify at %s has not answered yet", bot.Spec.Dify.BaseURL)
-	}
-	if d.Err != nil {
-		return difyError(bot.Spec.Dify.BaseURL, d.Err)
-	}
-	switch {
-	case !observe.Chats(d.App.Mode):
-		return bad(v1alpha1.ReasonWrongAppMode, "the API key belongs to a %s app, which cannot be talked to: "+
-			"use the key of a chat app, an agent or a chatflow in spec.dify.apiKeySecretRef", d.App.Mode)
-	case len(d.Missing) > 0:
-		return bad(v1alpha1.ReasonInputsMissing, "the Dify app requires variables that are not set: add %s to spec.dify.inputs",
-			strings.Join(d.Missing, ", "))
-	case d.App.AppName == "":
-		return good(v1alpha1.ReasonAuthorized, "Dify accepted the API key")
-	}
-	return good(v1alpha1.ReasonAuthorized, "Dify accepted the API key of app %q", d.App.AppName)
-}
-
-func difyError(baseURL string, err error) *finding {
-	e, ok := errors.AsType[*dify.Error](err)
-	if !ok {
-		return bad(v1alpha1.ReasonUnreachable, "spec.dify.baseURL: %s", strings.TrimPrefix(err.Error(), "dify: "))
-	}
-	switch e.Kind {
-	case dify.Unauthorized:
-		return bad(v1alpha1.ReasonUnauthorized, "Dify at %s refuses the API key: put the app's key (app-...) into the Secret "+
-			"of spec.dify.apiKeySecretRef", baseURL)
-	case dify.Forbidden:
-		return bad(v1alpha1.ReasonUnauthorized, "Dify at %s accepts the API key but not the access: the app is deleted, or its "+
-			"API is switched off", baseURL)
-	case dify.WrongAppMode:
-		return bad(v1alpha1.ReasonWrongAppMode, "the API key belongs to an app that cannot be talked to: use the key of a chat "+
-			"app, an agent or a chatflow in spec.dify.apiKeySecretRef")
-	case dify.AppUnavailable:
-		return bad(v1alpha1.ReasonUnreachable, "the Dify app is not published: publish it in Dify")
-	case dify.NotFound, dify.BadResponse, dify.HTMLResponse, dify.Redirected:
-		return bad(v1alpha1.ReasonUnreachable, "what answers at %s is not Dify's service API: correct spec.dify.baseURL", baseURL)
-	case dify.Server, dify.RateLimited:
-		return bad(v1alpha1.ReasonUnreachable, "Dify at %s, or a proxy before it, answers with errors", baseURL)
-	default:
-		return bad(v1alpha1.ReasonUnreachable, "Dify at %s does not answer: check spec.dify.baseURL, and that the cluster may "+
-			"reach it", baseURL)
 	}
 }
 
@@ -174,9 +96,9 @@ func deploymentCondition(d *appsv1.Deployment, t appsv1.DeploymentConditionType)
 
 func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	switch {
-	case state.Rival != nil:
+	case state.ConflictingBot != nil:
 		return bad(v1alpha1.ReasonDomainConflict, "the older WechatBot %s has %s: change spec.domain or spec.path",
-			state.Rival, desired.URL(bot))
+			state.ConflictingBot, desired.URL(bot))
 	case bot.Spec.Gateway != nil:
 		return routed(bot, state)
 	case !desired.HasIngress(bot):
@@ -205,7 +127,7 @@ func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return bad(v1alpha1.ReasonGatewayAPIMissing, "the cluster has no Gateway API (HTTPRoute, v1): install it and a controller, "+
 			"or use spec.ingress")
 	}
-	route := state.Children.Route
+	route := state.Children.HTTPRoute
 	for _, parent := range bot.Spec.Gateway.ParentRefs {
 		status := parentStatus(route, parent, bot.Namespace)
 		if status == nil {

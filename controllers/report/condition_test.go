@@ -34,18 +34,32 @@ func expect(t *testing.T, bot *v1alpha1.WechatBot, state *observe.State, conditi
 }
 
 func TestDifyReachable(t *testing.T) {
-	for kind, want := range map[dify.Kind]string{
-		dify.Unauthorized: v1alpha1.ReasonUnauthorized, dify.Forbidden: v1alpha1.ReasonUnauthorized,
-		dify.WrongAppMode: v1alpha1.ReasonWrongAppMode, dify.AppUnavailable: v1alpha1.ReasonUnreachable,
-		dify.NotFound: v1alpha1.ReasonUnreachable, dify.BadResponse: v1alpha1.ReasonUnreachable,
-		dify.Server: v1alpha1.ReasonUnreachable, dify.RateLimited: v1alpha1.ReasonUnreachable,
-		dify.FirstEventTimeout: v1alpha1.ReasonUnreachable, dify.Interrupted: v1alpha1.ReasonUnreachable,
+	for kind, want := range map[dify.Kind]struct{ reason, cause string }{
+		dify.Unauthorized:      {v1alpha1.ReasonUnauthorized, "spec.dify.apiKeySecretRef"},
+		dify.Forbidden:         {v1alpha1.ReasonUnauthorized, "switched off"},
+		dify.WrongAppMode:      {v1alpha1.ReasonWrongAppMode, "chat app"},
+		dify.AppUnavailable:    {v1alpha1.ReasonUnreachable, "publish"},
+		dify.NotFound:          {v1alpha1.ReasonUnreachable, "not Dify's service API"},
+		dify.BadResponse:       {v1alpha1.ReasonUnreachable, "not Dify's service API"},
+		dify.HTMLResponse:      {v1alpha1.ReasonUnreachable, "web page"},
+		dify.Redirected:        {v1alpha1.ReasonUnreachable, "redirects"},
+		dify.Server:            {v1alpha1.ReasonUnreachable, "5xx"},
+		dify.RateLimited:       {v1alpha1.ReasonUnreachable, "429"},
+		dify.Interrupted:       {v1alpha1.ReasonUnreachable, "closes connections"},
+		dify.NoSuchHost:        {v1alpha1.ReasonUnreachable, "no such host"},
+		dify.ConnectionRefused: {v1alpha1.ReasonUnreachable, "connection refused"},
+		dify.ConnectTimeout:    {v1alpha1.ReasonUnreachable, "no connection in 10 s"},
+		dify.FirstEventTimeout: {v1alpha1.ReasonUnreachable, "no answer in 10 s"},
+		dify.UnknownAuthority:  {v1alpha1.ReasonUnreachable, "certificate is signed by unknown authority. Set spec.dify.caSecretRef"},
+		dify.BadCertificate:    {v1alpha1.ReasonUnreachable, "expired, or is for another host"},
+		dify.NoTLS:             {v1alpha1.ReasonUnreachable, "speaks no TLS"},
+		dify.TLSRequired:       {v1alpha1.ReasonUnreachable, "speaks TLS only"},
+		dify.TLSFailed:         {v1alpha1.ReasonUnreachable, "TLS handshake"},
+		dify.Unreachable:       {v1alpha1.ReasonUnreachable, "does not answer"},
 	} {
 		state := healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, Err: &dify.Error{Op: "info", Kind: kind}} })
-		expect(t, winter(), state, v1alpha1.ConditionDifyReachable, want, "")
-		if kind == dify.AppUnavailable {
-			expect(t, winter(), state, v1alpha1.ConditionDifyReachable, want, "publish")
-		}
+		expect(t, winter(), state, v1alpha1.ConditionDifyReachable, want.reason, want.cause)
+		expect(t, winter(), state, v1alpha1.ConditionDifyReachable, want.reason, "https://dify.example.com/v1")
 	}
 	old := healthy(func(s *observe.State) { s.Dify.App = v1alpha1.DifyStatus{} })
 	expect(t, winter(), old, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonAuthorized, "accepted the API key")
@@ -61,15 +75,71 @@ func TestDifyReachable(t *testing.T) {
 	expect(t, winter(), odd, v1alpha1.ConditionDifyReachable, v1alpha1.ReasonUnreachable, "spec.dify.baseURL: the base URL has no host")
 }
 
-// A failure of Dify takes a bot down that never had an app, and none that had.
-func TestDifyTakesNoServingBotDown(t *testing.T) {
-	bot := winter()
-	down := healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, Err: &dify.Error{Kind: dify.Unreachable}} })
-	expect(t, bot, down, v1alpha1.ConditionReady, v1alpha1.ReasonUnreachable, "")
-	bot.Status = report.Status(bot, healthy(), nil)
-	expect(t, bot, down, v1alpha1.ConditionReady, v1alpha1.ReasonServing, "")
-	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Children.Deployment.Status.UpdatedReplicas = 0 }), nil)
-	expect(t, bot, down, v1alpha1.ConditionReady, v1alpha1.ReasonServing, "")
+// A Dify that answered this address and key before takes no bot down when it fails; a new address or key has to prove
+// itself.
+func TestReady_WhileDifyFails(t *testing.T) {
+	failing := func(d observe.Dify) *observe.State {
+		d.Asked, d.Err = true, &dify.Error{Kind: dify.Unreachable}
+		return healthy(func(s *observe.State) { s.Dify = d })
+	}
+	served := winter()
+	served.Status = report.Status(served, healthy(), nil)
+	rolling := winter()
+	rolling.Status = report.Status(served, healthy(func(s *observe.State) { s.Children.Deployment.Status.UpdatedReplicas = 0 }), nil)
+	edited := served.DeepCopy()
+	edited.Generation++
+	unasked := served.DeepCopy()
+	unasked.Status = report.Status(served, healthy(func(s *observe.State) { s.Dify = observe.Dify{Changed: true} }), nil)
+	refused := served.DeepCopy()
+	refused.Status = report.Status(served, failing(observe.Dify{Changed: true}), nil)
+	for name, c := range map[string]struct {
+		bot    *v1alpha1.WechatBot
+		state  *observe.State
+		reason string
+	}{
+		"a new bot":                                {winter(), failing(observe.Dify{}), v1alpha1.ReasonUnreachable},
+		"a serving bot":                            {served, failing(observe.Dify{Confirmed: true}), v1alpha1.ReasonServing},
+		"after a start of the operator":            {served, failing(observe.Dify{}), v1alpha1.ReasonServing},
+		"after a start, in a rollout of before":    {rolling, failing(observe.Dify{}), v1alpha1.ReasonServing},
+		"another field was edited":                 {edited, failing(observe.Dify{Confirmed: true}), v1alpha1.ReasonServing},
+		"edited while no operator ran":             {edited, failing(observe.Dify{}), v1alpha1.ReasonUnreachable},
+		"edited while no operator ran, unasked":    {edited, healthy(func(s *observe.State) { s.Dify = observe.Dify{} }), v1alpha1.ReasonNotChecked},
+		"a new key, unasked":                       {served, healthy(func(s *observe.State) { s.Dify = observe.Dify{Changed: true} }), v1alpha1.ReasonNotChecked},
+		"a new key fails":                          {unasked, failing(observe.Dify{Changed: true}), v1alpha1.ReasonUnreachable},
+		"a new key fails at once":                  {served, failing(observe.Dify{Changed: true}), v1alpha1.ReasonUnreachable},
+		"a new key fails, and the operator starts": {refused, failing(observe.Dify{}), v1alpha1.ReasonUnreachable},
+	} {
+		status := report.Status(c.bot, c.state, nil)
+		got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+		if got.Reason != c.reason {
+			t.Errorf("%s: Ready is %s %s, want %s", name, got.Status, got.Reason, c.reason)
+		}
+	}
+}
+
+func TestAwaitDify(t *testing.T) {
+	at := func(pending time.Duration) *observe.State {
+		return healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now.Add(-pending)} })
+	}
+	served := winter()
+	served.Status = report.Status(served, healthy(), nil)
+	for name, c := range map[string]struct {
+		bot   *v1alpha1.WechatBot
+		state *observe.State
+		want  time.Duration
+	}{
+		"just asked":       {winter(), at(0), 500 * time.Millisecond},
+		"asked a while":    {winter(), at(400 * time.Millisecond), 100 * time.Millisecond},
+		"asked too long":   {winter(), at(time.Minute), 0},
+		"answered":         {winter(), healthy(), 0},
+		"no key":           {winter(), healthy(func(s *observe.State) { s.Dify = observe.Dify{Changed: true} }), 0},
+		"known of before":  {served, at(0), 0},
+		"nobody is asking": {winter(), healthy(func(s *observe.State) { s.Dify = observe.Dify{Off: true} }), 0},
+	} {
+		if got := report.AwaitDify(c.bot, c.state); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
 }
 
 func TestExposed(t *testing.T) {
@@ -87,8 +157,8 @@ func TestExposed(t *testing.T) {
 	expect(t, winter(ingress), with(observe.NoDefaultClass, host), v1alpha1.ConditionExposed, v1alpha1.ReasonAddressAssigned, "")
 	expect(t, winter(ingress), with(observe.NoDefaultClass), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "no default")
 	expect(t, winter(ingress), with(observe.ClassMissing, host), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "className")
-	rival := healthy(func(s *observe.State) { s.Rival = &types.NamespacedName{Namespace: "a", Name: "b"} })
-	expect(t, winter(), rival, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a/b")
+	conflicting := healthy(func(s *observe.State) { s.ConflictingBot = &types.NamespacedName{Namespace: "a", Name: "b"} })
+	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a/b")
 }
 
 func TestRouted(t *testing.T) {
@@ -102,8 +172,8 @@ func TestRouted(t *testing.T) {
 	route := func(name string, conditions ...metav1.Condition) *observe.State {
 		return healthy(func(s *observe.State) {
 			s.GatewayAPI = true
-			s.Children.Route = &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
-			s.Children.Route.Status.Parents = []gatewayv1.RouteParentStatus{{
+			s.Children.HTTPRoute = &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+			s.Children.HTTPRoute.Status.Parents = []gatewayv1.RouteParentStatus{{
 				ParentRef: gatewayv1.ParentReference{
 					Name: gatewayv1.ObjectName(name), Namespace: new(gatewayv1.Namespace("infra")),
 					Kind: new(gatewayv1.Kind("ListenerSet")), Port: new(gatewayv1.PortNumber(443)),

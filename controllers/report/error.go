@@ -78,27 +78,27 @@ func weight(err error) int {
 	switch {
 	case terminal(err):
 		return 0
-	case !passes(err):
+	case !isTransient(err):
 		return 1
 	}
 	return 2
 }
 
-// Ending tells whether an error comes of the namespace's end: the API server takes nothing new there, and the bot goes
+// IsNamespaceTerminating tells whether an error comes of the namespace's end: the API server takes nothing new there, and the bot goes
 // with it, so that there is nothing to say or to try again.
-func Ending(err error) bool {
+func IsNamespaceTerminating(err error) bool {
 	return err != nil && slices.ContainsFunc(split(err), func(one error) bool {
 		return apierrors.HasStatusCause(one, corev1.NamespaceTerminatingCause)
 	})
 }
 
-// Passes tells whether all of an error is of the kind that goes away by itself, such as a conflict or an API server
+// IsTransient tells whether all of an error is of the kind that goes away by itself, such as a conflict or an API server
 // that restarts. Nothing is said about a bot for its sake.
-func Passes(err error) bool {
-	return !slices.ContainsFunc(split(err), func(one error) bool { return !passes(one) })
+func IsTransient(err error) bool {
+	return !slices.ContainsFunc(split(err), func(one error) bool { return !isTransient(one) })
 }
 
-func passes(err error) bool {
+func isTransient(err error) bool {
 	if terminal(err) {
 		return false
 	}

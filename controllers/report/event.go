@@ -18,8 +18,8 @@ type Event struct {
 	Reason, Note string
 }
 
-// passing are reasons that a bot goes through on its way: they warn of nothing.
-var passing = []string{
+// transientReasons are reasons that a bot goes through on its way: they warn of nothing.
+var transientReasons = []string{
 	v1alpha1.ReasonNotChecked, v1alpha1.ReasonStorePending, v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonAddressPending,
 	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended, v1alpha1.ReasonRedisProvisioning,
 }
@@ -33,6 +33,9 @@ func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 		events = append(events, event(ready))
 	}
 	dify := changed(before, after, v1alpha1.ConditionDifyReachable)
+	if dify == nil {
+		dify = otherCause(before, after, v1alpha1.ConditionDifyReachable)
+	}
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionDifyReachable)
 	if dify != nil && (ready == nil || ready.Reason != dify.Reason) && was != nil &&
 		(dify.Status == metav1.ConditionFalse || was.Status == metav1.ConditionFalse && dify.Status == metav1.ConditionTrue) {
@@ -50,9 +53,19 @@ func changed(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.
 	return is
 }
 
+// otherCause gives a condition that is False as before, for the same reason, and says something else: of Dify, why it
+// cannot be reached.
+func otherCause(before, after *v1alpha1.WechatBotStatus, condition string) *metav1.Condition {
+	is, was := meta.FindStatusCondition(after.Conditions, condition), meta.FindStatusCondition(before.Conditions, condition)
+	if is == nil || was == nil || is.Status != metav1.ConditionFalse || was.Status != metav1.ConditionFalse || is.Message == was.Message {
+		return nil
+	}
+	return is
+}
+
 func event(c *metav1.Condition) Event {
 	kind := corev1.EventTypeWarning
-	if c.Status == metav1.ConditionTrue || slices.Contains(passing, c.Reason) {
+	if c.Status == metav1.ConditionTrue || slices.Contains(transientReasons, c.Reason) {
 		kind = corev1.EventTypeNormal
 	}
 	return Event{kind, c.Reason, clip(c.Message)}

@@ -15,13 +15,13 @@ type Waits struct {
 	Secret time.Duration
 	// Cluster: an object in the way, or an API that is not there.
 	Cluster time.Duration
-	// Calm: a bot that is as it should be: rotated Secrets.
-	Calm time.Duration
+	// ResyncPeriod: a bot that is as it should be: rotated Secrets.
+	ResyncPeriod time.Duration
 }
 
 // DefaultWaits are what the operator keeps to.
 func DefaultWaits() Waits {
-	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, Calm: 10 * time.Minute}
+	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, ResyncPeriod: 10 * time.Minute}
 }
 
 // certificateWait looks less often at what has been missing for long: an issuer takes seconds, a person takes days.
@@ -46,13 +46,10 @@ const stoppingWait = 15 * time.Second
 
 // Recheck is when to look at a bot again without being told of a change. What the caches watch needs none.
 func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
-	wait := waits.Calm
+	wait := waits.ResyncPeriod
 	sooner := func(d time.Duration) { wait = min(wait, max(d, time.Second)) }
 	if state == nil {
 		return waits.Cluster
-	}
-	if d := &state.Dify; !d.Next.IsZero() {
-		sooner(d.Next.Sub(state.Now))
 	}
 	if d, ok := storeWait(bot, state); ok {
 		sooner(d)

@@ -56,7 +56,7 @@ func sessions() (s [serverconfig.SessionObjects]*corev1.ConfigMap) {
 func healthy(change ...func(*observe.State)) *observe.State {
 	s := &observe.State{
 		Now:  now,
-		Dify: observe.Dify{Asked: true, App: v1alpha1.DifyStatus{AppName: "Winter", Mode: "chat"}, Next: now.Add(10 * time.Minute)},
+		Dify: observe.Dify{Asked: true, App: v1alpha1.DifyStatus{AppName: "Winter", Mode: "chat"}},
 		Children: observe.Children{
 			Sessions: sessions(),
 			Deployment: &appsv1.Deployment{
@@ -136,31 +136,31 @@ func TestReadySumsUp(t *testing.T) {
 	}
 }
 
-func TestWhatPassesIsNotReported(t *testing.T) {
+func TestIsTransient_NotReported(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{}, "x", errors.New("changed"))
 	for _, err := range []error{conflict, errors.New("connection refused"), errors.Join(conflict, apierrors.NewTooManyRequestsError("x"))} {
-		if !report.Passes(err) {
+		if !report.IsTransient(err) {
 			t.Errorf("%v is reported", err)
 		}
 	}
 	for _, err := range []error{&apply.NotOursError{}, errors.Join(conflict, &desired.InvalidError{}), apierrors.NewInternalError(errors.New("x"))} {
-		if report.Passes(err) {
+		if report.IsTransient(err) {
 			t.Errorf("%v is not reported", err)
 		}
 	}
 }
 
 func TestANamespaceThatEndsIsNoFailure(t *testing.T) {
-	ending := apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("the namespace is being terminated"))
-	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
-	failed := &apply.FailedError{Kind: "Service", Name: "winter", Err: ending}
+	terminating := apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("the namespace is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	failed := &apply.FailedError{Kind: "Service", Name: "winter", Err: terminating}
 	other := &apply.FailedError{Kind: "Role", Name: "winter", Err: apierrors.NewForbidden(schema.GroupResource{}, "winter", errors.New("no right"))}
 	for err, want := range map[error]bool{failed: true, errors.Join(other, failed): true, other: false, errors.New("x"): false} {
-		if got := report.Ending(err); got != want {
+		if got := report.IsNamespaceTerminating(err); got != want {
 			t.Errorf("%v: %v, want %v", err, got, want)
 		}
 	}
-	if report.Ending(nil) {
+	if report.IsNamespaceTerminating(nil) {
 		t.Error("no error is one")
 	}
 }
@@ -207,6 +207,8 @@ func TestEventsAreForTransitions(t *testing.T) {
 		{healthy(), nil},
 		{down, []report.Event{{Type: "Warning", Reason: "Unreachable", Note: "spec.dify.baseURL: x"}}},
 		{down, nil},
+		{healthy(func(s *observe.State) { s.Dify = observe.Dify{Asked: true, Err: errors.New("y")} }),
+			[]report.Event{{Type: "Warning", Reason: "Unreachable", Note: "spec.dify.baseURL: y"}}},
 		{healthy(), []report.Event{{Type: "Normal", Reason: "Authorized", Note: `Dify accepted the API key of app "Winter"`}}},
 	}
 	for i, step := range steps {
@@ -226,9 +228,8 @@ func TestRecheck(t *testing.T) {
 		want  time.Duration
 	}{
 		"calm":             {healthy(), nil, 10 * time.Minute},
-		"Dify is due":      {healthy(func(s *observe.State) { s.Dify.Next = now.Add(time.Minute) }), nil, time.Minute},
-		"Dify is overdue":  {healthy(func(s *observe.State) { s.Dify.Next = now.Add(-time.Minute) }), nil, time.Second},
-		"Dify is on it":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Next: now.Add(2 * time.Minute)} }), nil, 2 * time.Minute},
+		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, 10 * time.Minute},
+		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, 10 * time.Minute},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
 		"a name is taken":  {healthy(), &apply.NotOursError{}, time.Minute},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
@@ -303,7 +304,7 @@ func TestTroubleshootingKnowsEveryReason(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfDifyIsNewsUnlessItIsAsBeforeAndGood(t *testing.T) {
+func TestKnownOfDify(t *testing.T) {
 	bot := winter()
 	bot.Status = report.Status(bot, healthy(), nil)
 	good := healthy().Dify
@@ -322,7 +323,10 @@ func TestAnAnswerOfDifyIsNewsUnlessItIsAsBeforeAndGood(t *testing.T) {
 		"no answer":        {func(*v1alpha1.WechatBot) {}, func(d *observe.Dify) { *d = observe.Dify{} }, false},
 		"a failure that lasts": {func(b *v1alpha1.WechatBot) {
 			b.Status = report.Status(b, healthy(func(s *observe.State) { s.Dify.Err = errors.New("x") }), nil)
-		}, func(d *observe.Dify) { d.Err = errors.New("x") }, false},
+		}, func(d *observe.Dify) { d.Err = errors.New("x") }, true},
+		"a failure with another cause": {func(b *v1alpha1.WechatBot) {
+			b.Status = report.Status(b, healthy(func(s *observe.State) { s.Dify.Err = errors.New("x") }), nil)
+		}, func(d *observe.Dify) { d.Err = errors.New("y") }, false},
 	} {
 		one, answer := bot.DeepCopy(), good
 		c.bot(one)

@@ -69,8 +69,8 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 		for condition, f := range findings(bot, state) {
 			set(condition, f)
 		}
-		// An app that cannot be used is named by the condition only: see onceUp.
-		if state.Dify.Off {
+		// An app that cannot be used is named by the condition only: see difyVouched.
+		if state.Dify.Off || state.Dify.Changed || NeedsDify(bot, state) {
 			status.Dify = v1alpha1.DifyStatus{}
 		} else if state.Dify.Asked && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
 			status.Dify = state.Dify.App
@@ -125,7 +125,8 @@ func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *o
 	}
 	for _, condition := range positive {
 		c := meta.FindStatusCondition(status.Conditions, condition)
-		if c == nil || c.Status == metav1.ConditionTrue || condition == v1alpha1.ConditionDifyReachable && onceUp(bot) {
+		if c == nil || c.Status == metav1.ConditionTrue || condition == v1alpha1.ConditionDifyReachable &&
+			c.Status == metav1.ConditionFalse && difyVouched(bot, state) {
 			continue
 		}
 		return &finding{metav1.ConditionFalse, c.Reason, c.Message},
@@ -133,12 +134,6 @@ func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *o
 	}
 	d := state.Children.Deployment
 	return good(v1alpha1.ReasonServing, "%d/%d replicas serve %s", d.Status.AvailableReplicas, *d.Spec.Replicas, status.URL), nil, nil
-}
-
-// onceUp tells whether the bot had an app to talk to before, which status.dify remembers: then its failure is no reason to call a bot that serves not
-// ready, as an automatism might take it away.
-func onceUp(bot *v1alpha1.WechatBot) bool {
-	return bot.Status.Dify != v1alpha1.DifyStatus{} || meta.IsStatusConditionTrue(bot.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 func rank(condition string) int {

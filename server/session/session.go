@@ -388,6 +388,17 @@ type Store interface {
 	// TakeHold takes one hold out of the bot's budget, which refills evenly; false if there is none left.
 	TakeHold(ctx context.Context, perMinute int) (bool, error)
 
+	// HoldDuty takes the account's duty for this process if no other has it, or renews it, for the given time from the
+	// call's beginning. A holder that has neither renewed nor released it by then has lost it.
+	HoldDuty(ctx context.Context, lasts time.Duration) (Duty, error)
+
+	// ReleaseDuty gives the duty up if this process has it: any other can take it at once.
+	ReleaseDuty(ctx context.Context) error
+
+	// NoteDuty replaces the note that is kept with the duty, at most MaxNote bytes; ErrLeaseLost if this process has not
+	// the duty. The note outlives its holder. A store that has lost it, as Memory does at each start, has "".
+	NoteDuty(ctx context.Context, note string) error
+
 	// Pending counts what would be lost if this process stopped now: nothing if the sessions are durable.
 	Pending(ctx context.Context) (Pending, error)
 

@@ -110,7 +110,7 @@ func (p *port) takeOver(held owner, records [][]memory.Copy, kept *memory.Port) 
 			return err
 		}
 	}
-	p.memory = kept
+	p.memory, p.tookOver, p.unreleased = kept, time.Now(), !p.isOver(held)
 	p.answered()
 	p.options.Log.Info("Sessions are loaded", "generation", p.generation, "took", time.Since(began))
 	return nil

@@ -20,7 +20,7 @@ const (
 
 // standsBy tells whether the sessions are left to held for now.
 func (p *port) standsBy(held owner) bool {
-	if held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, p.options.Identity+"/") {
+	if p.isOver(held) {
 		return false
 	}
 	if p.standFor != held.Identity {
@@ -34,6 +34,12 @@ func (p *port) standsBy(held owner) bool {
 	p.note(nil)
 	p.hasTried()
 	return true
+}
+
+// isOver tells whether held, the owner before, has certainly ended: it has said so, or was of this same pod. Or there was
+// none.
+func (p *port) isOver(held owner) bool {
+	return held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, p.options.Identity+"/")
 }
 
 // awaitRelease waits until held has given the sessions up or lost them, or has had its time. An API server that does not

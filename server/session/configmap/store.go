@@ -98,6 +98,8 @@ type port struct {
 
 	memory     *memory.Port // set, as generation, before loaded is closed
 	generation int64
+	tookOver   time.Time     // set with them: when the sessions became this process' own
+	unreleased bool          // likewise: from another pod's process that had not given them up
 	standFor   string        // the loader's own: who it stands by for, once it does
 	standUntil time.Time     // and for how long
 	loaded     chan struct{} // closed when the sessions are here and the shards are ours

@@ -35,6 +35,7 @@ type Records struct {
 	ready   ready
 	leases  list.List // of *entry, the one whose lease ends first in front
 	holds   follower.Time
+	duty    duty
 	ports   []*Port
 
 	bytes   int64 // what the records weigh together

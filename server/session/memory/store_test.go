@@ -49,10 +49,12 @@ var harness = sessiontest.Harness{
 
 func TestSuite(t *testing.T) { sessiontest.RunBrief(t, harness) }
 
+func TestDuty(t *testing.T) { sessiontest.RunDuty(t, harness) }
+
 // In a bubble time stands still while anything can run: what the cases wait for happens at its very instant, and a
 // waiter that nobody wakes is a deadlock that is reported.
 func TestSuiteInBubble(t *testing.T) {
-	for _, c := range sessiontest.Cases() {
+	for _, c := range append(sessiontest.Cases(), sessiontest.DutyCases()...) {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { c.Run(t, harness) })

@@ -5,6 +5,7 @@ package records
 
 import (
 	"context"
+	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/follower"
@@ -44,6 +45,9 @@ type Port interface {
 	Watch(openid string) (stop func())
 
 	TakeHold(ctx context.Context, perMinute int) (bool, error)
+	HoldDuty(ctx context.Context, lasts time.Duration) (session.Duty, error)
+	ReleaseDuty(ctx context.Context) error
+	NoteDuty(ctx context.Context, note string) error
 	Pending(ctx context.Context) (session.Pending, error)
 	Durable() bool
 	Ping(ctx context.Context) error

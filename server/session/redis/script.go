@@ -24,6 +24,8 @@ var (
 	renewLua string
 	//go:embed lua/take.lua
 	takeLua string
+	//go:embed lua/duty.lua
+	dutyLua string
 )
 
 // What Redis does in one step. All keys are named by KEYS[i] in place, and none is made of a value: proxies of clouds
@@ -34,6 +36,7 @@ var (
 	candidateScript = redis.NewScript(candidateLua)
 	renewScript     = redis.NewScript(renewLua)
 	takeScript      = redis.NewScript(takeLua)
+	dutyScript      = redis.NewScript(dutyLua)
 )
 
 // memberOf is how Redis knows a follower: a hash, for which an openid is too random to be guessed.
@@ -43,12 +46,15 @@ func memberOf(openid string) string {
 }
 
 // keys are those of one bot: everything of it is in one hash slot, {bot}.
-type keys struct{ prefix, ready, leases, bot, events string }
+type keys struct{ prefix, ready, leases, bot, duty, events string }
 
 func keysOf(bot string) keys {
 	// The layout's number: an older server's keys are another's.
 	prefix := "wechatbot:2:{" + bot + "}:"
-	return keys{prefix: prefix, ready: prefix + "ready", leases: prefix + "leases", bot: prefix + "bot", events: prefix + "events"}
+	return keys{
+		prefix: prefix, ready: prefix + "ready", leases: prefix + "leases", bot: prefix + "bot", duty: prefix + "duty",
+		events: prefix + "events",
+	}
 }
 
 func (k *keys) record(member string) string { return k.prefix + "f:" + member }

@@ -13,6 +13,7 @@
 //	ready    sorted set: followers whose next turn anybody may claim, by when it was accepted
 //	leases   sorted set: followers with a turn in work, by the end of its lease
 //	bot      hash: open (turns), beat (the last sign of any process), and the bot's budgets
+//	duty     hash: who does what is done once for the account, until when, and the note
 //
 // Steps that others may wait for are told to all processes over one channel. It is only a short cut: whoever waits also
 // looks for itself now and then, and at once after the subscription was lost. By a subscription of its own each process
@@ -47,6 +48,7 @@ const (
 	callTimeout = time.Second // for one call, whatever becomes of it
 	poolSize    = 8           // connections to one server: calls share trips
 	botKeep     = 48 * time.Hour
+	dutyKeep    = 90 * 24 * time.Hour // the note of a bot that is suspended should be there when it goes on
 
 	// maxID bounds the IDs of messages, in bytes. WeChat's have 20, those made of an event some more.
 	maxID = 512

@@ -36,3 +36,8 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	sessiontest.Run(t, harness(startServer(t).standalone()))
 }
+
+func TestDuty(t *testing.T) {
+	t.Parallel()
+	sessiontest.RunDuty(t, harness(startServer(t).standalone()))
+}

@@ -33,6 +33,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: https://api.dify.ai/v1
+    - name: caSecretRef
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
     - name: idleTimeout
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration

@@ -19,6 +19,10 @@ type DifyApplyConfiguration struct {
 	// http://dify-api.dify.svc:5001/v1; with or without /v1 and a trailing slash,
 	// at most 512 characters. Default https://api.dify.ai/v1 (Dify Cloud).
 	BaseURL *string `json:"baseURL,omitempty"`
+	// caSecretRef names the Secret key that holds the CA certificates (PEM) that
+	// signed Dify's certificate, for a Dify with a private CA. They are trusted
+	// beside the system's. Default: the system's.
+	CASecretRef *SecretKeyRefApplyConfiguration `json:"caSecretRef,omitempty"`
 	// inputs are the values of the app's variables, the same for every question,
 	// for example {city: Shanghai}; at most 50, each at most 4096 characters. A
 	// variable that the app requires must be here.
@@ -49,6 +53,14 @@ func (b *DifyApplyConfiguration) WithAPIKeySecretRef(value *SecretKeyRefApplyCon
 // If called multiple times, the BaseURL field is set to the value of the last call.
 func (b *DifyApplyConfiguration) WithBaseURL(value string) *DifyApplyConfiguration {
 	b.BaseURL = &value
+	return b
+}
+
+// WithCASecretRef sets the CASecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CASecretRef field is set to the value of the last call.
+func (b *DifyApplyConfiguration) WithCASecretRef(value *SecretKeyRefApplyConfiguration) *DifyApplyConfiguration {
+	b.CASecretRef = value
 	return b
 }
 

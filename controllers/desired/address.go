@@ -1,0 +1,27 @@
+package desired
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+)
+
+// URL is the address to paste into WeChat's console.
+func URL(bot *v1alpha1.WechatBot) string { return "https://" + bot.Spec.Domain + webhookPath(bot) }
+
+func webhookPath(bot *v1alpha1.WechatBot) string {
+	path := serverconfig.Default().Path
+	set(&path, bot.Spec.Path)
+	return path
+}
+
+// paths are what the server answers at the domain: the webhook, and the files at the root that WeChat looks for.
+func paths(bot *v1alpha1.WechatBot) []string {
+	all := []string{webhookPath(bot)}
+	for _, file := range slices.Sorted(maps.Keys(bot.Spec.WeChat.VerificationFiles)) {
+		all = append(all, "/"+file)
+	}
+	return all
+}

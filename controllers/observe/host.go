@@ -1,0 +1,121 @@
+package observe
+
+import (
+	"cmp"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// probesPerHost is how many probes of one host run at once: one that hangs holds no more of the workers.
+const probesPerHost = 4
+
+// host is one host that apps are asked at.
+type host struct {
+	running int
+	// waiting are bots whose probe waits for its turn, since when. One that was queued again stays until it has its turn.
+	waiting map[types.NamespacedName]time.Time
+	// failed is the latest failure that every bot of the same address would have met.
+	failed *hostFailure
+}
+
+type hostFailure struct {
+	baseURL string
+	began   time.Time
+	dify    Dify
+}
+
+// hosts limits the probes of each host. It is not safe for concurrent use.
+type hosts map[string]*host
+
+// hostOf returns the host of an address; all that are not a URL are one.
+func hostOf(baseURL string) string {
+	u, err := url.Parse(strings.TrimSpace(baseURL))
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// enter gives a bot its turn, or notes that it waits for one. What another probe of the same address found out since it
+// began to wait is the answer for it too: then it needs no turn.
+func (h hosts) enter(bot types.NamespacedName, baseURL string, now time.Time) (turn bool, known *Dify) {
+	name := hostOf(baseURL)
+	at, ok := h[name]
+	if !ok {
+		at = &host{waiting: map[types.NamespacedName]time.Time{}}
+		h[name] = at
+	}
+	since, waits := at.waiting[bot]
+	switch {
+	case waits && at.failed != nil && at.failed.baseURL == baseURL && !at.failed.began.Before(since):
+		failed := at.failed.dify
+		h.remove(bot, name)
+		return false, &failed
+	case at.running < probesPerHost:
+		at.running++
+		delete(at.waiting, bot)
+		return true, nil
+	case !waits:
+		at.waiting[bot] = now
+	}
+	return false, nil
+}
+
+// leave ends a turn that began at the given time, and returns the bots to be queued again: those that waited longest, or
+// all if the answer is theirs too.
+func (h hosts) leave(baseURL string, began time.Time, found Dify) []types.NamespacedName {
+	name := hostOf(baseURL)
+	at := h[name]
+	at.running--
+	if found.ofHost() {
+		at.failed = &hostFailure{baseURL, began, found}
+		waiting := slices.Collect(maps.Keys(at.waiting))
+		h.clean(name)
+		return waiting
+	}
+	at.failed = nil
+	return h.next(name)
+}
+
+// next returns the bots that have waited longest for a host, as many as may be asked at once.
+func (h hosts) next(name string) []types.NamespacedName {
+	at, ok := h[name]
+	if !ok {
+		return nil
+	}
+	h.clean(name)
+	longest := slices.SortedFunc(maps.Keys(at.waiting), func(a, b types.NamespacedName) int {
+		return cmp.Or(at.waiting[a].Compare(at.waiting[b]), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return longest[:min(len(longest), probesPerHost)]
+}
+
+// forget ends a bot's waiting, and returns others to be queued in its stead.
+func (h hosts) forget(bot types.NamespacedName, name string) []types.NamespacedName {
+	at, ok := h[name]
+	if !ok {
+		return nil
+	}
+	if _, waits := at.waiting[bot]; !waits {
+		return nil
+	}
+	h.remove(bot, name)
+	return h.next(name)
+}
+
+func (h hosts) remove(bot types.NamespacedName, name string) {
+	delete(h[name].waiting, bot)
+	h.clean(name)
+}
+
+// clean drops a host that nobody asks.
+func (h hosts) clean(name string) {
+	if at := h[name]; at.running == 0 && len(at.waiting) == 0 {
+		delete(h, name)
+	}
+}
