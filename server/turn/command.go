@@ -63,7 +63,11 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	began := time.Now()
 	defer e.delivered(ctx, m, began, &r)
 	text := strings.TrimSpace(m.Text)
-	switch command(text) {
+	asked := command(text)
+	if asked != "" || s.continues(text) {
+		e.Contact(m)
+	}
+	switch asked {
 	case Clear:
 		return e.clear(ctx, s, m)
 	case Stop:

@@ -33,6 +33,14 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 			return Reply{Kind: Held}
 		}
 	}
+	if !d.resumes && e.pushes(s) && !d.turn.State.Over() {
+		return Reply{Kind: Pushed}
+	}
+	if d.turn.Sending.State == session.Sending {
+		if r, done := e.whileSending(ctx, s, c, &d); done {
+			return r
+		}
+	}
 	if ctx.Err() != nil { // the channel has given this delivery up: what it would show is for the next
 		return Reply{Kind: Held}
 	}
@@ -49,7 +57,7 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 	if err = e.await(ctx, d, c.deadline, c.reply); err != nil || d.turn.State.Over() {
 		return false, err
 	}
-	if d.number >= e.Deliveries || !e.hold(ctx, s, c) {
+	if d.number >= e.Deliveries || e.pushes(s) || !e.hold(ctx, s, c) {
 		return false, nil
 	}
 	err = e.await(ctx, d, c.holdUntil, c.holdUntil.Add(afterDeadline))
@@ -76,6 +84,21 @@ func (e *Engine) await(ctx context.Context, d *delivery, until, last time.Time) 
 		d.turn = t
 	}
 	return err
+}
+
+// whileSending replies to a delivery while a part of its turn is on its way to the follower: to the question with nothing,
+// to the wish to read on with what comes behind the part; done is false if that is to be shown.
+func (e *Engine) whileSending(ctx context.Context, s *Settings, c clock, d *delivery) (r Reply, done bool) {
+	if !d.resumes {
+		return Reply{Kind: Pushed}, true
+	}
+	if err := e.sent(ctx, c, d); err != nil {
+		return e.unavailable(ctx, s, d.message, c, "waiting for a send", err, e.waiting(s, d.turn, "")), true
+	}
+	if d.turn.Delivered || d.turn.Sending.State == session.Sending {
+		return e.notice(s.Texts.get(TextSent)), true
+	}
+	return Reply{}, false
 }
 
 // show replies with what there is of the turn, and records it before it is written: of two replies that would show the
@@ -105,8 +128,11 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			return r
 		}
 		d.again = nil // what it would have shown again somebody has just shown
-		if d.turn.Delivered {
+		switch {
+		case d.turn.Delivered:
 			return Reply{Kind: Silent}
+		case d.turn.Sending.State == session.Sending:
+			return Reply{Kind: Pushed}
 		}
 	}
 }

@@ -95,6 +95,11 @@ func (e *Engine) renew() {
 
 // report writes what has come of a turn's answer so far.
 func (r *run) report(p session.Progress) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if r.ended {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	err := r.Store.Progress(ctx, r.lease, p)

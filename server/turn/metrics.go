@@ -23,6 +23,7 @@ type Metrics struct {
 	storeErrors prometheus.Counter
 	panics      prometheus.Counter
 	breaker     *prometheus.GaugeVec
+	sends       *prometheus.CounterVec
 }
 
 // answerBuckets are in seconds; 4.5, 9.5 and 14.5 are the deadlines of the three deliveries.
@@ -63,12 +64,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		panics: prometheus.NewCounter(counter("panics_total",
 			"Turns and deliveries that have met a bug: each is ended, and the process goes on.")),
 	}
+	m.sends = prometheus.NewCounterVec(counter("sends_total",
+		"Messages outside any push that carry answers, by result; notOpen: not sent, as WeChat lets nothing through now."), []string{"result"})
 	m.breaker = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "wechatbot", Name: "dify_breaker",
 		Help: "1 for the state of the circuit breaker before Dify: closed, open (questions fail at once), halfOpen (one probes).",
 	}, []string{"state"})
 	m.breakerState(breaker.Closed)
-	r.MustRegister(m.breaker, m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
+	r.MustRegister(m.breaker, m.sends, m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
 		m.storeErrors, m.panics)
 	return m
 }

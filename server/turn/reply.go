@@ -20,9 +20,10 @@ const (
 	Notice  Kind = "notice"  // a command's or an event's own line
 	Silent  Kind = "silent"  // nothing to say: the message is acknowledged and that is all
 	Held    Kind = "held"    // no reply at all: the channel is to deliver the message again
+	Pushed  Kind = "pushed"  // the message is acknowledged: the answer comes outside any push
 )
 
-// Reply is what one delivery is answered with. Text is empty for Silent and Held. One that cannot be written is given
+// Reply is what one delivery is answered with. Text is empty for Silent, Held and Pushed. One that cannot be written is given
 // to Unsend.
 type Reply struct {
 	Kind Kind

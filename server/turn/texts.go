@@ -14,6 +14,7 @@ const (
 	TextNothingToStop = "nothingToStop"
 	TextNothingYet    = "nothingYet"
 	TextUnsupported   = "unsupported"
+	TextSent          = "sent"
 	TextEmptyAnswer   = "emptyAnswer"
 	TextFailed        = "failed"
 	TextTimedOut      = "timedOut"
@@ -67,6 +68,7 @@ var chinese = map[string]string{
 	TextCleared:       "对话已清空，我们重新开始吧。",
 	TextStopped:       "（已停止回答）",
 	TextNothingToStop: "现在没有正在进行的回答。",
+	TextSent:          "回答刚刚已经发给您了，请看上一条消息。",
 	TextNothingYet:    "还没有可以查看的回答，直接输入问题就可以。",
 	TextUnsupported:   "抱歉，我目前只能看懂文字消息，请用文字告诉我。",
 	TextEmptyAnswer:   "抱歉，这个问题我没有得到答案，请换个说法再问一次。",
@@ -94,6 +96,7 @@ var english = map[string]string{
 	TextCleared:       "Our conversation is forgotten. Let us start afresh.",
 	TextStopped:       "(stopped)",
 	TextNothingToStop: "There is no answer to stop.",
+	TextSent:          "The answer has just been sent to you: see the message above.",
 	TextNothingYet:    "There is no answer to show yet. Just type your question.",
 	TextUnsupported:   "Sorry, I can only read text messages. Please tell me in words.",
 	TextEmptyAnswer:   "Sorry, I found no answer to this. Please put it in other words.",

@@ -52,6 +52,8 @@ type Message struct {
 	Text     string    // what was typed, or what a tap-link or a menu sends
 	Delivery int       // which delivery it is as far as the channel can tell; the engine counts for itself too
 	Received time.Time // when the first byte of this delivery came
+	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
+	Window *session.Window
 }
 
 func (m Message) key() session.Key { return session.Key{Follower: m.Follower, ID: m.ID} }
@@ -61,6 +63,7 @@ type Options struct {
 	Store    session.Store
 	Dify     Dify
 	Renderer Renderer
+	Pusher   Pusher // nil if the bot has no access to the account's API
 	Metrics  *Metrics
 	Log      *slog.Logger
 
@@ -82,6 +85,9 @@ type Settings struct {
 	Texts          Texts
 	// ContinueWords ask for what the follower has not yet got. The first is what tap-links send.
 	ContinueWords []string
+	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
+	// ask for it.
+	Sends int
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force

@@ -14,7 +14,7 @@ import (
 const (
 	callTimeout = 10 * time.Second // for a call whose result nobody waits for
 	stopWait    = time.Second      // for Dify to stop a generation before its turn ends
-	persistFor  = 2 * time.Minute  // how long the end of a turn is tried to be stored
+	persistFor  = 2 * time.Minute  // how long it is tried to store the end of a turn
 )
 
 // run is one process' work on one turn.
@@ -28,6 +28,8 @@ type run struct {
 	mu       sync.Mutex
 	latest   dify.Update
 	reported bool // the store has latest
+	writing  sync.Mutex
+	ended    bool // the store has, or is about to have, the whole answer; under writing
 
 	began     time.Time
 	firstText time.Time
@@ -47,14 +49,39 @@ func (e *Engine) work(l *session.Lease) {
 		defer cancel()
 	}
 	ctx, cancel := context.WithCancelCause(timed)
-	r.cancel = cancel
+	held, lose := context.WithCancelCause(e.life)
+	defer lose(nil)
+	r.cancel = func(cause error) { cancel(cause); lose(cause) }
 	defer cancel(nil)
-	defer l.OnLost(func() { cancel(session.ErrLeaseLost) })()
+	defer l.OnLost(func() { r.cancel(session.ErrLeaseLost) })()
 	e.runs.add(r, e.keep)
+	defer e.runs.remove(r)
+	if l.Turn.State.Over() { // its owner has died before all was sent
+		r.push(held)
+		return
+	}
+	alone := r.accompanied(ctx)
 	answer, err := r.answer(ctx)
-	outcome := r.finish(ctx, answer, err)
-	e.runs.remove(r)
+	alone()
+	outcome, pushing := r.finish(ctx, answer, err)
 	r.log(outcome, answer, err)
+	if pushing {
+		r.push(held)
+	}
+}
+
+// accompanied has the follower see that the answer is being made, where that is possible; alone ends it.
+func (r *run) accompanied(ctx context.Context) (alone func()) {
+	if !r.pushes(r.settings) {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { r.guarded(func() { r.accompany(ctx) }) })
+	return func() {
+		cancel()
+		beside.Wait()
+	}
 }
 
 var errPanicked = errors.New("recovered from a panic")
@@ -111,32 +138,37 @@ func (r *run) again() {
 	r.reported = false
 }
 
-// finish stores how the turn ended and says it in a word.
-func (r *run) finish(ctx context.Context, answer dify.Answer, err error) string {
+// finish stores how the turn ended and says it in a word. pushing tells that what the follower has not got is to be sent.
+func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcome string, pushing bool) {
 	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
 		if r.over() {
 			r.stopDify(r.sofar().TaskID)
 		}
-		return "lost"
+		return "lost", false
 	}
 	if err != nil && r.life.Err() != nil {
 		r.release(r.lease)
-		return "released"
+		return "released", false
 	}
 	if ctx.Err() != nil || err != nil && lostStream(difyError(err)) {
 		r.stopFirst(r.sofar().TaskID)
 	}
 	o := r.outcome(answer, err)
-	err = r.persist(o)
+	if o.Push = r.pushes(r.settings); o.Push {
+		r.writing.Lock() // nothing older is written over it
+		r.ended = true
+		r.writing.Unlock()
+	}
+	err = r.persistently("storing the end of a turn", func(ctx context.Context) error { return r.Store.Finish(ctx, r.lease, o) })
 	switch {
 	case errors.Is(err, session.ErrLeaseLost):
-		return "lost"
+		return "lost", false
 	case err != nil:
-		return "unsaved"
+		return "unsaved", false
 	case o.Failure != "":
-		return o.Failure
+		return o.Failure, o.Push
 	}
-	return o.State.String()
+	return o.State.String(), o.Push
 }
 
 // over tells whether the turn is known to be over. A turn that was lost to another process is not: that one may wait for
@@ -183,19 +215,19 @@ func filesOf(made []dify.AnswerFile) []session.File {
 	return files
 }
 
-// persist stores the outcome, for as long as it takes a store to come back; once the engine has ended, in one try. It
-// tries often, to come before those who would take the turn over when the store is back.
-func (r *run) persist(o session.Outcome) error {
+// persistently makes a call for the held turn, for as long as it takes a store to come back; once the engine has ended,
+// in one try. It tries often, to come before those who would take the turn over when the store is back.
+func (r *run) persistently(doing string, call func(ctx context.Context) error) error {
 	again := time.NewTicker(storeRetry / 2)
 	defer again.Stop()
 	for until := time.Now().Add(persistFor); ; {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), callTimeout)
-		err := r.Store.Finish(ctx, r.lease, o)
+		err := call(ctx)
 		cancel()
 		if err == nil || errors.Is(err, session.ErrLeaseLost) {
 			return err
 		}
-		r.storeFailed("storing the end of a turn", err)
+		r.storeFailed(doing, err)
 		if time.Now().After(until) {
 			return err
 		}

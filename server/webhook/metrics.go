@@ -85,6 +85,8 @@ func (m *Metrics) replied(p *wechat.Push, kind turn.Kind, received, ready time.T
 	switch kind {
 	case turn.Silent:
 		outcome = "acknowledged"
+	case turn.Pushed:
+		outcome = "pushed"
 	case turn.Held:
 		outcome = "held"
 	default: // shows the follower something

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
 )
@@ -18,6 +19,7 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 		ID:       p.DedupeKey(),
 		Delivery: delivery(p.SentAfter()),
 		Received: received,
+		Window:   window(p),
 	}
 	switch p.MsgType {
 	case "event":
@@ -40,10 +42,25 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 	return silent
 }
 
+// window is when WeChat lets the account write to the follower because of a push, and how often (protocol §7.1).
+func window(p *wechat.Push) *session.Window {
+	kind := strings.ToLower(p.Event)
+	switch {
+	case p.IsMessage() && p.MenuID == "":
+		return &session.Window{Kind: "message", Lasts: 48 * time.Hour, Sends: 5}
+	case p.IsMessage(): // a tap on a tap-link
+		kind = "click"
+	case kind != "click" && kind != "scancode_push" && kind != "scancode_waitmsg" && kind != "subscribe" && kind != "scan":
+		return nil
+	}
+	return &session.Window{Kind: kind, Lasts: time.Minute, Sends: 3}
+}
+
 // event answers what is not a message. Events that allow no reply get none: WeChat would count it as a fault.
 func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) turn.Reply {
 	switch strings.ToLower(p.Event) {
 	case "subscribe", "scan":
+		h.engine.Contact(m)
 		return h.engine.Welcome(ctx, m.Received)
 	case "click", "scancode_waitmsg":
 		m.Text = p.EventKey
