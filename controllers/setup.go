@@ -101,11 +101,12 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return fmt.Errorf("making the client for Secrets: %w", err)
 	}
 	gateway := &gatewayAPI{mgr: mgr, now: o.Now, recheck: o.Waits.Cluster}
+	classes := &defaultClass{client: secrets, now: o.Now, recheck: o.Waits.Cluster}
 	r := &Reconciler{
 		client: mgr.GetClient(),
 		observer: &observe.Observer{
 			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
-			Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
+			DefaultClass: classes.find, Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
 		},
 		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes},
 		operator: o.Operator,
@@ -180,9 +181,9 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 		Owns(&networkingv1.Ingress{}, child).
 		Owns(&networkingv1.NetworkPolicy{}, child).
 		Owns(&policyv1.PodDisruptionBudget{}, child).
-		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(claimChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
-		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(claimChanged())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(volumeChanged())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
 	if o.ClusterScoped {
 		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
@@ -256,8 +257,26 @@ func podProblemChanged() predicate.Predicate {
 	}
 }
 
-// claimChanged passes what a bot's condition says of a volume.
+// claimChanged passes what may give another bot the address: a bot with another spec, one that goes, or one that is no
+// longer exposed.
 func claimChanged() predicate.Predicate {
+	said := func(o client.Object) observe.Claim {
+		bot, ok := o.(*v1alpha1.WechatBot)
+		if !ok {
+			return observe.ClaimNew
+		}
+		return observe.ClaimOf(bot)
+	}
+	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false }, // the other lets it pass
+		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return said(e.ObjectOld) != said(e.ObjectNew) },
+	})
+}
+
+// volumeChanged passes what a bot's condition says of a volume.
+func volumeChanged() predicate.Predicate {
 	said := func(o client.Object) [2]string {
 		claim, ok := o.(*corev1.PersistentVolumeClaim)
 		if !ok {

@@ -99,13 +99,15 @@ const (
 const (
 	// ReasonAddressPending: the Ingress has no address yet.
 	ReasonAddressPending = "AddressPending"
-	// ReasonIngressClassNotFound: no such IngressClass, or no default one.
+	// ReasonIngressClassNotFound: no such IngressClass, or no default one; it is looked for again within a minute.
 	ReasonIngressClassNotFound = "IngressClassNotFound"
 	// ReasonRouteNotAccepted: a parent did not accept the HTTPRoute; the message is the parent's.
 	ReasonRouteNotAccepted = "RouteNotAccepted"
+	// ReasonNoTLSListener: parents accepted the HTTPRoute, but none of their listeners for the domain speaks TLS.
+	ReasonNoTLSListener = "NoTLSListener"
 	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes; it is looked at again, no restart is needed.
 	ReasonGatewayAPIMissing = "GatewayAPIMissing"
-	// ReasonDomainConflict: an older bot has the same domain and path and keeps it.
+	// ReasonDomainConflict: another bot has the same domain and path and keeps it: the one that is exposed there, else the older.
 	ReasonDomainConflict = "DomainConflict"
 )
 
@@ -113,6 +115,8 @@ const (
 const (
 	// ReasonCertificatePending: the Secret of the certificate is not there yet.
 	ReasonCertificatePending = "CertificatePending"
+	// ReasonCertificateMalformed: what the Secret holds is no certificate with its private key.
+	ReasonCertificateMalformed = "CertificateMalformed"
 	// ReasonCertificateMismatch: the certificate does not cover the domain.
 	ReasonCertificateMismatch = "CertificateMismatch"
 	// ReasonCertificateExpired: the certificate is out of date.

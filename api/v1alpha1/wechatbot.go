@@ -65,7 +65,7 @@ type WechatBotSpec struct {
 	// WeChat blocks domains, and a block then hits one bot only. Required.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule=`self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')`,message="domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address"
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')`,message="domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard or IP address, no underscore, no dot at the end, an internationalised name as xn--..."
 	Domain string `json:"domain"`
 
 	// path is the path of the webhook on the domain, for example /winter: an

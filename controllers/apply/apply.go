@@ -94,7 +94,7 @@ func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired
 		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
 		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
-		ensure(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
+		w.ingress(ctx, bot, want, have),
 		ensure(ctx, w, bot, want.HTTPRoute, &have.HTTPRoute, gatewayv1.ExtractHTTPRoute),
 		ensure(ctx, w, bot, want.PodDisruptionBudget, &have.PodDisruptionBudget, policyv1.ExtractPodDisruptionBudget),
 		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),

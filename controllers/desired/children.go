@@ -34,8 +34,13 @@ type Operator struct {
 
 // Surroundings are what of the cluster decides about a bot's children.
 type Surroundings struct {
-	// AddressConflict: an older bot has the same domain and path, so this one must not be exposed.
+	// AddressConflict: another bot has the same domain and path, so this one must not be exposed.
 	AddressConflict bool
+	// ForeignCertificate: the certificate's Secret is there, and cert-manager did not make it for this bot.
+	ForeignCertificate bool
+	// DefaultClass is the cluster's default IngressClass, LiveClass that of the bot's Ingress as it is; empty where there
+	// is none, or where it is not known.
+	DefaultClass, LiveClass string
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
 	// Rollout is how far the servers' Deployment is.
@@ -127,7 +132,7 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 			c.HTTPRoute = HTTPRoute(bot)
 		}
 	case HasIngress(bot):
-		c.Ingress = Ingress(bot, operator)
+		c.Ingress = Ingress(bot, operator, around)
 	}
 	if bot.Spec.Replicas > 1 {
 		c.PodDisruptionBudget = PodDisruptionBudget(bot)

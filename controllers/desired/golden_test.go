@@ -127,23 +127,6 @@ func gateway(b *v1alpha1.WechatBot) {
 	b.Spec.Gateway = &v1alpha1.Gateway{ParentRefs: []v1alpha1.ParentRef{{Name: "public", Kind: v1alpha1.ParentListenerSet, Port: 443}}}
 }
 
-func TestTheOperatorsDefaultsYieldToTheBots(t *testing.T) {
-	defaults := desired.Operator{Image: "a", IngressClass: "edge", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.ClusterIssuer, Name: "acme"}}
-	bot := sample(t, "minimal")
-	ingress := desired.Ingress(bot, defaults)
-	if *ingress.Spec.IngressClassName != "edge" || ingress.Annotations["cert-manager.io/cluster-issuer"] != "acme" {
-		t.Errorf("the defaults give %v, %v", *ingress.Spec.IngressClassName, ingress.Annotations)
-	}
-	bot.Spec.Ingress = &v1alpha1.Ingress{ClassName: "own", TLS: v1alpha1.IngressTLS{
-		SecretName: "own-cert", IssuerRef: &v1alpha1.IssuerRef{Name: "own", Kind: v1alpha1.NamespacedIssuer},
-	}}
-	ingress = desired.Ingress(bot, defaults)
-	want := map[string]string{"cert-manager.io/issuer": "own"}
-	if *ingress.Spec.IngressClassName != "own" || *ingress.Spec.TLS[0].SecretName != "own-cert" || !cmp.Equal(ingress.Annotations, want) {
-		t.Errorf("the bot's give %v, %v", *ingress.Spec.IngressClassName, ingress.Annotations)
-	}
-}
-
 func TestThePodTemplateIsMerged(t *testing.T) {
 	for name, c := range map[string]struct {
 		patch, wrong, holds string

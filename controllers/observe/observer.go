@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +28,8 @@ type Observer struct {
 	GatewayAPI func(context.Context) (bool, error)
 	// Operator is what the flags say.
 	Operator desired.Operator
+	// DefaultClass finds the cluster's default IngressClass where IngressClasses cannot be read.
+	DefaultClass func(ctx context.Context, namespace string) (string, Class)
 	// ClusterScoped: the operator may read IngressClasses.
 	ClusterScoped bool
 	// Now is the clock.
@@ -51,7 +52,10 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if s.ConflictingBot, err = o.conflictingBot(ctx, bot); err != nil {
 		return nil, err
 	}
-	if s.Class, err = o.class(ctx, bot); err != nil {
+	if err := o.class(ctx, bot, s); err != nil {
+		return nil, err
+	}
+	if s.TLSListener, err = o.tlsListener(ctx, bot, s); err != nil {
 		return nil, err
 	}
 	if err := o.pods(ctx, bot, s); err != nil {
@@ -115,60 +119,6 @@ func get[T any, O object[T]](ctx context.Context, from client.Reader, bot *v1alp
 	}
 	*into = found
 	return nil
-}
-
-// class looks for the bot's IngressClass.
-func (o *Observer) class(ctx context.Context, bot *v1alpha1.WechatBot) (Class, error) {
-	if !o.ClusterScoped || !desired.HasIngress(bot) {
-		return ClassUnknown, nil
-	}
-	name := desired.IngressClass(bot, o.Operator)
-	var classes networkingv1.IngressClassList
-	if err := o.Cache.List(ctx, &classes, client.UnsafeDisableDeepCopy); err != nil {
-		return ClassUnknown, fmt.Errorf("listing IngressClasses: %w", err)
-	}
-	for i := range classes.Items {
-		class := &classes.Items[i]
-		if class.Name == name || name == "" && class.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" {
-			return ClassFound, nil
-		}
-	}
-	if name == "" {
-		return NoDefaultClass, nil
-	}
-	return ClassMissing, nil
-}
-
-// IndexAddress is the cache's index of bots by what they are reached at.
-const IndexAddress = "address"
-
-// Address is the bot's value in IndexAddress.
-func Address(bot *v1alpha1.WechatBot) string { return desired.URL(bot) }
-
-// conflictingBot finds the older bot with the same domain and path. Of two made in the same second, the first by name keeps it.
-func (o *Observer) conflictingBot(ctx context.Context, bot *v1alpha1.WechatBot) (*types.NamespacedName, error) {
-	var claimants v1alpha1.WechatBotList
-	err := o.Cache.List(ctx, &claimants, client.MatchingFields{IndexAddress: Address(bot)}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, fmt.Errorf("listing the bots of %s: %w", bot.Spec.Domain, err)
-	}
-	first := bot
-	for i := range claimants.Items {
-		if other := &claimants.Items[i]; other.DeletionTimestamp.IsZero() && older(other, first) {
-			first = other
-		}
-	}
-	if first == bot || first.UID == bot.UID {
-		return nil, nil //nolint:nilnil // nobody else has it
-	}
-	return &types.NamespacedName{Namespace: first.Namespace, Name: first.Name}, nil
-}
-
-func older(a, b *v1alpha1.WechatBot) bool {
-	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-		return a.CreationTimestamp.Before(&b.CreationTimestamp)
-	}
-	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
 }
 
 // pods looks at the pods of a Deployment that is not available, or whose session store of before is to go, and at that of

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
@@ -64,7 +65,7 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 			wait = min(wait, certificateWait(waits, state.Now.Sub(c.LastTransitionTime.Time)))
 		}
 	}
-	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonGatewayAPIMissing {
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Status != metav1.ConditionTrue {
 		wait = min(wait, waits.Cluster)
 	}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
