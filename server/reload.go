@@ -24,21 +24,21 @@ type files struct {
 	config  serverconfig.Config
 	secrets serverconfig.Secrets
 	unknown []string // fields that a newer operator has written
+	hash    string   // of the configuration's file
 }
 
 // load reads the configuration at path, and the secrets from the folder that it names; or from another one, because
 // secretsDir is a field that a running server does not change.
 func load(path, secretsDir string, byOperator bool) (files, error) {
-	var f files
-	var err error
+	read := serverconfig.Load
 	if byOperator {
-		f.config, f.unknown, err = serverconfig.LoadByOperator(path)
-	} else {
-		f.config, err = serverconfig.Load(path)
+		read = serverconfig.LoadByOperator
 	}
+	file, err := read(path)
 	if err != nil {
-		return f, err
+		return files{}, err
 	}
+	f := files{config: file.Config, unknown: file.Unknown, hash: file.Hash}
 	if f.secrets, err = serverconfig.LoadSecrets(cmp.Or(secretsDir, f.config.SecretsDir)); err != nil {
 		return f, err
 	}

@@ -37,7 +37,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -56,6 +56,15 @@ func (c *Config) checkCharacters() error {
 				return unprintable(child(freeform[i], key))
 			}
 		}
+	}
+	var inMenu error
+	c.menuTexts(func(field, text string) {
+		if inMenu == nil && !isPrintable(text) {
+			inMenu = unprintable(field)
+		}
+	})
+	if inMenu != nil {
+		return inMenu
 	}
 	for i, address := range c.Session.Redis.Addresses {
 		if !isPrintable(address) {

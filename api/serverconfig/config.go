@@ -29,12 +29,17 @@ type Config struct {
 	Reply   Reply   `json:"reply"`
 	Limits  Limits  `json:"limits"`
 	Session Session `json:"session"`
+
+	// Menu is the account's menu, from left to right: at most MaxMenuButtons. None leaves the account's as it is.
+	Menu []MenuButton `json:"menu,omitempty"`
+	// MenuPolicy says what becomes of a menu that was changed in WeChat's console since it was published.
+	MenuPolicy MenuPolicy `json:"menuPolicy"`
 }
 
 // WeChat describes the Official Account.
 type WeChat struct {
 	// AppID is the account's AppID, as 公众平台 → 基本配置 shows it. Required with an EncodingAESKey, whose ciphertexts
-	// end in it.
+	// end in it, with an AppSecret, and with a Menu.
 	AppID string `json:"appID"`
 	// OriginalID is the account's 原始ID (gh_…). When set, pushes for another account are refused.
 	OriginalID string `json:"originalID"`
@@ -123,5 +128,6 @@ func Default() Config {
 			IdleTimeout: Duration(24 * time.Hour),
 			History:     20,
 		},
+		MenuPolicy: MenuReport,
 	}
 }

@@ -86,7 +86,9 @@ func wrongType(err error) error {
 	case reflect.Int64: // a Duration
 		must = "a duration: a number and its unit, such as 4500ms, 60s or 5m"
 	case reflect.Slice:
-		must = "a list of texts"
+		if must = "a list of texts"; e.Type.Elem().Kind() == reflect.Struct {
+			must = "a list"
+		}
 	case reflect.Map:
 		must = "a mapping of texts"
 	default:

@@ -1,6 +1,8 @@
 package serverconfig
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // MaxFileBytes bounds the file; a ConfigMap cannot hold more.
@@ -59,6 +62,9 @@ func ParseByOperator(file []byte) (c Config, unknown []string, err error) {
 			unknown = append(unknown, child("reply.texts", key))
 		}
 	}
+	if slices.ContainsFunc(unknown, func(field string) bool { return strings.HasPrefix(field, "menu[") }) {
+		c.Menu = withoutIdle(c.Menu)
+	}
 	c, err = c.checked()
 	return c, unknown, err
 }
@@ -69,6 +75,9 @@ func (c Config) checked() (Config, error) {
 			*texts = nil // an empty mapping and none are one configuration
 		}
 	}
+	if len(c.Menu) == 0 {
+		c.Menu = nil
+	}
 	c.complete()
 	if err := c.Check(); err != nil {
 		return Config{}, err
@@ -76,34 +85,44 @@ func (c Config) checked() (Config, error) {
 	return c, nil
 }
 
+// File is a configuration file that was read.
+type File struct {
+	Config  Config
+	Unknown []string // paths of fields and texts that a newer operator has written
+	Hash    string   // Hash of its bytes
+}
+
 // Load reads the file at path with Parse. A relative secretsDir becomes one below the file's folder, so that a server
 // finds its secrets wherever it was started from.
-func Load(path string) (Config, error) {
-	c, _, err := load(path, func(file []byte) (Config, []string, error) {
+func Load(path string) (File, error) {
+	return load(path, func(file []byte) (Config, []string, error) {
 		c, err := Parse(file)
 		return c, nil, err
 	})
-	return c, err
 }
 
 // LoadByOperator is Load with ParseByOperator.
-func LoadByOperator(path string) (c Config, unknown []string, err error) {
-	return load(path, ParseByOperator)
+func LoadByOperator(path string) (File, error) { return load(path, ParseByOperator) }
+
+// Hash names the bytes of a file, for comparing what was written with what a server has read. The file holds no secrets.
+func Hash(file []byte) string {
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:16])
 }
 
-func load(path string, parse func([]byte) (Config, []string, error)) (Config, []string, error) {
+func load(path string, parse func([]byte) (Config, []string, error)) (File, error) {
 	file, err := readFile(path, MaxFileBytes)
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("read configuration: %w", err)
+		return File{}, fmt.Errorf("read configuration: %w", err)
 	}
 	c, unknown, err := parse(file)
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
+		return File{}, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if !filepath.IsAbs(c.SecretsDir) {
 		c.SecretsDir = filepath.Join(filepath.Dir(path), c.SecretsDir)
 	}
-	return c, unknown, nil
+	return File{Config: c, Unknown: unknown, Hash: Hash(file)}, nil
 }
 
 // readFile reads a regular file of at most limit bytes.

@@ -189,7 +189,7 @@ func TestParseRefuses(t *testing.T) {
 		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
 		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
 		{"language", minimal + "reply: {language: fr}\n", `reply.language: "fr" is not offered: use zh-CN or en`},
-		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, emptyAnswer, continue, orReply, retry, cutShort"},
+		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, retry, cutShort"},
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
@@ -275,8 +275,8 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := filepath.Join(dir, "secrets"); c.SecretsDir != want {
-			t.Errorf("secretsDir %s, want %s", c.SecretsDir, want)
+		if want := filepath.Join(dir, "secrets"); c.Config.SecretsDir != want {
+			t.Errorf("secretsDir %s, want %s", c.Config.SecretsDir, want)
 		}
 	})
 	t.Run("absolute secretsDir stays", func(t *testing.T) {
@@ -284,8 +284,8 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.SecretsDir != "/secrets" {
-			t.Errorf("secretsDir %s, want /secrets", c.SecretsDir)
+		if c.Config.SecretsDir != "/secrets" || c.Hash != Hash([]byte(minimal)) {
+			t.Errorf("secretsDir %s, want /secrets; hash %s", c.Config.SecretsDir, c.Hash)
 		}
 	})
 	t.Run("wrong file is named", func(t *testing.T) {
@@ -433,17 +433,21 @@ func anyConfig(t *rapid.T) Config {
 		},
 		Reply: Reply{
 			Mode: ReplyModePassive, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
+			ContinueWords:  rapid.SliceOfN(rapid.StringMatching(`[1-9一-龟]{1,9}`), 1, 8).Draw(t, "continueWords"),
 			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish),
 			Texts: texts("texts", rapid.SampledFrom(TextKeys), rapid.StringN(1, 100, -1).Filter(func(s string) bool {
 				return isPrintable(s) && strings.TrimSpace(s) != ""
 			})),
-			ContinueWords: rapid.SliceOfN(rapid.StringMatching(`[0-9A-Za-z继续]{1,10}`), 1, maxContinueWords).Draw(t, "continueWords"),
 		},
 		Limits: Limits{Questions: number("questions", 1, 10000), Window: duration("window", time.Second, 24*time.Hour), Concurrency: number("concurrency", 1, 10000)},
 		Session: Session{
 			Type:        rapid.SampledFrom([]SessionType{SessionMemory, SessionConfigMap, SessionRedis}).Draw(t, "type"),
 			IdleTimeout: duration("sessionIdle", time.Minute, 8760*time.Hour), History: number("history", 1, 200),
 		},
+	}
+	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
+	if c.WeChat.AppID != "" {
+		c.Menu = anyMenu(t)
 	}
 	c.complete()
 	return c

@@ -117,6 +117,10 @@ func Validate(c Config, s Secrets) error {
 		return wrong("wechat.appID", "is missing: it is needed with the secret file %s", fileEncodingAESKey)
 	case s.AppSecret != "" && !visible(s.AppSecret):
 		return wrong(fileAppSecret, "must hold no spaces: copy AppSecret from WeChat's console")
+	case s.AppSecret != "" && c.WeChat.AppID == "":
+		return wrong("wechat.appID", "is missing: it is needed with the secret file %s", fileAppSecret)
+	case s.AppSecret == "" && len(c.Menu) > 0:
+		return wrong(fileAppSecret, "is missing: menu is published through WeChat's API, put the account's AppSecret into this secret file")
 	case len(s.RedisCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.RedisCA):
 		return wrong(fileRedisCA, "holds no PEM certificate")
 	case len(s.DifyCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.DifyCA):

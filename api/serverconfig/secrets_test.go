@@ -131,20 +131,28 @@ func TestValidate(t *testing.T) {
 		change func(*Config, *Secrets)
 		want   string
 	}{
-		"least":                  {func(*Config, *Secrets) {}, ""},
-		"secure mode":            {func(c *Config, s *Secrets) { s.EncodingAESKey, c.WeChat.AppID = aesKey, "wx0123456789abcdef" }, ""},
-		"CA":                     {func(_ *Config, s *Secrets) { s.RedisCA = []byte(certificate) }, ""},
-		"wrong field":            {func(c *Config, _ *Secrets) { c.Bot = "" }, "bot: is missing: give the bot's namespace/name, such as bots/winter"},
-		"no token":               {func(_ *Config, s *Secrets) { s.Token = "" }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
-		"long token":             {func(_ *Config, s *Secrets) { s.Token = Secret(strings.Repeat("x", 33)) }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
-		"token with a space":     {func(_ *Config, s *Secrets) { s.Token = "win ter" }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
-		"no API key":             {func(_ *Config, s *Secrets) { s.DifyAPIKey = "" }, "dify-api-key: must be the app's API key, such as app-…, without spaces"},
-		"API key of two lines":   {func(_ *Config, s *Secrets) { s.DifyAPIKey = "app-1\napp-2" }, "dify-api-key: must be the app's API key, such as app-…, without spaces"},
-		"short AES key":          {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret(aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
-		"AES key not of base64":  {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret("!" + aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
-		"AES key with a newline": {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret("\n" + aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
-		"AES key without AppID":  {func(_ *Config, s *Secrets) { s.EncodingAESKey = aesKey }, "wechat.appID: is missing: it is needed with the secret file encoding-aes-key"},
-		"AppSecret with a space": {func(_ *Config, s *Secrets) { s.AppSecret = "a b" }, "app-secret: must hold no spaces: copy AppSecret from WeChat's console"},
+		"least":                   {func(*Config, *Secrets) {}, ""},
+		"secure mode":             {func(c *Config, s *Secrets) { s.EncodingAESKey, c.WeChat.AppID = aesKey, "wx0123456789abcdef" }, ""},
+		"CA":                      {func(_ *Config, s *Secrets) { s.RedisCA = []byte(certificate) }, ""},
+		"wrong field":             {func(c *Config, _ *Secrets) { c.Bot = "" }, "bot: is missing: give the bot's namespace/name, such as bots/winter"},
+		"no token":                {func(_ *Config, s *Secrets) { s.Token = "" }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
+		"long token":              {func(_ *Config, s *Secrets) { s.Token = Secret(strings.Repeat("x", 33)) }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
+		"token with a space":      {func(_ *Config, s *Secrets) { s.Token = "win ter" }, "token: must be the 3 to 32 letters and digits typed into WeChat's console as Token"},
+		"no API key":              {func(_ *Config, s *Secrets) { s.DifyAPIKey = "" }, "dify-api-key: must be the app's API key, such as app-…, without spaces"},
+		"API key of two lines":    {func(_ *Config, s *Secrets) { s.DifyAPIKey = "app-1\napp-2" }, "dify-api-key: must be the app's API key, such as app-…, without spaces"},
+		"short AES key":           {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret(aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
+		"AES key not of base64":   {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret("!" + aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
+		"AES key with a newline":  {func(_ *Config, s *Secrets) { s.EncodingAESKey = Secret("\n" + aesKey[1:]) }, "encoding-aes-key: must be the 43 letters and digits that WeChat's console shows as EncodingAESKey"},
+		"AES key without AppID":   {func(_ *Config, s *Secrets) { s.EncodingAESKey = aesKey }, "wechat.appID: is missing: it is needed with the secret file encoding-aes-key"},
+		"AppSecret with a space":  {func(_ *Config, s *Secrets) { s.AppSecret = "a b" }, "app-secret: must hold no spaces: copy AppSecret from WeChat's console"},
+		"AppSecret without AppID": {func(_ *Config, s *Secrets) { s.AppSecret = "a" }, "wechat.appID: is missing: it is needed with the secret file app-secret"},
+		"menu": {func(c *Config, s *Secrets) {
+			c.WeChat.AppID, c.Menu, s.AppSecret = "wx1", []MenuButton{{MenuItem: MenuItem{Name: "a", Reply: "b"}}}, "a"
+		}, ""},
+		"menu without AppID": {func(c *Config, _ *Secrets) { c.Menu = []MenuButton{{MenuItem: MenuItem{Name: "a", Reply: "b"}}} }, "wechat.appID: is missing: menu is published through WeChat's API, which needs it"},
+		"menu without AppSecret": {func(c *Config, _ *Secrets) {
+			c.WeChat.AppID, c.Menu = "wx1", []MenuButton{{MenuItem: MenuItem{Name: "a", Reply: "b"}}}
+		}, "app-secret: is missing: menu is published through WeChat's API, put the account's AppSecret into this secret file"},
 		"CA that is none":        {func(_ *Config, s *Secrets) { s.RedisCA = []byte("x") }, "redis-ca.crt: holds no PEM certificate"},
 		"password may be a poem": {func(_ *Config, s *Secrets) { s.RedisPassword = "密 码" }, ""},
 		"AES key's spare last bits": {func(c *Config, s *Secrets) {

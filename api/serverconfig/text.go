@@ -22,6 +22,7 @@ const (
 	TextTooLong       = "tooLong"       // question and conversation are too long; may hold {{clear}}
 	TextPaused        = "paused"        // the app's workflow waits for a person
 	TextNothingYet    = "nothingYet"    // `1` before any question
+	TextSent          = "sent"          // `1` while the answer was on its way, which has arrived since
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
@@ -34,7 +35,7 @@ var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
-	TextNothingYet, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
+	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -42,7 +43,9 @@ type Attempt struct {
 	Kind Kind
 	// Code is WeChat's errcode, 0 if none came.
 	Code int
-	Took time.Duration
+	// Address is that of Error.
+	Address netip.Addr
+	Took    time.Duration
 }
 
 // Client talks to WeChat for one Official Account. It is safe for concurrent use. It keeps no goroutine and no timer while no call is
