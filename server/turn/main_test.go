@@ -84,6 +84,7 @@ type setup struct {
 	simmed   difysim.Options // for a sim of its own
 	store    session.Store   // else a memory store of its own
 	settings func(*turn.Settings)
+	pusher   turn.Pusher // nil: the bot has no access to the account's API
 	log      io.Writer
 	idle     bool // it claims nothing
 }
@@ -155,7 +156,7 @@ func start(t testing.TB, o setup) *bot {
 		log = slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	options := options(o.dify, b.store)
-	options.Metrics, options.Log = turn.NewMetrics(b.registry), log
+	options.Metrics, options.Log, options.Pusher = turn.NewMetrics(b.registry), log, o.pusher
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
@@ -220,6 +221,9 @@ type follower struct {
 	*bot
 	name string
 	sent int
+
+	// window is what each of the follower's messages opens; nil is none.
+	window *session.Window
 
 	// route tells which bot a delivery goes to; nil is always the same.
 	route func(delivery int) *bot
@@ -286,7 +290,7 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 	if f.route != nil {
 		engine = f.route(n).engine
 	}
-	r := engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began})
+	r := engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began, Window: f.window})
 	f.check(r, time.Since(began))
 	if r.Kind == turn.Held && open.Err() == nil {
 		f.t.Errorf("delivery %d of %s was left alone %v before the channel gave it up", n, id, patience-time.Since(began))
@@ -319,7 +323,7 @@ func (f *follower) drop(text string) {
 func (f *follower) check(r turn.Reply, took time.Duration) {
 	f.t.Helper()
 	switch {
-	case r.Kind == turn.Held || r.Kind == turn.Silent:
+	case r.Kind == turn.Held || r.Kind == turn.Silent || r.Kind == turn.Pushed:
 		if r.Text != "" {
 			f.t.Errorf("a %s reply has a text: %q", r.Kind, r.Text)
 		}
