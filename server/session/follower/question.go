@@ -35,13 +35,15 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	default:
 		s.Guard = Guard{Waiting: l.Queue}
 	}
-	t := s.accept(q, l.Timeout)
+	t, media := s.accept(q, l.Timeout)
 	t.cost, s.Allowance = cost, allowance
 	if claim {
 		t.State, t.Attempts = session.Answering, 1
 		s.hold(t)
 	}
-	return session.Begun{Verdict: session.Started, Delivery: t.Deliveries, Turn: s.Turn(q.Key)}
+	b := session.Begun{Verdict: session.Started, Delivery: t.Deliveries, Turn: s.Turn(q.Key)}
+	b.Turn.Question, b.Turn.Media = q.Text, media
+	return b
 }
 
 // joined counts another delivery of a message that is known as a question, or as something that is gone.
@@ -60,7 +62,7 @@ func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
 }
 
 // accept records the question as the follower's last turn. Media that were kept for it are part of it.
-func (s *Step) accept(q session.Question, timeout time.Duration) *Turn {
+func (s *Step) accept(q session.Question, timeout time.Duration) (*Turn, []session.Media) {
 	s.touch()
 	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Seen: Seen{Deliveries: 1}}
 	if timeout > 0 {
@@ -70,11 +72,12 @@ func (s *Step) accept(q session.Question, timeout time.Duration) *Turn {
 		t.Seen = s.Messages[i].Seen // this delivery included
 		s.Messages = slices.Delete(s.Messages, i, i+1)
 	}
-	media := make([]session.Media, 0, len(s.Kept)+len(q.Media))
+	var media []session.Media
 	for i := range s.Kept {
 		media = append(media, s.Kept[i].Media)
 	}
-	attached := encode(append(media, q.Media...))
+	media = append(media, q.Media...)
+	attached := encode(media)
 	s.Kept = nil
 	t.Question = len(q.Text) + len(attached)
 	s.set(t.ID, QuestionText, q.Text)
@@ -82,7 +85,7 @@ func (s *Step) accept(q session.Question, timeout time.Duration) *Turn {
 		s.set(t.ID, MediaText, attached)
 	}
 	s.Turns = append(s.Turns, t)
-	return &s.Turns[len(s.Turns)-1]
+	return &s.Turns[len(s.Turns)-1], media
 }
 
 // allowance is what is left of the follower's questions with one more asked, and what that one costs; ok is false if

@@ -17,7 +17,7 @@ type lease struct {
 
 	// What its holder has reported: what is the same need not be written again.
 	conversation, ref string
-	over              bool // the turn is, and is being pushed
+	look              bool // the turn may be over: whoever awaits it does not hear of it
 }
 
 // lease notes that this process holds a turn from now on; nil if it is noted already.
@@ -31,7 +31,7 @@ func (s *Store) lease(t session.Turn, conversation string, fence int64, left tim
 		}
 		old.lose()
 	}
-	l := &lease{Held: Held{t.Key, fence}, conversation: conversation, ref: t.Ref, over: t.State.Over()}
+	l := &lease{Held: Held{t.Key, fence}, conversation: conversation, ref: t.Ref, look: t.State.Over()}
 	l.life, l.lose = context.WithCancel(context.Background())
 	s.leases[openid] = l
 	return &session.Lease{
@@ -40,12 +40,12 @@ func (s *Store) lease(t session.Turn, conversation string, fence int64, left tim
 	}
 }
 
-// holds tells whether this process works on the turn's answer, as far as it knows.
-func (s *Store) holds(k session.Key) bool {
+// hears tells whether the turn's end is heard of here, as this process works on its answer.
+func (s *Store) hears(k session.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.leases[k.Follower]
-	return l != nil && l.Key == k && !l.over
+	return l != nil && l.Key == k && !l.look
 }
 
 // reported tells whether a report has nothing new but text.
@@ -81,7 +81,7 @@ func (s *Store) finished(l *session.Lease, pushing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if have := s.leases[l.Turn.Key.Follower]; have != nil && have.Fence == l.Fence {
-		have.over = true
+		have.look = true
 	}
 }
 

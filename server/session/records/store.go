@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,16 +60,20 @@ func (s *Store) update(ctx context.Context, doing, openid string, step func(*fol
 	return nil
 }
 
-// changed is told by the port.
+// changed is told by the port. A lease on a turn of the follower may be lost.
 func (s *Store) changed(openid string) {
-	if openid != "" {
-		s.wake(openid, nil)
-		return
-	}
+	var all []string
 	s.mu.Lock()
-	all := make([]string, 0, len(s.meetings))
-	for f := range s.meetings {
-		all = append(all, f)
+	if openid == "" {
+		all = slices.Collect(maps.Keys(s.meetings))
+		for _, l := range s.leases {
+			l.look = true
+		}
+	} else {
+		all = []string{openid}
+		if l := s.leases[openid]; l != nil {
+			l.look = true
+		}
 	}
 	s.mu.Unlock()
 	for _, f := range all {
@@ -117,7 +123,7 @@ func (s *Store) Await(ctx context.Context, k session.Key) (session.Turn, error) 
 	for woken := false; ctx.Err() == nil; woken = true {
 		m, leave := s.meet(k)
 		var again <-chan time.Time
-		if woken || !s.holds(k) { // else it hears of the end: there is nothing to look for
+		if woken || !s.hears(k) {
 			t, err := s.turn(ctx, k)
 			if err == nil && t.State.Over() || errors.Is(err, session.ErrClosed) || errors.Is(err, session.ErrElsewhere) {
 				leave()

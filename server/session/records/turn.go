@@ -41,7 +41,6 @@ func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l ses
 	}
 	switch b.Verdict {
 	case session.Started:
-		b.Turn.Question, b.Turn.Media = q.Text, q.Media
 	case session.Joined:
 		if b.Turn, err = s.turn(ctx, q.Key); err != nil {
 			return session.Begun{}, err

@@ -191,7 +191,7 @@ func othersCounted(t *testing.T, h Harness) {
 	if got := b.enqueue("alice", "1"); got.Turn.Others != 1 {
 		t.Errorf("joined with %d others, want 1", got.Turn.Others)
 	}
-	a.enqueue("bob", "1")
+	b.enqueue("bob", "1")
 	a.finish(l, "", "")
 	want("1", 1)
 	want("2", 1)
