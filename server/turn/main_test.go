@@ -86,6 +86,8 @@ type setup struct {
 	settings func(*turn.Settings)
 	log      io.Writer
 	idle     bool // it claims nothing
+
+	menuShown func() bool
 }
 
 // bot is an engine that runs, with what is around it.
@@ -155,7 +157,7 @@ func start(t testing.TB, o setup) *bot {
 		log = slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	options := options(o.dify, b.store)
-	options.Metrics, options.Log = turn.NewMetrics(b.registry), log
+	options.Metrics, options.Log, options.MenuShown = turn.NewMetrics(b.registry), log, o.menuShown
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
