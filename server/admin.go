@@ -55,6 +55,7 @@ func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /status", s.status)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: s.options.HTTPLog}))
 	return mux
 }
@@ -112,11 +113,21 @@ type storeNotes struct {
 	mu     sync.Mutex
 	failed int // times in a row
 	next   int // of them that is logged next
+	asked  bool
+	err    error // of the last answer
+}
+
+// last is how the store was when it was last asked; false without an error if it was not asked yet.
+func (n *storeNotes) last() (ok bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked && n.err == nil, n.err
 }
 
 func (n *storeNotes) store(err error, up prometheus.Gauge, log *slog.Logger) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.asked, n.err = true, err
 	if err == nil {
 		up.Set(1)
 		if n.failed > 0 {

@@ -88,6 +88,7 @@ func (s *Server) apply(f files, now time.Time) error {
 	changed := f.config.Diff(&s.files.config)
 	rotated := !reflect.DeepEqual(f.secrets, s.files.secrets)
 	if len(changed) == 0 && !rotated && !s.rotation.due(now) {
+		s.hash.Store(&f.hash) // of other comments, perhaps
 		return nil
 	}
 	rotation := s.rotation.next(s.files, f, now)
@@ -98,7 +99,11 @@ func (s *Server) apply(f files, now time.Time) error {
 	if err := s.dify.configure(f); err != nil {
 		return err
 	}
+	if err := s.configureAccount(f); err != nil {
+		return err
+	}
 	s.rotation = rotation
+	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
@@ -190,6 +195,7 @@ type difySwitch struct {
 	ca        []byte            // its authorities, as the file has them
 	options   dify.Options      // of current, without the transport
 	transport http.RoundTripper // nil but in tests
+	last      lastDifyError
 }
 
 var _ turn.Dify = (*difySwitch)(nil)
@@ -248,7 +254,9 @@ func (d *difySwitch) make(target dify.Target, ca []byte, o dify.Options) (*dify.
 }
 
 func (d *difySwitch) Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify.Update)) (dify.Answer, error) {
-	return d.current.Load().Chat(ctx, r, onUpdate)
+	a, err := d.current.Load().Chat(ctx, r, onUpdate)
+	d.last.note(err)
+	return a, err
 }
 
 func (d *difySwitch) Stop(ctx context.Context, taskID, user string) error {
@@ -256,7 +264,9 @@ func (d *difySwitch) Stop(ctx context.Context, taskID, user string) error {
 }
 
 func (d *difySwitch) Await(ctx context.Context, r dify.Run) (dify.Answer, error) {
-	return d.current.Load().Await(ctx, r)
+	a, err := d.current.Load().Await(ctx, r)
+	d.last.note(err)
+	return a, err
 }
 
 func (d *difySwitch) DeleteConversations(ctx context.Context, user string) (int, error) {
@@ -268,5 +278,7 @@ func (d *difySwitch) DeleteConversation(ctx context.Context, id, user string) er
 }
 
 func (d *difySwitch) Parameters(ctx context.Context) (dify.Parameters, error) {
-	return d.current.Load().Parameters(ctx)
+	p, err := d.current.Load().Parameters(ctx)
+	d.last.note(err)
+	return p, err
 }

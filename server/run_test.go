@@ -20,23 +20,30 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-// breakable is a store that stops answering when it is told to.
+// breakable is a store that can stop to answer.
 type breakable struct {
 	session.Store
+
 	broken atomic.Bool
 }
 
-func (s *breakable) Ping(ctx context.Context) error {
-	if s.broken.Load() {
+func (b *breakable) Ping(ctx context.Context) error {
+	if b.broken.Load() {
 		return errors.New("no answer")
 	}
-	return s.Store.Ping(ctx)
+	return b.Store.Ping(ctx)
+}
+
+// breakableBy makes the server's store break by the returned function.
+func breakableBy() (change func(*Server), breakIt func()) {
+	b := new(breakable)
+	return func(s *Server) { b.Store, s.store = s.store, b }, func() { b.broken.Store(true) }
 }
 
 func TestAdminEndpoints(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		store := new(breakable)
-		r := newPlace(t, minimal).run(t, func(s *Server) { store.Store, s.store = s.store, store })
+		change, breakIt := breakableBy()
+		r := newPlace(t, minimal).run(t, change)
 		if _, err := r.platform(t).Follower("").Send(t.Context(), "a question"); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +68,7 @@ func TestAdminEndpoints(t *testing.T) {
 			}
 		}
 		// A store that is away later makes nothing unready: followers still get a line for each message.
-		store.broken.Store(true)
+		breakIt()
 		if status, body := r.get(t, "/readyz"); status != 200 {
 			t.Errorf("/readyz with a store that broke later: %d %q", status, body)
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/account"
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
@@ -54,6 +55,7 @@ type Options struct {
 	ReloadEvery time.Duration // how often the files are looked at; 0 is every 5 s
 	Host        string        // this process' host, or pod; unique among the bot's. Empty is the host's name
 	IP          string        // where the bot's other processes reach this one; empty is nowhere
+	Version     string        // of the server, for GET /status
 }
 
 // Server is one bot's webhook server.
@@ -70,8 +72,11 @@ type Server struct {
 	secrets   atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
 	rendering atomic.Pointer[render.Options]       // likewise
 	dify      *difySwitch
+	wechat    wechatSwitch
+	account   *account.Account
 	engine    *turn.Engine
 	handler   *webhook.Handler
+	hash      atomic.Pointer[string] // of the configuration file that is in force
 
 	webhook, admin net.Listener
 	closeStore     func(context.Context) error
@@ -100,6 +105,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, config: loaded.config, files: loaded, registry: prometheus.NewRegistry()}
 	s.secrets.Store(&loaded.secrets)
 	s.rendering.Store(new(RenderOptions(loaded.config)))
+	s.hash.Store(&loaded.hash)
 	s.metrics = newMetrics(s.registry)
 	s.tellUnknown(loaded.unknown)
 	s.store, s.closeStore, err = stores{
@@ -125,6 +131,9 @@ type single interface {
 // assemble makes what stands before the store, from the inside out.
 func (s *Server) assemble(f files) (err error) {
 	if s.dify, err = newDifySwitch(f); err != nil {
+		return err
+	}
+	if err = s.newAccount(f); err != nil {
 		return err
 	}
 	if s.engine, err = s.newEngine(f); err != nil {
@@ -174,9 +183,10 @@ func listen(field, address string) (net.Listener, error) {
 func (s *Server) newEngine(f files) (*turn.Engine, error) {
 	return turn.New(turn.Options{
 		Store: s.store, Dify: s.dify, Metrics: turn.NewMetrics(s.registry), Log: s.options.Log,
-		Renderer: Renderer{func() render.Options { return *s.rendering.Load() }},
-		Link:     func(label, send string) string { return wechat.TapLink(label, send, menuID) },
-		Alias:    s.alias,
+		Renderer:  Renderer{func() render.Options { return *s.rendering.Load() }},
+		Link:      func(label, send string) string { return wechat.TapLink(label, send, menuID) },
+		Alias:     s.alias,
+		MenuShown: s.account.MenuPublished,
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
@@ -190,6 +200,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Inputs:         c.Dify.Inputs,
 		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
 		ContinueWords:  c.Reply.ContinueWords,
+		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
 			Timeout:   time.Duration(c.Dify.Timeout),
 			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
@@ -221,6 +232,7 @@ func (s *Server) Run(ctx context.Context) error {
 	background.Go(func() { s.engine.Run(life) })
 	background.Go(func() { s.reload(life) })
 	background.Go(func() { s.watchStore(life) })
+	background.Go(func() { s.account.Run(life) })
 
 	hook := s.handler.Server(s.options.HTTPLog)
 	admin := &http.Server{
@@ -247,6 +259,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.handler.Leave()
 	err = errors.Join(err, hook.Close(), admin.Close())
 	background.Wait()
+	s.wechat.close()
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 }
 

@@ -74,6 +74,7 @@ func run(ctx context.Context, config string, byOperator bool, flags logging.Flag
 		HTTPLog:          httpLog(logger),
 		Host:             os.Getenv("POD_NAME"),
 		IP:               os.Getenv("POD_IP"),
+		Version:          version,
 	})
 	if err != nil {
 		return err

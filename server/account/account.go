@@ -31,6 +31,8 @@ const (
 	lookAgain      = 24 * time.Hour // at what WeChat has refused and no edit of ours can change
 )
 
+const tokenAPI = "/cgi-bin/stable_token"
+
 // Duty is what the account needs of the session store.
 type Duty interface {
 	HoldDuty(ctx context.Context, lasts time.Duration) (session.Duty, error)
@@ -139,6 +141,9 @@ func (a *Account) checkToken(ctx context.Context) {
 	if client == nil || client.CheckToken(ctx) != nil {
 		return
 	}
+	a.mu.Lock()
+	a.failures.remove(tokenAPI) // also when there is one of these credentials from before
+	a.mu.Unlock()
 	a.lookAtRefused(ctx, client)
 }
 

@@ -63,19 +63,8 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	began := time.Now()
 	defer e.delivered(ctx, m, began, &r)
 	text := strings.TrimSpace(m.Text)
-	asked := command(text)
-	if asked != "" || s.continues(text) {
-		e.Contact(m)
-	}
-	switch asked {
-	case Clear:
-		return e.clear(ctx, s, m)
-	case Stop:
-		return e.stop(ctx, s, m)
-	case Retry:
-		return e.retry(ctx, s, m)
-	case Help:
-		return e.Help()
+	if c := command(text); c != "" {
+		return e.command(ctx, s, m, c)
 	}
 	switch {
 	case text == "":
@@ -83,7 +72,25 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	case s.continues(text):
 		return e.resumeReading(ctx, s, m, text)
 	}
+	if i := s.isName(text); i != nil {
+		return e.act(ctx, s, m, i)
+	}
 	return e.ask(ctx, s, m, text)
+}
+
+// command does what one of the commands says.
+func (e *Engine) command(ctx context.Context, s *Settings, m Message, c string) Reply {
+	e.Contact(m)
+	switch c {
+	case Clear:
+		return e.clear(ctx, s, m)
+	case Stop:
+		return e.stop(ctx, s, m)
+	case Retry:
+		return e.retry(ctx, s, m)
+	default:
+		return e.Help()
+	}
 }
 
 // delivered ends a delivery: whatever has gone wrong in it, the process lives, and the follower is told something.
@@ -101,10 +108,13 @@ func (e *Engine) delivered(ctx context.Context, m Message, began time.Time, r *R
 // messageAlias is what a message is called in logs: all lines about it, and about its turn, have it.
 func (e *Engine) messageAlias(k session.Key) string { return e.Alias(k.Follower + "\n" + k.ID) }
 
-// Menu replies to a tap on a menu item whose key is a command, with or without its slash, or asks for what is undelivered;
-// to any other with the help.
+// Menu replies to a click on a menu item: one of the bot's menu does what it says; of one that was made otherwise the key
+// may be a command, with or without its slash, or ask for what is undelivered. Any other gets the help.
 func (e *Engine) Menu(ctx context.Context, m Message) Reply {
 	m.Text = strings.TrimSpace(m.Text)
+	if s := e.settings.Load(); s.isKey(m.Text) != nil {
+		return e.click(ctx, s, m, s.isKey(m.Text))
+	}
 	if command(m.Text) == "" && !e.settings.Load().continues(m.Text) {
 		if m.Text = "/" + m.Text; command(m.Text) == "" {
 			return e.Help()
@@ -114,7 +124,10 @@ func (e *Engine) Menu(ctx context.Context, m Message) Reply {
 }
 
 // Help says what the bot is and can.
-func (e *Engine) Help() Reply { return e.notice(e.settings.Load().help) }
+func (e *Engine) Help() Reply {
+	s := e.settings.Load()
+	return e.notice(e.withMenu(s, s.help))
+}
 
 // linked returns one of the bot's own texts with the commands in it as tap-links.
 func (e *Engine) linked(s *Settings, key string) string {
@@ -139,6 +152,7 @@ func (e *Engine) notice(text string) Reply {
 // resumeReading gives what the follower has not yet got, the oldest first. When there is no such thing, and the last answer asks
 // for a number, the word is the answer to that; else the latest answer is shown again.
 func (e *Engine) resumeReading(ctx context.Context, s *Settings, m Message, word string) Reply {
+	e.Contact(m)
 	c := e.clock(s, m)
 	o, err := within(ctx, e, c.deadline, func(ctx context.Context) (session.Opened, error) { return e.Store.Open(ctx, m.key()) })
 	if err != nil {

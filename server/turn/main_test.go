@@ -87,6 +87,8 @@ type setup struct {
 	pusher   turn.Pusher // nil: the bot has no access to the account's API
 	log      io.Writer
 	idle     bool // it claims nothing
+
+	menuShown func() bool
 }
 
 // bot is an engine that runs, with what is around it.
@@ -156,7 +158,7 @@ func start(t testing.TB, o setup) *bot {
 		log = slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	options := options(o.dify, b.store)
-	options.Metrics, options.Log, options.Pusher = turn.NewMetrics(b.registry), log, o.pusher
+	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)

@@ -70,6 +70,9 @@ type Options struct {
 	Link  func(label, send string) string // a link that sends a text when it is tapped
 	Alias func(of string) string          // what a follower or a message is called in logs: nobody can tell what it is an alias of
 
+	// MenuShown tells whether followers have the menu of Settings in the account; nil is never.
+	MenuShown func() bool
+
 	PageBytes  int           // the most that one reply shows
 	Deliveries int           // how often the channel delivers a message that is not replied to
 	Patience   time.Duration // how long the channel waits for a reply, from Received
@@ -88,6 +91,7 @@ type Settings struct {
 	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
 	// ask for it.
 	Sends int
+	Menu  []MenuItem // the account's, from left to right
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force

@@ -29,7 +29,7 @@ type welcome struct {
 func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 	s := e.settings.Load()
 	if own := s.Texts.get(TextWelcome); own != "" {
-		return e.notice(own)
+		return e.notice(e.withMenu(s, own))
 	}
 	ctx, cancel := context.WithDeadline(ctx, received.Add(s.Deadline))
 	defer cancel()
@@ -50,7 +50,7 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 		text += line
 		between = "\n"
 	}
-	return e.notice(text)
+	return e.notice(e.withMenu(s, text))
 }
 
 // opening is what Dify's app says first, as far as it is known by the end of ctx. An old one serves while a new one is

@@ -55,6 +55,7 @@ type Handler struct {
 	limits          Limits
 	bodies          bodyBudget
 	unauthenticated unauthenticated
+	received        received
 	bot             atomic.Pointer[Bot]
 	peers           *peers // nil if all processes have the sessions, or there is but one
 	now             func() time.Time
@@ -166,6 +167,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.metrics.verifications.WithLabelValues("refused").Inc()
+		h.received.refused(err)
 		h.hint(wechat.ReasonOf(err))
 		refuse(w, http.StatusForbidden)
 		return
@@ -186,9 +188,11 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	owner, elsewhere := h.elsewhere(r)
 	p, body, err := h.open(account, r, elsewhere)
 	if err != nil {
+		h.received.refused(err)
 		h.unread(w, err)
 		return
 	}
+	h.received.authentic.Add(1)
 	if isForwarded(r) {
 		admitted, end, ok := h.admit(w, r)
 		if !ok {
