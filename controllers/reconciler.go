@@ -44,6 +44,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if r.observer.Dify != nil {
 			r.observer.Dify.Forget(req.NamespacedName)
 		}
+		r.observer.Expectations.Forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the bot: %w", err)
@@ -54,6 +55,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 
 	state, err := r.observer.Bot(ctx, bot)
+	if errors.Is(err, observe.ErrNotYetKnown) {
+		return ctrl.Result{RequeueAfter: startPatience}, nil
+	}
 	needsDify := state != nil && report.NeedsDify(bot, state)
 	if needsDify {
 		r.observer.Dify.Expect(bot)
@@ -108,6 +112,9 @@ func (r *Reconciler) save(ctx context.Context, bot *v1alpha1.WechatBot, status v
 // difyPatience is how long a reconcile waits for a first answer of Dify, so that the first status is complete where
 // Dify is well.
 const difyPatience = 500 * time.Millisecond
+
+// startPatience is when a bot is looked at again of which nothing is known yet.
+const startPatience = 250 * time.Millisecond
 
 // reconciliationTimeout ends a reconcile whose API server hangs.
 const reconciliationTimeout = time.Minute

@@ -44,6 +44,8 @@ type State struct {
 	Stopping bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
+	// GatewayProblem is why HTTPRoutes cannot be listed; nil if they can, or if the cluster does not know them.
+	GatewayProblem error
 	// Class is whether the Ingress's class is there, and Classes what else is known of IngressClasses.
 	Class   Class
 	Classes Classes

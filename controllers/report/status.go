@@ -116,7 +116,10 @@ func replicas(status *v1alpha1.WechatBotStatus, state *observe.State) {
 // other condition can vouch for.
 func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State, err error) (ready, reconciling, stalled *finding) {
 	if err != nil {
-		reason, message := explain(err)
+		reason, message := explain(bot, err)
+		if state != nil && state.Children.Deployment != nil {
+			message += meanwhile(state.Children.Deployment)
+		}
 		ready = bad(reason, "%s", message)
 		if Terminal(err) {
 			return ready, nil, &finding{metav1.ConditionTrue, reason, message}
