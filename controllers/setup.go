@@ -226,7 +226,7 @@ func requests(bots *v1alpha1.WechatBotList, which func(*v1alpha1.WechatBot) bool
 
 // botOf finds the bot of what other controllers make for its children.
 func botOf(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[naming.LabelInstance]
+	name := naming.BotOf(o.GetLabels())
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 

@@ -75,7 +75,8 @@ func (s *State) Surroundings() desired.Surroundings {
 		}
 	}
 	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {
-		around.Claim = &c.Redis.Spec.VolumeClaimTemplates[0].Spec
+		claim := &c.Redis.Spec.VolumeClaimTemplates[0]
+		around.Claim, around.ClaimLabels = &claim.Spec, claim.Labels
 	}
 	if c.RedisClaim != nil {
 		around.Volume = *c.RedisClaim.Spec.Resources.Requests.Storage()
