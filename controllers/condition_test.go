@@ -364,7 +364,7 @@ func nameReasons(t *testing.T, w *world, _ *operator) {
 		t.Fatal(err)
 	}
 	w.create()
-	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "Service winter")
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "service/winter")
 	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonNameConflict)
 	now := named(w, &corev1.Service{}, "winter")
 	w.get(now)

@@ -174,7 +174,7 @@ func correct[L, W any, O object[L], C configuration[W]](
 		return err
 	}
 	if (*have).GetResourceVersion() == live.GetResourceVersion() {
-		overridden := overriddenAtAdmission(*have, kindOf[L](), again, owned)
+		overridden := overriddenAtAdmission(live, kindOf[L](), again, owned)
 		w.settled.add(live.GetUID(), difference, overridden)
 		return overridden
 	}

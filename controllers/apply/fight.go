@@ -109,13 +109,16 @@ func (w *Writer) blame(ctx context.Context, live client.Object, kind string, wan
 }
 
 // overriddenAtAdmission says what of an object is not as it was just sent, although nobody wrote it since; nil if the API
-// server only added to it.
-func overriddenAtAdmission(now client.Object, kind string, sent, owned any) error {
+// server only added to it, or if it cannot be told.
+func overriddenAtAdmission(live client.Object, kind string, sent, owned any) error {
+	if _, ok := ownedFields(live); !ok {
+		return nil
+	}
 	changed := differences(asMap(sent), asMap(owned), nil)
 	if len(changed) == 0 {
 		return nil
 	}
-	return &OverriddenError{Kind: kind, Name: now.GetName(), Fields: paths(changed), Managers: managersOf(now, changed)}
+	return &OverriddenError{Kind: kind, Name: live.GetName(), Fields: paths(changed)}
 }
 
 func asMap(configuration any) map[string]any {
