@@ -337,7 +337,7 @@ func managedPod(t *testing.T, w *world, _ *operator) {
 func managedNames(t *testing.T, w *world, _ *operator) {
 	w.secret("winter-redis", map[string]string{"password": "somebody's"})
 	w.create(managed)
-	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict, "Secret winter-redis")
+	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict, "secret/winter-redis")
 	secret := named(w, new(corev1.Secret), "winter-redis")
 	w.get(secret)
 	if string(secret.Data["password"]) != "somebody's" || len(secret.OwnerReferences) > 0 {

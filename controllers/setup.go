@@ -102,13 +102,14 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	gateway := &gatewayAPI{mgr: mgr, now: o.Now, recheck: o.Waits.Cluster}
 	classes := &defaultClass{client: secrets, now: o.Now, recheck: o.Waits.Cluster}
+	expectations := observe.NewExpectations()
 	r := &Reconciler{
 		client: mgr.GetClient(),
 		observer: &observe.Observer{
 			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
-			DefaultClass: classes.find, Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
+			Expectations: expectations, DefaultClass: classes.find, Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
 		},
-		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes},
+		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes, Expectations: expectations, Now: o.Now},
 		operator: o.Operator,
 		events:   mgr.GetEventRecorder("wechatbot-controller"),
 		waits:    o.Waits,
@@ -171,20 +172,18 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 	child := builder.WithPredicates(madeByOthers())
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
-		Owns(&corev1.ServiceAccount{}, child).
-		Owns(&rbacv1.Role{}, child).
-		Owns(&rbacv1.RoleBinding{}, child).
 		Owns(&corev1.ConfigMap{}, builder.WithPredicates(madeByOthers(), unlessConversation())).
-		Owns(&appsv1.Deployment{}, child).
-		Owns(&appsv1.StatefulSet{}, child).
-		Owns(&corev1.Service{}, child).
-		Owns(&networkingv1.Ingress{}, child).
-		Owns(&networkingv1.NetworkPolicy{}, child).
-		Owns(&policyv1.PodDisruptionBudget{}, child).
 		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(claimChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(volumeChanged())).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(botOfOrphan), builder.WithPredicates(unlessConversation())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
+	for _, kind := range []client.Object{
+		&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{},
+		&networkingv1.Ingress{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{},
+	} {
+		b = b.Owns(kind, child).Watches(kind, handler.EnqueueRequestsFromMapFunc(botOfOrphan))
+	}
 	if o.ClusterScoped {
 		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
 	}
@@ -233,8 +232,16 @@ func requests(bots *v1alpha1.WechatBotList, which func(*v1alpha1.WechatBot) bool
 
 // botOf finds the bot of what other controllers make for its children.
 func botOf(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[naming.LabelInstance]
+	name := naming.BotOf(o.GetLabels())
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+// botOfOrphan finds the bot of an object that says it is a bot's but has no owner: one that was restored, say.
+func botOfOrphan(ctx context.Context, o client.Object) []reconcile.Request {
+	if metav1.GetControllerOf(o) != nil {
+		return nil
+	}
+	return botOf(ctx, o)
 }
 
 // podProblemChanged leaves the counting of pods to the Deployment's status.

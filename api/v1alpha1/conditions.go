@@ -105,7 +105,7 @@ const (
 	ReasonRouteNotAccepted = "RouteNotAccepted"
 	// ReasonNoTLSListener: parents accepted the HTTPRoute, but none of their listeners for the domain speaks TLS.
 	ReasonNoTLSListener = "NoTLSListener"
-	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes; it is looked at again, no restart is needed.
+	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes, or the operator cannot list them; it is looked at again, no restart is needed.
 	ReasonGatewayAPIMissing = "GatewayAPIMissing"
 	// ReasonDomainConflict: another bot has the same domain and path and keeps it: the one that is exposed there, else the older.
 	ReasonDomainConflict = "DomainConflict"
@@ -136,6 +136,12 @@ const (
 	ReasonInvalidPodTemplate = "InvalidPodTemplate"
 	// ReasonNameConflict is Stalled's: an object with the name of one of the bot's children exists and is not the bot's.
 	ReasonNameConflict = "NameConflict"
+	// ReasonObjectTerminating is Reconciling's: an object with the name of one of the bot's is being deleted; a new one is made
+	// when it is gone.
+	ReasonObjectTerminating = "ObjectTerminating"
+	// ReasonFieldsOverridden is Reconciling's: somebody keeps changing what the operator writes into the bot's objects, an
+	// autoscaler of the Deployment or an admission policy for example.
+	ReasonFieldsOverridden = "FieldsOverridden"
 	// ReasonSuspended is Suspended's.
 	ReasonSuspended = "Suspended"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	networkingv1 "k8s.io/client-go/applyconfigurations/networking/v1"
 
@@ -16,7 +17,8 @@ import (
 // ingress makes the Ingress. One that is to have another class is made anew: the controller of the class before leaves
 // its address in the status, which would say that followers are let in where nobody takes the new class.
 func (w *Writer) ingress(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
-	if live := have.Ingress; want.Ingress != nil && live != nil && metav1.IsControlledBy(live, bot) {
+	live := have.Ingress
+	if want.Ingress != nil && live != nil && metav1.IsControlledBy(live, bot) && !equality.Semantic.DeepEqual(live.Spec.IngressClassName, want.Ingress.Spec.IngressClassName) {
 		owned, err := networkingv1.ExtractIngress(live, naming.FieldOwner)
 		if err != nil {
 			return &FailedError{"Ingress", live.Name, fmt.Errorf("reading what is ours of it: %w", err)}

@@ -38,10 +38,9 @@ func (w *Writer) password(ctx context.Context, bot *v1alpha1.WechatBot, want *co
 	case want == nil:
 		return nil
 	case have.Password == nil:
-	case !metav1.IsControlledBy(have.Password, bot):
-		return &NotOursError{kindOf[core.Secret](), have.Password.Name}
 	default:
-		return nil
+		// One that was restored stays without an owner: the operator may not write it.
+		return takeable(have.Password, bot, kindOf[core.Secret]())
 	}
 	password := rand.Text()
 	secret := &core.Secret{

@@ -7,13 +7,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
@@ -125,39 +123,6 @@ func TestWhatIsExposed(t *testing.T) {
 
 func gateway(b *v1alpha1.WechatBot) {
 	b.Spec.Gateway = &v1alpha1.Gateway{ParentRefs: []v1alpha1.ParentRef{{Name: "public", Kind: v1alpha1.ParentListenerSet, Port: 443}}}
-}
-
-func TestThePodTemplateIsMerged(t *testing.T) {
-	for name, c := range map[string]struct {
-		patch, wrong, holds string
-	}{
-		"a node selector":     {`{"spec": {"nodeSelector": {"disk": "ssd"}}}`, "", "disk: ssd"},
-		"a variable is added": {`{"spec": {"containers": [{"name": "server", "env": [{"name": "TZ", "value": "Asia/Shanghai"}]}]}}`, "", "name: GOMEMLIMIT"},
-		"a sidecar":           {`{"spec": {"containers": [{"name": "extra", "image": "x"}]}}`, "", "name: extra"},
-		"a probe is replaced": {`{"spec": {"containers": [{"name": "server", "livenessProbe": null}]}}`, "", "readinessProbe"},
-		"an unknown field":    {`{"spec": {"nodeSelectr": {}}}`, "nodeSelectr", ""},
-		"a wrong type":        {`{"spec": {"priority": "high"}}`, "is not a pod template", ""},
-		"no object":           {`[]`, "cannot be merged", ""},
-		"no server":           {`{"spec": {"containers": [{"name": "server", "$patch": "delete"}]}}`, "removes the container named server", ""},
-	} {
-		bot := sample(t, "minimal")
-		bot.Spec.PodTemplate = &runtime.RawExtension{Raw: []byte(c.patch)}
-		children, err := desired.All(bot, operator, desired.Surroundings{})
-		if c.wrong != "" {
-			if err == nil || !strings.Contains(err.Error(), c.wrong) {
-				t.Errorf("%s: got %v, want %q", name, err, c.wrong)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		template, err := yaml.Marshal(children.Deployment.Spec.Template)
-		if err != nil || !strings.Contains(string(template), c.holds) {
-			t.Errorf("%s: no %q in (%v)\n%s", name, c.holds, err, template)
-		}
-	}
 }
 
 func TestTheGracePeriodOutlastsATurn(t *testing.T) {

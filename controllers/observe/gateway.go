@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,19 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 )
+
+// GatewayAPI is what is known of HTTPRoutes.
+type GatewayAPI struct {
+	// Known: the API server has been asked.
+	Known bool
+	// Served: the cluster knows HTTPRoutes, and they are watched.
+	Served bool
+	// Problem is why they cannot be listed although they are there.
+	Problem error
+}
+
+// ErrNotYetKnown is about a bot of which nothing can be said for some moments after the operator's start.
+var ErrNotYetKnown = errors.New("the API server has not yet said whether there are HTTPRoutes")
 
 // TLSListener says whether a bot's parents have a listener for its domain that speaks TLS.
 type TLSListener int

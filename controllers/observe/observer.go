@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,10 +23,12 @@ type Observer struct {
 	Cache client.Reader
 	// Live reads Secrets: the operator may not list or watch them.
 	Live client.Reader
+	// Expectations are what was written and the Cache may not show yet.
+	Expectations *Expectations
 	// Dify asks the apps; nil asks none.
 	Dify *Prober
-	// GatewayAPI tells whether the cluster knows HTTPRoutes and they are watched.
-	GatewayAPI func(context.Context) (bool, error)
+	// GatewayAPI tells what is known of HTTPRoutes.
+	GatewayAPI func(ctx context.Context, namespace string) GatewayAPI
 	// Operator is what the flags say.
 	Operator desired.Operator
 	// DefaultClass finds the cluster's default IngressClass where IngressClasses cannot be read.
@@ -40,9 +43,11 @@ type Observer struct {
 func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, error) {
 	s := &State{Now: o.Now()}
 	var err error
-	if s.GatewayAPI, err = o.GatewayAPI(ctx); err != nil {
-		return nil, fmt.Errorf("looking for the Gateway API: %w", err)
+	api := o.GatewayAPI(ctx, bot.Namespace)
+	if !api.Known && bot.Spec.Gateway != nil {
+		return nil, ErrNotYetKnown
 	}
+	s.GatewayAPI, s.GatewayProblem = api.Served, api.Problem
 	if err := o.children(ctx, bot, s); err != nil {
 		return nil, err
 	}
@@ -66,28 +71,34 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 
 func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
+	r := childReader{o.Cache, o.Live, o.Expectations, false}
+	// After a start of the operator nothing is known of objects that the caches do not show. One that a changed spec no
+	// longer wants would stay.
+	if !o.Expectations.Seen(client.ObjectKeyFromObject(bot)) {
+		r.thorough = bot.Status.ObservedGeneration != 0 && bot.Status.ObservedGeneration != bot.Generation
+	}
 	err := firstError(
-		get(ctx, o.Cache, bot, bot.Name, &c.ServiceAccount),
-		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.Role),
-		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.RoleBinding),
-		get(ctx, o.Cache, bot, naming.Config(bot), &c.Config),
-		get(ctx, o.Cache, bot, bot.Name, &c.Deployment),
-		get(ctx, o.Cache, bot, bot.Name, &c.Service),
-		get(ctx, o.Cache, bot, bot.Name, &c.Ingress),
-		get(ctx, o.Cache, bot, bot.Name, &c.PodDisruptionBudget),
-		get(ctx, o.Cache, bot, bot.Name, &c.NetworkPolicy),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisConfig),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisService),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisPolicy),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.Redis),
-		get(ctx, o.Cache, bot, naming.RedisClaim(bot), &c.RedisClaim),
+		get(ctx, r, bot, bot.Name, &c.ServiceAccount),
+		get(ctx, r, bot, naming.SessionStore(bot), &c.Role),
+		get(ctx, r, bot, naming.SessionStore(bot), &c.RoleBinding),
+		get(ctx, r, bot, naming.Config(bot), &c.Config),
+		get(ctx, r, bot, bot.Name, &c.Deployment),
+		get(ctx, r, bot, bot.Name, &c.Service),
+		get(ctx, r, bot, bot.Name, &c.Ingress),
+		get(ctx, r, bot, bot.Name, &c.PodDisruptionBudget),
+		get(ctx, r, bot, bot.Name, &c.NetworkPolicy),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisConfig),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisService),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisPolicy),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.Redis),
+		get(ctx, r, bot, naming.RedisClaim(bot), &c.RedisClaim),
 	)
 	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
 	for i, name := range store.Objects() {
-		err = firstError(err, get(ctx, o.Cache, bot, name, &c.Sessions[i]))
+		err = firstError(err, get(ctx, r, bot, name, &c.Sessions[i]))
 	}
 	if err == nil && s.GatewayAPI {
-		err = get(ctx, o.Cache, bot, bot.Name, &c.HTTPRoute)
+		err = get(ctx, r, bot, bot.Name, &c.HTTPRoute)
 	}
 	return err
 }
@@ -107,17 +118,42 @@ type object[T any] interface {
 	client.Object
 }
 
-// get reads a child as the cache holds it, without a copy.
-func get[T any, O object[T]](ctx context.Context, from client.Reader, bot *v1alpha1.WechatBot, name string, into *O) error {
+// childReader reads children.
+type childReader struct {
+	cache, live  client.Reader
+	expectations *Expectations
+	// thorough: what the cache does not have is looked for live.
+	thorough bool
+}
+
+// get reads a child as the cache holds it, without a copy, or live where the cache is known to lag behind.
+func get[T any, O object[T]](ctx context.Context, r childReader, bot *v1alpha1.WechatBot, name string, into *O) error {
 	var found O = new(T)
-	err := from.Get(ctx, types.NamespacedName{Namespace: bot.Namespace, Name: name}, found, client.UnsafeDisableDeepCopy)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
+	key := types.NamespacedName{Namespace: bot.Namespace, Name: name}
+	err := r.cache.Get(ctx, key, found, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
 		return fmt.Errorf("reading the %T: %w", found, err)
 	}
-	*into = found
+	var cached client.Object
+	if !missing {
+		cached = found
+	}
+	if r.expectations.lags(objectKey{reflect.TypeOf(found), key}, cached) || missing && r.thorough {
+		found = new(T)
+		err := r.live.Get(ctx, key, found)
+		if missing = apierrors.IsNotFound(err); err != nil && !missing {
+			return fmt.Errorf("reading the %T: %w", found, err)
+		}
+		if missing {
+			found.SetNamespace(key.Namespace)
+			found.SetName(key.Name)
+			r.expectations.Deleted(found)
+		}
+	}
+	if !missing {
+		*into = found
+	}
 	return nil
 }
 

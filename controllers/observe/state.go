@@ -44,6 +44,8 @@ type State struct {
 	Stopping bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
+	// GatewayProblem is why HTTPRoutes cannot be listed; nil if they can, or if the cluster does not know them.
+	GatewayProblem error
 	// Class is whether the Ingress's class is there, and Classes what else is known of IngressClasses.
 	Class   Class
 	Classes Classes
@@ -73,7 +75,8 @@ func (s *State) Surroundings() desired.Surroundings {
 		}
 	}
 	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {
-		around.Claim = &c.Redis.Spec.VolumeClaimTemplates[0].Spec
+		claim := &c.Redis.Spec.VolumeClaimTemplates[0]
+		around.Claim, around.ClaimLabels = &claim.Spec, claim.Labels
 	}
 	if c.RedisClaim != nil {
 		around.Volume = *c.RedisClaim.Spec.Resources.Requests.Storage()

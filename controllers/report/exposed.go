@@ -78,6 +78,10 @@ func keptClass(state *observe.State) string {
 
 // routed asks every parent of the spec: one that never answers may not exist.
 func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
+	if state.GatewayProblem != nil {
+		return bad(v1alpha1.ReasonGatewayAPIMissing, "the operator cannot list HTTPRoutes (%s): give it the rights that its role has, or use spec.ingress",
+			stable(state.GatewayProblem))
+	}
 	if !state.GatewayAPI {
 		return bad(v1alpha1.ReasonGatewayAPIMissing, "the cluster has no Gateway API (HTTPRoute, v1): install it and a controller, "+
 			"or use spec.ingress")

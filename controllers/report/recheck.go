@@ -68,6 +68,9 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Status != metav1.ConditionTrue {
 		wait = min(wait, waits.Cluster)
 	}
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling); c != nil && c.Reason != v1alpha1.ReasonProgressing {
+		wait = min(wait, waits.Cluster)
+	}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
 		wait = min(wait, waits.Cluster)
 	}

@@ -116,7 +116,8 @@ func replicas(status *v1alpha1.WechatBotStatus, state *observe.State) {
 // other condition can vouch for.
 func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State, err error) (ready, reconciling, stalled *finding) {
 	if err != nil {
-		reason, message := explain(err)
+		reason, message := explain(bot, err)
+		message += servesOn(status, state)
 		ready = bad(reason, "%s", message)
 		if Terminal(err) {
 			return ready, nil, &finding{metav1.ConditionTrue, reason, message}
@@ -129,11 +130,23 @@ func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *o
 			c.Status == metav1.ConditionFalse && difyVouched(bot, state) {
 			continue
 		}
-		return &finding{metav1.ConditionFalse, c.Reason, c.Message},
-			&finding{metav1.ConditionTrue, v1alpha1.ReasonProgressing, c.Message}, nil
+		message := c.Message
+		if condition == v1alpha1.ConditionSecretsResolved {
+			message += servesOn(status, state)
+		}
+		return &finding{metav1.ConditionFalse, c.Reason, message},
+			&finding{metav1.ConditionTrue, v1alpha1.ReasonProgressing, message}, nil
 	}
 	d := state.Children.Deployment
 	return good(v1alpha1.ReasonServing, "%d/%d replicas serve %s", d.Status.AvailableReplicas, *d.Spec.Replicas, status.URL), nil, nil
+}
+
+// servesOn says that followers are answered although Ready is False: a bot that is not touched goes on as it was.
+func servesOn(status *v1alpha1.WechatBotStatus, state *observe.State) string {
+	if state == nil || state.Children.Deployment == nil || !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionExposed) {
+		return ""
+	}
+	return meanwhile(state.Children.Deployment)
 }
 
 func rank(condition string) int {
