@@ -33,6 +33,8 @@ type Observer struct {
 	ClusterScoped bool
 	// Now is the clock.
 	Now func() time.Time
+
+	replicaSets usedConfigs
 }
 
 // Bot reads the state of one bot.
@@ -60,13 +62,20 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	return s, nil
 }
 
+// Forget drops what is known of a bot that is gone.
+func (o *Observer) Forget(bot types.NamespacedName) {
+	o.replicaSets.forget(bot)
+	if o.Dify != nil {
+		o.Dify.Forget(bot)
+	}
+}
+
 func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
 	err := firstError(
 		get(ctx, o.Cache, bot, bot.Name, &c.ServiceAccount),
 		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.Role),
 		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.RoleBinding),
-		get(ctx, o.Cache, bot, naming.Config(bot), &c.Config),
 		get(ctx, o.Cache, bot, bot.Name, &c.Deployment),
 		get(ctx, o.Cache, bot, bot.Name, &c.Service),
 		get(ctx, o.Cache, bot, bot.Name, &c.Ingress),
@@ -78,6 +87,7 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.Redis),
 		get(ctx, o.Cache, bot, naming.RedisClaim(bot), &c.RedisClaim),
 	)
+	err = firstError(err, o.configs(ctx, bot, c))
 	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
 	for i, name := range store.Objects() {
 		err = firstError(err, get(ctx, o.Cache, bot, name, &c.Sessions[i]))
