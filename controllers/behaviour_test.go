@@ -90,7 +90,6 @@ func rotation(t *testing.T, w *world, op *operator) {
 func rolling(t *testing.T, w *world, _ *operator) {
 	w.create()
 	w.caughtUp()
-	config := named(w, new(corev1.ConfigMap), "winter-config")
 	for _, step := range []struct {
 		what  string
 		edit  func(*v1alpha1.WechatBotSpec)
@@ -99,7 +98,7 @@ func rolling(t *testing.T, w *world, _ *operator) {
 	}{
 		{"limits", func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = 5 }, false, "questions: 5"},
 		{"texts", func(s *v1alpha1.WechatBotSpec) { s.Reply.Texts = map[string]v1alpha1.ReplyText{"busy": "later"} }, false, `"later"`},
-		{"inputs", func(s *v1alpha1.WechatBotSpec) { s.Dify.Inputs = map[string]v1alpha1.InputValue{"a": "b"} }, false, `"a": "b"`},
+		{"inputs", func(s *v1alpha1.WechatBotSpec) { s.Dify.Inputs = map[string]v1alpha1.InputValue{"a": "b"} }, false, `"a":"b"`},
 		{"session history", func(s *v1alpha1.WechatBotSpec) { s.Session.History = 7 }, true, "history: 7"},
 		{"path", func(s *v1alpha1.WechatBotSpec) { s.Path = "/other" }, true, `path: "/other"`},
 	} {
@@ -109,6 +108,7 @@ func rolling(t *testing.T, w *world, _ *operator) {
 		if rolled := w.deployment().Generation > before; rolled != step.rolls {
 			t.Errorf("a change of %s rolls the pods: %v, want %v", step.what, rolled, step.rolls)
 		}
+		config := w.config()
 		w.get(config)
 		says(t, config.Data["config.yaml"], step.holds)
 	}
@@ -183,7 +183,7 @@ func restoring(t *testing.T, w *world, _ *operator) {
 	w.serve()
 	s := named(w, new(corev1.Service), "winter")
 	w.patch(s, func() { s.Spec.Ports[0].TargetPort = intstr.FromInt32(1) })
-	config := named(w, new(corev1.ConfigMap), "winter-config")
+	config := w.config()
 	w.patch(config, func() { config.Data["config.yaml"] = "bot: else" })
 	eventually(t, func() error {
 		w.get(s)
@@ -191,7 +191,7 @@ func restoring(t *testing.T, w *world, _ *operator) {
 		return unless(s.Spec.Ports[0].TargetPort.String() == "webhook" && strings.Contains(config.Data["config.yaml"], "bots-"), s.Spec.Ports)
 	})
 	for _, child := range []client.Object{
-		named(w, new(corev1.Service), "winter"), named(w, new(corev1.ConfigMap), "winter-config"),
+		named(w, new(corev1.Service), "winter"), w.config(),
 		named(w, new(appsv1.Deployment), "winter"), named(w, new(corev1.ServiceAccount), "winter"),
 		named(w, new(networkingv1.Ingress), "winter"),
 	} {

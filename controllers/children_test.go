@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -17,6 +18,8 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
 // owned lists the kinds and names of what the bot controls in its namespace.
@@ -34,12 +37,23 @@ func (w *world) owned() []string {
 		}
 		for _, o := range objects(w.t, list) {
 			if metav1.IsControlledBy(o, w.bot) {
-				all = append(all, kind+"/"+o.GetName())
+				all = append(all, kind+"/"+configHash.ReplaceAllString(o.GetName(), ""))
 			}
 		}
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all) // of a configuration of before that is kept
+}
+
+// configHash is the end of the name of a ConfigMap with a configuration.
+var configHash = regexp.MustCompile("-[0-9a-f]{10}$")
+
+// config is the ConfigMap with the configuration that the bot's servers are to start with.
+func (w *world) config() *corev1.ConfigMap {
+	w.t.Helper()
+	w.get(w.bot)
+	config := desired.Config(w.bot)
+	return named(w, new(corev1.ConfigMap), naming.Config(w.bot, config.StartHash()))
 }
 
 var minimalChildren = []string{

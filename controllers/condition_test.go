@@ -395,7 +395,7 @@ func suspendReasons(t *testing.T, w *world, _ *operator) {
 	w.expect(v1alpha1.ConditionSuspended, isTrue, v1alpha1.ReasonSuspended)
 	w.expect(v1alpha1.ConditionReady, isUnknown, v1alpha1.ReasonSuspended)
 	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonSuspended)
-	config := named(w, &corev1.ConfigMap{}, "winter-config")
+	config := w.config()
 	w.get(config)
 	if strings.Contains(config.Data["config.yaml"], "questions: 7") {
 		t.Error("a suspended bot was changed")

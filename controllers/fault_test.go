@@ -373,7 +373,7 @@ func TestASecondWriter(t *testing.T) {
 	defer pace.Stop()
 	for end := time.Now().Add(secondWriter(t)); edits < 10 || time.Now().Before(end); edits++ {
 		service := named(w, new(corev1.Service), "winter")
-		config := named(w, new(corev1.ConfigMap), "winter-config")
+		config := w.config()
 		d := w.deployment()
 		w.patch(service, func() { service.Spec.Ports[0].Port = int32(1000 + edits) })
 		w.patch(config, func() { config.Data["config.yaml"] = strconv.Itoa(edits) })
@@ -383,7 +383,7 @@ func TestASecondWriter(t *testing.T) {
 		<-pace.C
 	}
 	eventually(t, func() error {
-		config := named(w, new(corev1.ConfigMap), "winter-config")
+		config := w.config()
 		w.get(config)
 		return unless(strings.Contains(config.Data["config.yaml"], fmt.Sprintf("questions: %d\n", w.bot.Spec.Limits.Questions)) &&
 			w.deployment().Spec.Template.Spec.Containers[0].Image == managerImage, config.Data)

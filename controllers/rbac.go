@@ -34,6 +34,9 @@ package controllers
 // deletes it.
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;list;watch;patch
 //
+// ReplicaSets, to keep a configuration as long as one of them may start servers with it.
+// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list
+//
 // Pods, to say why one does not start.
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 //

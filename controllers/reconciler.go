@@ -34,6 +34,7 @@ type Reconciler struct {
 	operator desired.Operator
 	events   events.EventRecorder
 	waits    report.Waits
+	rollouts *rollouts
 }
 
 // Reconcile brings one bot a step nearer to what its spec says, and its status up to date.
@@ -42,9 +43,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	err := r.client.Get(ctx, req.NamespacedName, bot)
 	switch {
 	case apierrors.IsNotFound(err):
-		if r.observer.Dify != nil {
-			r.observer.Dify.Forget(req.NamespacedName)
-		}
+		r.observer.Forget(req.NamespacedName)
+		r.rollouts.forget(req.NamespacedName)
 		r.observer.Expectations.Forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	case err != nil:
@@ -86,6 +86,10 @@ func (r *Reconciler) applyChildren(ctx context.Context, bot *v1alpha1.WechatBot,
 	if err != nil {
 		return err
 	}
+	if want.RetainPods, err = r.rollouts.mustWait(ctx, bot, state, want); err != nil {
+		return err
+	}
+	state.RolloutWaits = want.RetainPods
 	return r.writer.All(ctx, bot, want, &state.Children)
 }
 

@@ -58,6 +58,9 @@ type Options struct {
 	// WithoutDify: no Dify is asked, so that the operator calls no address that a bot's author writes, and bots have no
 	// condition DifyReachable.
 	WithoutDify bool
+	// RolloutConcurrency is how many bots' pods are replaced at once where the operator's own change is the reason: an
+	// upgrade, say. 0 is any number.
+	RolloutConcurrency int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Name is the controller's; it must be unique in the process. Empty means wechatbot.
@@ -113,6 +116,10 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		operator: o.Operator,
 		events:   mgr.GetEventRecorder("wechatbot-controller"),
 		waits:    o.Waits,
+		rollouts: &rollouts{
+			reader: mgr.GetClient(), atOnce: o.RolloutConcurrency, now: o.Now, begun: map[types.NamespacedName]time.Time{},
+			wake: func(ctx context.Context, bot types.NamespacedName) { wake(ctx, answers, bot) },
+		},
 	}
 	gateway.controller, err = r.watches(mgr, o, answers)
 	if err != nil {
@@ -134,10 +141,7 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
 				return
 			}
-			select {
-			case answers <- event.GenericEvent{Object: named(bot)}:
-			case <-ctx.Done():
-			}
+			wake(ctx, answers, bot)
 		},
 	})
 	err := ctrl.NewControllerManagedBy(mgr).Named(o.Name + "-dify").
@@ -148,6 +152,14 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 		return nil, fmt.Errorf("building the controller of Dify's probes: %w", err)
 	}
 	return prober, nil
+}
+
+// wake has a bot reconciled.
+func wake(ctx context.Context, bots chan<- event.GenericEvent, bot types.NamespacedName) {
+	select {
+	case bots <- event.GenericEvent{Object: named(bot)}:
+	case <-ctx.Done():
+	}
 }
 
 func complete(o Options) Options {

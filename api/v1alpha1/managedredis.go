@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "k8s.io/apimachinery/pkg/api/resource"
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // ManagedRedis is a single Redis that the operator makes for one bot: it keeps its data on a volume, has a generated
 // password, and answers nobody but the bot's webhook servers.
@@ -38,9 +41,46 @@ type ManagedRedis struct {
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
+	// nodeSelector are the labels of the nodes that the Redis may run on, for
+	// example {disk: ssd}.
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations are the taints that the Redis tolerates, as in a pod's spec; at
+	// most 16.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Tolerations []PodField `json:"tolerations,omitempty"`
+
+	// affinity says which nodes and pods the Redis wants to be near to, as in a
+	// pod's spec.
+	// +optional
+	Affinity *PodField `json:"affinity,omitempty"`
+
+	// topologySpreadConstraints spread the Redis and other pods over zones, as in a
+	// pod's spec; at most 16.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	TopologySpreadConstraints []PodField `json:"topologySpreadConstraints,omitempty"`
+
+	// priorityClassName is the PriorityClass of the Redis.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
 	// deletePVC deletes the volume when the bot is deleted, or gets another session
 	// store. Default false: the PersistentVolumeClaim stays, and is used again by a
 	// bot of the same name.
 	// +optional
 	DeletePVC bool `json:"deletePVC,omitempty"`
+}
+
+// PodField is part of a pod's spec. It is checked strictly when it is used: an invalid one is reported as Stalled.
+//
+// +kubebuilder:validation:Type=object
+// +kubebuilder:pruning:PreserveUnknownFields
+type PodField struct {
+	runtime.RawExtension `json:",inline"`
 }

@@ -41,6 +41,16 @@ type Reply struct {
 	// +kubebuilder:default="zh-CN"
 	Language Language `json:"language,omitempty"`
 
+	// continueWords are what a follower types to get what is not delivered yet, the
+	// next page or a finished answer; 1 to 8 words of at most 30 bytes. The first is
+	// what links in answers send. Default ["1", "继续"].
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:default={"1","继续"}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	ContinueWords []ContinueWord `json:"continueWords,omitempty"`
+
 	// texts replace single texts of the bot's own, for example {welcome:
 	// "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese characters). What is not
 	// set is the language's default. There are:
@@ -60,7 +70,10 @@ type Reply struct {
 	// - rateLimited (the follower asked more than limits allow)
 	// - timedOut (the answer took longer than dify.timeout)
 	// - misconfigured (Dify refuses the key, the app's mode or its variables)
-	// - nothingYet (1 before any question)
+	// - filtered (a content filter refuses the question or the answer)
+	// - tooLong (question and conversation are too long for the model)
+	// - paused (the app's workflow waits for a person)
+	// - nothingYet (a continue word before any question)
 	// - emptyAnswer (the app answered with nothing to show)
 	// - continue (label of the link to what follows)
 	// - orReply (follows that label, for clients without such links)
@@ -68,9 +81,15 @@ type Reply struct {
 	// - cutShort (follows an answer that broke off)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'nothingYet', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
+
+// ContinueWord is what a follower types to get more.
+//
+// +kubebuilder:validation:MaxLength=30
+// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 30 && self.matches('^[^/\\s\\v\\p{Z}\\x{85}]([^\\r\\n]*[^\\s\\v\\p{Z}\\x{85}])?$')`,message="a word has 1 to 30 bytes, no slash in front and no blanks around it"
+type ContinueWord string
 
 // ReplyText is one of the bot's own texts.
 //

@@ -22,6 +22,7 @@ type flags struct {
 	ingressClass string
 	issuer       string
 	concurrency  int
+	rollouts     int
 	probeDify    bool
 	log          logging.Flags
 }
@@ -36,6 +37,8 @@ func (f *flags) define(s *pflag.FlagSet) {
 	s.StringVar(&f.issuer, "default-issuer", "",
 		"cert-manager issuer where a bot names none: NAME is an Issuer of the bot's namespace, ClusterIssuer/NAME one of the cluster")
 	s.IntVar(&f.concurrency, "concurrency", 8, "how many bots are reconciled at once")
+	s.IntVar(&f.rollouts, "rollout-concurrency", 10,
+		"how many bots' pods are replaced at once when the operator was upgraded or its flags have changed; 0 is all. What a user changes is never held back")
 	s.BoolVar(&f.probeDify, "probe-dify", true,
 		"ask each bot's Dify whether its API key works; false: no connection is made to addresses that bots name, and they have no condition DifyReachable")
 	s.StringSliceVar(&f.manager.Namespaces, "watch-namespaces", nil,
@@ -63,6 +66,9 @@ func (f *flags) options() (controllers.Options, error) {
 	if f.concurrency < 1 || f.concurrency > 256 {
 		return controllers.Options{}, fmt.Errorf("--concurrency: %d is out of range: give 1 to 256", f.concurrency)
 	}
+	if f.rollouts < 0 {
+		return controllers.Options{}, fmt.Errorf("--rollout-concurrency: %d is out of range: give 0 or more", f.rollouts)
+	}
 	if m := &f.manager; m.Retry <= 0 || m.Renew <= m.Retry*6/5 || m.Lease <= m.Renew { // a try may come a fifth later
 		return controllers.Options{}, fmt.Errorf("--leader-elect-lease-duration %v, --leader-elect-renew-deadline %v, "+
 			"--leader-elect-retry-period %v: give each less than the one before it, and 1.2 times the last less than the second",
@@ -77,7 +83,7 @@ func (f *flags) options() (controllers.Options, error) {
 	}
 	return controllers.Options{
 		Operator:    desired.Operator{Image: f.serverImage, RedisImage: f.redisImage, IngressClass: f.ingressClass, Issuer: issuer},
-		Concurrency: f.concurrency,
+		Concurrency: f.concurrency, RolloutConcurrency: f.rollouts,
 		WithoutDify: !f.probeDify,
 	}, nil
 }

@@ -73,14 +73,25 @@ func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired
 		store = errors.Join(store, w.redis(ctx, bot, want, have))
 	}
 	return errors.Join(store,
-		ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap),
-		ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment),
+		w.servers(ctx, bot, want, have),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
 		w.ingress(ctx, bot, want, have),
 		ensure(ctx, w, bot, want.HTTPRoute, &have.HTTPRoute, gatewayv1.ExtractHTTPRoute),
 		ensure(ctx, w, bot, want.PodDisruptionBudget, &have.PodDisruptionBudget, policyv1.ExtractPodDisruptionBudget),
 		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
 	)
+}
+
+// servers makes the Deployment, after the configuration that its pods start with.
+func (w *Writer) servers(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
+	err := ensure(ctx, w, bot, want.Config, &have.Config, corev1.ExtractConfigMap)
+	for i := range have.UnusedConfigs {
+		err = errors.Join(err, prune(ctx, w, bot, &have.UnusedConfigs[i]))
+	}
+	if want.RetainPods {
+		return err
+	}
+	return errors.Join(err, ensure(ctx, w, bot, want.Deployment, &have.Deployment, appsv1.ExtractDeployment))
 }
 
 // sessions makes the ConfigMaps that keep conversations, and lets the servers write them.

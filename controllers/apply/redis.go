@@ -21,14 +21,17 @@ import (
 
 // redis makes a managed Redis.
 func (w *Writer) redis(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
-	return errors.Join(
+	err := errors.Join(
 		w.password(ctx, bot, want.Password, have),
 		ensure(ctx, w, bot, want.RedisConfig, &have.RedisConfig, corev1.ExtractConfigMap),
 		ensure(ctx, w, bot, want.RedisService, &have.RedisService, corev1.ExtractService),
 		ensure(ctx, w, bot, want.RedisPolicy, &have.RedisPolicy, networkingv1.ExtractNetworkPolicy),
-		ensure(ctx, w, bot, want.Redis, &have.Redis, appsv1.ExtractStatefulSet),
 		w.grow(ctx, want.RedisVolume, have),
 	)
+	if want.RetainPods && have.Redis != nil {
+		return err
+	}
+	return errors.Join(err, ensure(ctx, w, bot, want.Redis, &have.Redis, appsv1.ExtractStatefulSet))
 }
 
 // password makes the Secret of a managed Redis with a password that nobody knows. One that is there is left as it is,

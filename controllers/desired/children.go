@@ -86,6 +86,8 @@ type Children struct {
 	// RedisVolume is what the volume of a managed Redis should hold at least; zero without one.
 	RedisVolume resource.Quantity
 
+	// RetainPods: the Deployment and the StatefulSet of a managed Redis stay as they are for now.
+	RetainPods bool
 	// RetainedStores are previous stores that servers may still use: neither changed nor removed.
 	RetainedStores RetainedStores
 }

@@ -37,6 +37,12 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 		c.Reply.HoldsPerMinute = int(*spec.Reply.HoldsPerMinute)
 	}
 	set(&c.Reply.Language, string(spec.Reply.Language))
+	if len(spec.Reply.ContinueWords) > 0 {
+		c.Reply.ContinueWords = nil
+		for _, word := range spec.Reply.ContinueWords {
+			c.Reply.ContinueWords = append(c.Reply.ContinueWords, string(word))
+		}
+	}
 	c.Reply.Texts = texts(spec.Reply.Texts)
 
 	set(&c.Limits.Questions, int(spec.Limits.Questions))

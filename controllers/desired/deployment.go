@@ -1,6 +1,10 @@
 package desired
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	apps "k8s.io/api/apps/v1"
@@ -23,6 +27,10 @@ const (
 	// change of it rolls the pods, any other change of the settings does not.
 	AnnotationConfig = "wechatbot.dev/config"
 
+	// AnnotationTemplate of the Deployment and of a managed Redis' StatefulSet is the hash of its pod template as the operator
+	// wants it: another one replaces the pods.
+	AnnotationTemplate = "wechatbot.dev/template"
+
 	// stopMargin is what a server needs to stop beyond its longest turn: it waits 30 s longer, and the endpoints and
 	// the last replies take their time.
 	stopMargin = 45 * time.Second
@@ -34,8 +42,13 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*
 	if err != nil {
 		return nil, err
 	}
+	hash, err := templateHash(template)
+	if err != nil {
+		return nil, err
+	}
 	return appsv1.Deployment(bot.Name, bot.Namespace).
 		WithLabels(naming.Labels(bot, naming.Server)).
+		WithAnnotations(map[string]string{AnnotationTemplate: hash}).
 		WithOwnerReferences(owner(bot)).
 		WithSpec(appsv1.DeploymentSpec().
 			WithReplicas(max(bot.Spec.Replicas, 1)).
@@ -43,6 +56,16 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.Selector(bot))).
 			WithStrategy(strategy()).
 			WithTemplate(template)), nil
+}
+
+// templateHash is the same for templates that need no rollout from one to the other.
+func templateHash(template *corev1.PodTemplateSpecApplyConfiguration) (string, error) {
+	encoded, err := json.Marshal(template)
+	if err != nil {
+		return "", fmt.Errorf("encoding the pod template: %w", err)
+	}
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:16]), nil
 }
 
 // strategy never takes a server away before its successor listens. With sessions in ConfigMaps that one stands by until
@@ -67,7 +90,7 @@ func podTemplate(bot *v1alpha1.WechatBot, operator Operator, startHash string) *
 		WithContainers(container(bot, operator)).
 		WithVolumes(
 			corev1.Volume().WithName("config").
-				WithConfigMap(corev1.ConfigMapVolumeSource().WithName(naming.Config(bot))),
+				WithConfigMap(corev1.ConfigMapVolumeSource().WithName(naming.Config(bot, startHash))),
 			corev1.Volume().WithName("secrets").WithProjected(secretFiles(bot)))
 	for _, secret := range bot.Spec.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1.LocalObjectReference().WithName(secret.Name))
@@ -96,7 +119,11 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 				WithContainerName(naming.ServerContainer).WithResource("limits.memory").
 				// The API server's default, which would count as a difference otherwise.
 				WithDivisor(resource.MustParse("0")))),
-			ofPod("POD_NAME", "metadata.name"), ofPod("POD_IP", "status.podIP")).
+			ofPod("POD_NAME", "metadata.name"), ofPod("POD_IP", "status.podIP"),
+			// Not a flag: a server of a release that does not know it would end by it.
+			corev1.EnvVar().WithName("CONFIG_BY_OPERATOR").WithValue("true")).
+		// What a server says last is in the bot's condition when it ends by itself.
+		WithTerminationMessagePolicy(core.TerminationMessageFallbackToLogsOnError).
 		WithPorts(
 			corev1.ContainerPort().WithName(portWebhook).WithContainerPort(8080).WithProtocol(core.ProtocolTCP),
 			corev1.ContainerPort().WithName(portAdmin).WithContainerPort(9090).WithProtocol(core.ProtocolTCP)).

@@ -32,6 +32,8 @@ config wechat verificationFiles MP_verify_AbCdEfGhIjKlMnOp.txt`},
 		{"dify.apiKeySecretRef.name", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 1 secret name`},
 		{"dify.apiKeySecretRef.key", "minimal", `other`, "other", `Deployment winter spec template spec volumes 1 projected sources 1 secret items 0 key`},
 		{"dify.baseURL", "minimal", `https://dify.example.com/v1`, "https://dify.example.com/v1", `config dify baseURL`},
+		{"dify.caSecretRef.name", "full", `other`, "other", `Deployment full spec template spec volumes 1 projected sources 2 secret name`},
+		{"dify.caSecretRef.key", "full", `other`, "other", `Deployment full spec template spec volumes 1 projected sources 2 secret items 0 key`},
 		{"dify.inputs", "minimal", `{city: Beijing}`, "", `config dify inputs city`},
 		{"dify.timeout", "minimal", `7m`, "", `Deployment winter spec template spec terminationGracePeriodSeconds
 config dify timeout`},
@@ -39,6 +41,7 @@ config dify timeout`},
 		{"reply.deadline", "minimal", `2s`, "2s", `config reply deadline`},
 		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
+		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
 		{"limits.questions", "minimal", `7`, "7", `config limits questions`},
 		{"limits.window", "minimal", `7m`, "", `config limits window`},
@@ -81,11 +84,9 @@ config session configMap namespace
 config session redis addresses 0
 config session redis addresses 1
 config session redis addresses 2
-config session redis database
 config session redis masterName
 config session redis mode
 config session redis tls enabled
-config session redis tls insecureSkipVerify
 config session type`},
 		{"session.idleTimeout", "minimal", `7h`, "", `Deployment winter spec template metadata annotations wechatbot.dev/config
 config session idleTimeout`},
@@ -114,6 +115,17 @@ config session redis database`},
 		{"session.redis.managed.resources.limits", "managed-redis", `{memory: 64Mi}`, "64Mi", `ConfigMap busy-redis data redis.conf
 StatefulSet busy-redis spec template metadata annotations wechatbot.dev/config
 StatefulSet busy-redis spec template spec containers 0 resources limits memory`},
+		{"session.redis.managed.nodeSelector", "managed-redis", `{disk: hdd}`, "hdd", `StatefulSet busy-redis spec template spec nodeSelector disk`},
+		{"session.redis.managed.tolerations.0", "managed-redis", `{key: other}`, "other", `StatefulSet busy-redis spec template spec tolerations 0 effect
+StatefulSet busy-redis spec template spec tolerations 0 key
+StatefulSet busy-redis spec template spec tolerations 0 operator
+StatefulSet busy-redis spec template spec tolerations 0 value`},
+		{"session.redis.managed.affinity", "managed-redis", `{nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 7, preference: {matchExpressions: [{key: spot, operator: DoesNotExist}]}}]}}`, "7",
+			`StatefulSet busy-redis spec template spec affinity nodeAffinity preferredDuringSchedulingIgnoredDuringExecution 0 weight`},
+		{"session.redis.managed.topologySpreadConstraints.0", "managed-redis", `{topologyKey: zone, maxSkew: 7, whenUnsatisfiable: DoNotSchedule}`, "zone", `StatefulSet busy-redis spec template spec topologySpreadConstraints 0 maxSkew
+StatefulSet busy-redis spec template spec topologySpreadConstraints 0 topologyKey
+StatefulSet busy-redis spec template spec topologySpreadConstraints 0 whenUnsatisfiable`},
+		{"session.redis.managed.priorityClassName", "managed-redis", `low`, "low", `StatefulSet busy-redis spec template spec priorityClassName`},
 		{"session.redis.managed.deletePVC", "managed-redis", `true`, "Delete", `StatefulSet busy-redis spec persistentVolumeClaimRetentionPolicy whenDeleted`},
 		{"session.redis.external.tls.enabled", "full", `true`, "true", `Deployment full spec template metadata annotations wechatbot.dev/config
 config session redis tls enabled`},

@@ -40,6 +40,14 @@ func (c *Children) managedRedis(bot *v1alpha1.WechatBot, operator Operator, arou
 	c.RedisPolicy = redisPolicy(bot)
 	c.Redis = redisStatefulSet(bot, operator, around, conf)
 	c.RedisVolume = storage
+	if err := schedule(c.Redis.Spec.Template.Spec, spec); err != nil {
+		return err
+	}
+	hash, err := templateHash(c.Redis.Spec.Template)
+	if err != nil {
+		return err
+	}
+	c.Redis.WithAnnotations(map[string]string{AnnotationTemplate: hash})
 	return nil
 }
 

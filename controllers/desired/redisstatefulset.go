@@ -104,6 +104,7 @@ func redisContainer(bot *v1alpha1.WechatBot, operator Operator) *corev1.Containe
 		WithLivenessProbe(redisProbe(ping(false), 10, 6)).
 		WithResources(resources(spec.Resources, redisResources())).
 		WithSecurityContext(restricted()).
+		WithTerminationMessagePolicy(core.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(
 			corev1.VolumeMount().WithName("config").WithMountPath(redisDir).WithReadOnly(true),
 			corev1.VolumeMount().WithName("secret").WithMountPath(redisSecretDir).WithReadOnly(true),

@@ -68,9 +68,12 @@ func Selector(bot *v1alpha1.WechatBot) map[string]string {
 	return map[string]string{LabelName: name, LabelInstance: bot.Name, LabelComponent: Server}
 }
 
-// Config is the name of the ConfigMap with the server's configuration file. All objects without a name of their own
-// are called as the bot.
-func Config(bot *v1alpha1.WechatBot) string { return bot.Name + "-config" }
+// Config is the name of the ConfigMap with the server's configuration file, by the hash of what a server takes at its
+// start only: servers that are being replaced keep the one that they were started with. All objects without a name of
+// their own are called as the bot.
+func Config(bot *v1alpha1.WechatBot, startHash string) string {
+	return bot.Name + "-config-" + startHash[:min(len(startHash), 10)]
+}
 
 // SessionStore is the name of the ConfigMap that holds conversations, and of the Role and RoleBinding that let the
 // server write it.

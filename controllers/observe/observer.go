@@ -37,6 +37,8 @@ type Observer struct {
 	ClusterScoped bool
 	// Now is the clock.
 	Now func() time.Time
+
+	replicaSets usedConfigs
 }
 
 // Bot reads the state of one bot.
@@ -69,6 +71,14 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	return s, nil
 }
 
+// Forget drops what is known of a bot that is gone.
+func (o *Observer) Forget(bot types.NamespacedName) {
+	o.replicaSets.forget(bot)
+	if o.Dify != nil {
+		o.Dify.Forget(bot)
+	}
+}
+
 func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
 	r := childReader{o.Cache, o.Live, o.Expectations, false}
@@ -81,7 +91,6 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, r, bot, bot.Name, &c.ServiceAccount),
 		get(ctx, r, bot, naming.SessionStore(bot), &c.Role),
 		get(ctx, r, bot, naming.SessionStore(bot), &c.RoleBinding),
-		get(ctx, r, bot, naming.Config(bot), &c.Config),
 		get(ctx, r, bot, bot.Name, &c.Deployment),
 		get(ctx, r, bot, bot.Name, &c.Service),
 		get(ctx, r, bot, bot.Name, &c.Ingress),
@@ -93,6 +102,7 @@ func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *Sta
 		get(ctx, r, bot, naming.ManagedRedis(bot), &c.Redis),
 		get(ctx, r, bot, naming.RedisClaim(bot), &c.RedisClaim),
 	)
+	err = firstError(err, o.configs(ctx, r, bot, c))
 	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
 	for i, name := range store.Objects() {
 		err = firstError(err, get(ctx, r, bot, name, &c.Sessions[i]))

@@ -42,6 +42,8 @@ type State struct {
 	Unready time.Time
 	// Stopping: servers that were told to stop still run. It is known where there is a session store of before.
 	Stopping bool
+	// RolloutWaits: the pods are those of another version of the operator, and are replaced when others have been.
+	RolloutWaits bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
 	// GatewayProblem is why HTTPRoutes cannot be listed; nil if they can, or if the cluster does not know them.
@@ -93,11 +95,13 @@ func RolledOut(d *appsv1.Deployment) bool {
 
 // Children are the live objects with the names of a bot's children, nil where there is none.
 type Children struct {
-	ServiceAccount      *corev1.ServiceAccount
-	Role                *rbacv1.Role
-	RoleBinding         *rbacv1.RoleBinding
-	Sessions            [serverconfig.SessionObjects]*corev1.ConfigMap
-	Config              *corev1.ConfigMap
+	ServiceAccount *corev1.ServiceAccount
+	Role           *rbacv1.Role
+	RoleBinding    *rbacv1.RoleBinding
+	Sessions       [serverconfig.SessionObjects]*corev1.ConfigMap
+	Config         *corev1.ConfigMap
+	// UnusedConfigs are configurations of before that no server can be started with any more.
+	UnusedConfigs       []*corev1.ConfigMap
 	Deployment          *appsv1.Deployment
 	Service             *corev1.Service
 	Ingress             *networkingv1.Ingress

@@ -51,6 +51,10 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return bad(v1alpha1.ReasonPodsNotReady, "the Deployment %s is not there yet", bot.Name)
 	}
 	if observe.RolledOut(d) {
+		if state.RolloutWaits {
+			return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves; they are replaced by those of the operator's "+
+				"version when other bots' have been (--rollout-concurrency)", d.Name)
+		}
 		return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves", d.Name)
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {

@@ -55,6 +55,9 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 	if d, ok := storeWait(bot, state); ok {
 		sooner(d)
 	}
+	if state.RolloutWaits {
+		wait = min(wait, waits.Cluster) // or sooner: it is woken
+	}
 	if len(state.Secrets) > 0 {
 		wait = min(wait, waits.Secret)
 	}

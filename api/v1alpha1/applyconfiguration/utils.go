@@ -38,6 +38,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NetworkPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParentRef"):
 		return &apiv1alpha1.ParentRefApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PodField"):
+		return &apiv1alpha1.PodFieldApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Redis"):
 		return &apiv1alpha1.RedisApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RedisTLS"):

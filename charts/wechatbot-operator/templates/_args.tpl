@@ -20,6 +20,7 @@
 - --probe-dify=false
 {{- end }}
 - --concurrency={{ .Values.concurrency }}
+- --rollout-concurrency={{ .Values.rolloutConcurrency }}
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
 {{- if .Values.metrics.enabled }}

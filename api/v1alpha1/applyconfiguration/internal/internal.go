@@ -23,6 +23,8 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ContinueWord
+  scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Dify
   map:
     fields:
@@ -168,10 +170,21 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ManagedRedis
   map:
     fields:
+    - name: affinity
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.PodField
     - name: deletePVC
       type:
         scalar: boolean
     - name: image
+      type:
+        scalar: string
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: priorityClassName
       type:
         scalar: string
     - name: resources
@@ -184,6 +197,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: storageClassName
       type:
         scalar: string
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.PodField
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.PodField
+          elementRelationship: atomic
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy
   map:
     fields:
@@ -211,6 +236,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sectionName
       type:
         scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.PodField
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Redis
   map:
     fields:
@@ -239,6 +276,15 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Reply
   map:
     fields:
+    - name: continueWords
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.ContinueWord
+          elementRelationship: atomic
+      default:
+      - "1"
+      - 继续
     - name: deadline
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration

@@ -29,6 +29,20 @@ type ManagedRedisApplyConfiguration struct {
 	// three quarters of the memory limit for data, and refuses more. Default:
 	// {requests: {cpu: 20m, memory: 64Mi}, limits: {memory: 256Mi}}.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
+	// nodeSelector are the labels of the nodes that the Redis may run on, for
+	// example {disk: ssd}.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// tolerations are the taints that the Redis tolerates, as in a pod's spec; at
+	// most 16.
+	Tolerations []PodFieldApplyConfiguration `json:"tolerations,omitempty"`
+	// affinity says which nodes and pods the Redis wants to be near to, as in a
+	// pod's spec.
+	Affinity *PodFieldApplyConfiguration `json:"affinity,omitempty"`
+	// topologySpreadConstraints spread the Redis and other pods over zones, as in a
+	// pod's spec; at most 16.
+	TopologySpreadConstraints []PodFieldApplyConfiguration `json:"topologySpreadConstraints,omitempty"`
+	// priorityClassName is the PriorityClass of the Redis.
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
 	// deletePVC deletes the volume when the bot is deleted, or gets another session
 	// store. Default false: the PersistentVolumeClaim stays, and is used again by a
 	// bot of the same name.
@@ -70,6 +84,62 @@ func (b *ManagedRedisApplyConfiguration) WithImage(value string) *ManagedRedisAp
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *ManagedRedisApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *ManagedRedisApplyConfiguration {
 	b.Resources = value
+	return b
+}
+
+// WithNodeSelector puts the entries into the NodeSelector field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the NodeSelector field,
+// overwriting an existing map entries in NodeSelector field with the same key.
+func (b *ManagedRedisApplyConfiguration) WithNodeSelector(entries map[string]string) *ManagedRedisApplyConfiguration {
+	if b.NodeSelector == nil && len(entries) > 0 {
+		b.NodeSelector = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.NodeSelector[k] = v
+	}
+	return b
+}
+
+// WithTolerations adds the given value to the Tolerations field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Tolerations field.
+func (b *ManagedRedisApplyConfiguration) WithTolerations(values ...*PodFieldApplyConfiguration) *ManagedRedisApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTolerations")
+		}
+		b.Tolerations = append(b.Tolerations, *values[i])
+	}
+	return b
+}
+
+// WithAffinity sets the Affinity field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Affinity field is set to the value of the last call.
+func (b *ManagedRedisApplyConfiguration) WithAffinity(value *PodFieldApplyConfiguration) *ManagedRedisApplyConfiguration {
+	b.Affinity = value
+	return b
+}
+
+// WithTopologySpreadConstraints adds the given value to the TopologySpreadConstraints field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TopologySpreadConstraints field.
+func (b *ManagedRedisApplyConfiguration) WithTopologySpreadConstraints(values ...*PodFieldApplyConfiguration) *ManagedRedisApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTopologySpreadConstraints")
+		}
+		b.TopologySpreadConstraints = append(b.TopologySpreadConstraints, *values[i])
+	}
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *ManagedRedisApplyConfiguration) WithPriorityClassName(value string) *ManagedRedisApplyConfiguration {
+	b.PriorityClassName = &value
 	return b
 }
 

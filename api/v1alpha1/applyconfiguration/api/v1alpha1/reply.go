@@ -24,6 +24,10 @@ type ReplyApplyConfiguration struct {
 	HoldsPerMinute *int32 `json:"holdsPerMinute,omitempty"`
 	// language is the language of the bot's own texts: zh-CN or en. Default zh-CN.
 	Language *apiv1alpha1.Language `json:"language,omitempty"`
+	// continueWords are what a follower types to get what is not delivered yet, the
+	// next page or a finished answer; 1 to 8 words of at most 30 bytes. The first is
+	// what links in answers send. Default ["1", "继续"].
+	ContinueWords []apiv1alpha1.ContinueWord `json:"continueWords,omitempty"`
 	// texts replace single texts of the bot's own, for example {welcome:
 	// "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese characters). What is not
 	// set is the language's default. There are:
@@ -43,7 +47,10 @@ type ReplyApplyConfiguration struct {
 	// - rateLimited (the follower asked more than limits allow)
 	// - timedOut (the answer took longer than dify.timeout)
 	// - misconfigured (Dify refuses the key, the app's mode or its variables)
-	// - nothingYet (1 before any question)
+	// - filtered (a content filter refuses the question or the answer)
+	// - tooLong (question and conversation are too long for the model)
+	// - paused (the app's workflow waits for a person)
+	// - nothingYet (a continue word before any question)
 	// - emptyAnswer (the app answered with nothing to show)
 	// - continue (label of the link to what follows)
 	// - orReply (follows that label, for clients without such links)
@@ -79,6 +86,16 @@ func (b *ReplyApplyConfiguration) WithHoldsPerMinute(value int32) *ReplyApplyCon
 // If called multiple times, the Language field is set to the value of the last call.
 func (b *ReplyApplyConfiguration) WithLanguage(value apiv1alpha1.Language) *ReplyApplyConfiguration {
 	b.Language = &value
+	return b
+}
+
+// WithContinueWords adds the given value to the ContinueWords field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ContinueWords field.
+func (b *ReplyApplyConfiguration) WithContinueWords(values ...apiv1alpha1.ContinueWord) *ReplyApplyConfiguration {
+	for i := range values {
+		b.ContinueWords = append(b.ContinueWords, values[i])
+	}
 	return b
 }
 
