@@ -187,6 +187,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias:     s.alias,
 		MenuShown: s.account.MenuPublished,
+		Pusher:    pusher{s.account},
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
@@ -194,7 +195,12 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 
 // Settings are what the engine takes of a configuration.
 func Settings(c serverconfig.Config) turn.Settings {
+	sends := 0
+	if c.Reply.Mode == serverconfig.ReplyModeCustomerService {
+		sends = c.Reply.Push.MaxSends
+	}
 	return turn.Settings{
+		Sends:          sends,
 		Deadline:       time.Duration(c.Reply.Deadline),
 		HoldsPerMinute: c.Reply.HoldsPerMinute,
 		Inputs:         c.Dify.Inputs,

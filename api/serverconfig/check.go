@@ -192,8 +192,11 @@ func (d *Dify) check() error {
 }
 
 func (r *Reply) check() error {
-	if r.Mode != ReplyModePassive {
-		return wrong("reply.mode", "%q is not offered: use %s", r.Mode, ReplyModePassive)
+	if r.Mode != ReplyModePassive && r.Mode != ReplyModeCustomerService {
+		return wrong("reply.mode", "%q is not offered: use %s or %s", r.Mode, ReplyModePassive, ReplyModeCustomerService)
+	}
+	if err := checkCount("reply.push.maxSends", r.Push.MaxSends, 1, 5); err != nil {
+		return err
 	}
 	if err := checkDuration("reply.deadline", r.Deadline, time.Second, 4800*time.Millisecond); err != nil {
 		return err

@@ -64,8 +64,14 @@ type Dify struct {
 	IdleTimeout Duration `json:"idleTimeout"`
 }
 
-// ReplyModePassive answers a push in its own HTTP response; every kind of account may do so.
-const ReplyModePassive = "Passive"
+// The modes of replies.
+const (
+	// ReplyModePassive answers a push in its own HTTP response; every kind of account may do so.
+	ReplyModePassive = "Passive"
+	// ReplyModeCustomerService pushes an answer that is not there in time, by the account's API: verified accounts may.
+	// Where the account may not, the bot behaves as with ReplyModePassive.
+	ReplyModeCustomerService = "CustomerService"
+)
 
 // Languages of the built-in texts.
 const (
@@ -75,8 +81,10 @@ const (
 
 // Reply describes how and with which words pushes are answered.
 type Reply struct {
-	// Mode is Passive.
+	// Mode is Passive or CustomerService.
 	Mode string `json:"mode"`
+	// Push is for the mode CustomerService.
+	Push Push `json:"push"`
 	// Deadline is how long after a request's first byte it is answered at the latest: 1s to 4800ms. WeChat itself
 	// gives up after 5 s.
 	Deadline Duration `json:"deadline"`
@@ -91,6 +99,13 @@ type Reply struct {
 	ContinueWords []string `json:"continueWords"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
 	Texts map[string]string `json:"texts,omitempty"`
+}
+
+// Push bounds what is sent outside of replies.
+type Push struct {
+	// MaxSends is how many messages carry one answer at most: 1 to 5, as WeChat allows five after a follower's message.
+	// The last one ends in a tap-link to the rest.
+	MaxSends int `json:"maxSends"`
 }
 
 // Limits protects the Dify budget.
@@ -117,6 +132,7 @@ func Default() Config {
 		},
 		Reply: Reply{
 			Mode:           ReplyModePassive,
+			Push:           Push{MaxSends: 4},
 			Deadline:       Duration(4500 * time.Millisecond),
 			HoldsPerMinute: 30,
 			ContinueWords:  []string{"1", "继续"},

@@ -184,7 +184,8 @@ func TestParseRefuses(t *testing.T) {
 		{"timeout", minimal + "dify: {timeout: 2h}\n", "dify.timeout: 2h is out of range: give 1s to 1h"},
 		{"dify.idleTimeout", minimal + "dify: {idleTimeout: 0s}\n", "dify.idleTimeout: 0s is out of range: give 1s to 1h"},
 
-		{"mode", minimal + "reply: {mode: CustomerService}\n", `reply.mode: "CustomerService" is not offered: use Passive`},
+		{"mode", minimal + "reply: {mode: Push}\n", `reply.mode: "Push" is not offered: use Passive or CustomerService`},
+		{"sends", minimal + "reply: {push: {maxSends: 6}}\n", "reply.push.maxSends: 6 is out of range: give 1 to 5"},
 		{"deadline too long", minimal + "reply: {deadline: 4801ms}\n", "reply.deadline: 4801ms is out of range: give 1s to 4800ms"},
 		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
 		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
@@ -432,7 +433,7 @@ func anyConfig(t *rapid.T) Config {
 			Timeout: duration("timeout", time.Second, time.Hour), IdleTimeout: duration("idle", time.Second, time.Hour),
 		},
 		Reply: Reply{
-			Mode: ReplyModePassive, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
+			Mode: pick("mode", ReplyModePassive, ReplyModeCustomerService), Push: Push{number("sends", 1, 5)}, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
 			ContinueWords:  rapid.SliceOfN(rapid.StringMatching(`[1-9一-龟]{1,9}`), 1, 8).Draw(t, "continueWords"),
 			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish),
 			Texts: texts("texts", rapid.SampledFrom(TextKeys), rapid.StringN(1, 100, -1).Filter(func(s string) bool {

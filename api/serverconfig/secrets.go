@@ -119,6 +119,8 @@ func Validate(c Config, s Secrets) error {
 		return wrong(fileAppSecret, "must hold no spaces: copy AppSecret from WeChat's console")
 	case s.AppSecret != "" && c.WeChat.AppID == "":
 		return wrong("wechat.appID", "is missing: it is needed with the secret file %s", fileAppSecret)
+	case s.AppSecret == "" && c.Reply.Mode == ReplyModeCustomerService:
+		return wrong(fileAppSecret, "is missing: reply.mode %s uses WeChat's API, put the account's AppSecret into this secret file", ReplyModeCustomerService)
 	case s.AppSecret == "" && len(c.Menu) > 0:
 		return wrong(fileAppSecret, "is missing: menu is published through WeChat's API, put the account's AppSecret into this secret file")
 	case len(s.RedisCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.RedisCA):

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"context"
+
+	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
+	"github.com/wechatbot/wechatbot-operator/server/account"
+	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
+)
+
+// pusher writes to followers by the account's API.
+type pusher struct{ account *account.Account }
+
+// Able tells whether there is an AppSecret, and WeChat has not said that the account may not send.
+func (p pusher) Able() bool {
+	return p.account.Client() != nil && p.account.Can(account.CustomerService) != serverstatus.No
+}
+
+// Send sends a text with WeChat's line that AI has made it.
+func (p pusher) Send(ctx context.Context, follower, text string) session.SendResult {
+	client := p.account.Client()
+	if client == nil {
+		return session.Refused
+	}
+	return resultOf(client.Send(ctx, api.Message{To: follower, Content: api.Text{Content: text}, AI: true}))
+}
+
+// resultOf is what became of a send.
+func resultOf(err error) session.SendResult {
+	switch api.KindOf(err) {
+	case "":
+		if err == nil {
+			return session.Sent
+		}
+		return session.Uncertain
+	case api.UnknownDelivery:
+		return session.Uncertain
+	case api.WindowClosed, api.CountUsedUp, api.NotReceiving:
+		return session.WindowClosed
+	default:
+		return session.Refused
+	}
+}
+
+// Typing shows that an answer is being written. That it could not be is seen in the account's state.
+func (p pusher) Typing(ctx context.Context, follower string) {
+	if client := p.account.Client(); client != nil {
+		_ = client.Typing(ctx, follower)
+	}
+}
