@@ -38,7 +38,7 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*
 		WithLabels(naming.Labels(bot, naming.Server)).
 		WithOwnerReferences(owner(bot)).
 		WithSpec(appsv1.DeploymentSpec().
-			WithReplicas(max(bot.Spec.Replicas, 1)).
+			WithReplicas(bot.Spec.DesiredReplicas()).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.Selector(bot))).
 			WithStrategy(strategy()).
