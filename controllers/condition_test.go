@@ -50,6 +50,7 @@ func TestEveryReasonIsProvokedAndCured(t *testing.T) {
 		"a name is taken":                                   nameReasons,
 		"the configuration":                                 configReasons,
 		"suspended":                                         suspendReasons,
+		"stopped":                                           stopReasons,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -393,7 +394,7 @@ func suspendReasons(t *testing.T, w *world, _ *operator) {
 	w.serve()
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Suspend, s.Limits.Questions = true, 7 })
 	w.expect(v1alpha1.ConditionSuspended, isTrue, v1alpha1.ReasonSuspended)
-	w.expect(v1alpha1.ConditionReady, isUnknown, v1alpha1.ReasonSuspended)
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonSuspended)
 	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonSuspended)
 	config := w.config()
 	w.get(config)
@@ -404,4 +405,28 @@ func suspendReasons(t *testing.T, w *world, _ *operator) {
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 	w.get(config)
 	says(t, config.Data["config.yaml"], "questions: 7")
+}
+
+// A bot that is stopped is as it was asked to be, whatever else is wrong with it.
+func stopReasons(t *testing.T, w *world, _ *operator) {
+	w.create()
+	w.serve()
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas = new(int32(0)) })
+	says(t, w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady), "to end")
+	w.roll()
+	says(t, w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonStopped), "spec.replicas is 0", "no answer")
+	w.expect(v1alpha1.ConditionAvailable, isTrue, v1alpha1.ReasonStopped)
+	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonStopped)
+	d := named(w, &appsv1.Deployment{}, "winter")
+	w.get(d)
+	if *d.Spec.Replicas != 0 {
+		t.Errorf("the Deployment wants %d replicas", *d.Spec.Replicas)
+	}
+	w.withoutAddress()
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonStopped)
+	w.address()
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas = nil })
+	w.roll()
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 }

@@ -32,6 +32,9 @@ const (
 const (
 	// ReasonServing is Ready's: followers are answered.
 	ReasonServing = "Serving"
+	// ReasonStopped is Ready's, and that of the conditions that only a running server can tell: spec.replicas is 0, and no server
+	// runs. That is what was asked for, so Ready is True.
+	ReasonStopped = "Stopped"
 	// ReasonResolved is SecretsResolved's.
 	ReasonResolved = "Resolved"
 	// ReasonAuthorized is DifyReachable's: Dify accepted the key.
@@ -142,6 +145,6 @@ const (
 	// ReasonFieldsOverridden is Reconciling's: somebody keeps changing what the operator writes into the bot's objects, an
 	// autoscaler of the Deployment or an admission policy for example.
 	ReasonFieldsOverridden = "FieldsOverridden"
-	// ReasonSuspended is Suspended's.
+	// ReasonSuspended is Suspended's, and Ready's, which is True with it: to be left alone is what was asked for.
 	ReasonSuspended = "Suspended"
 )

@@ -28,10 +28,10 @@ type Ingress struct {
 
 // IngressTLS says where a domain's certificate comes from.
 //
-// +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'External' || !(has(self.secretName) || has(self.issuerRef))`,message="with mode External the certificate is in no Secret of the bot's: remove secretName and issuerRef",fieldPath=`.mode`
+// +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'External' || !(has(self.secretName) || has(self.issuerRef))`,message="with mode External there is no Secret: remove secretName and issuerRef",fieldPath=`.mode`
 type IngressTLS struct {
 	// mode is Secret, a Secret has the certificate, or External, the ingress
-	// controller or the load balancer before it has it. Default Secret.
+	// controller or a load balancer has it. Default Secret.
 	// +optional
 	Mode TLSMode `json:"mode,omitempty"`
 

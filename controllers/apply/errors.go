@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -48,6 +49,16 @@ type OverriddenError struct {
 func (e *OverriddenError) Error() string {
 	return "somebody changes " + strings.Join(e.Fields, ", ") + " of the " + e.Kind + " " + e.Name
 }
+
+// CannotGrowError is a volume that its StorageClass does not let grow.
+type CannotGrowError struct {
+	// Claim and Class are the PersistentVolumeClaim and its StorageClass; Class is empty for none.
+	Claim, Class string
+	// Has is what the volume was asked to hold.
+	Has resource.Quantity
+}
+
+func (e *CannotGrowError) Error() string { return "the volume of " + e.Claim + " cannot grow" }
 
 // FailedError is a child that could not be written.
 type FailedError struct {

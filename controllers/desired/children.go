@@ -138,7 +138,7 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 	case HasIngress(bot):
 		c.Ingress = Ingress(bot, operator, around)
 	}
-	if bot.Spec.Replicas > 1 {
+	if bot.Spec.DesiredReplicas() > 1 {
 		c.PodDisruptionBudget = PodDisruptionBudget(bot)
 	}
 	if bot.Spec.NetworkPolicy.Enabled {

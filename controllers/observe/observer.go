@@ -171,7 +171,7 @@ func get[T any, O object[T]](ctx context.Context, r childReader, bot *v1alpha1.W
 // a managed Redis that is not ready.
 func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
-	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.Replicas || d.Status.UnavailableReplicas > 0) {
+	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.DesiredReplicas() || d.Status.UnavailableReplicas > 0) {
 		var pods corev1.PodList
 		if err := o.list(ctx, bot, &pods, naming.Selector(bot)); err != nil {
 			return err

@@ -50,6 +50,9 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	if d == nil {
 		return bad(v1alpha1.ReasonPodsNotReady, "the Deployment %s is not there yet", bot.Name)
 	}
+	if isStopped(bot, state) {
+		return good(v1alpha1.ReasonStopped, "no webhook server runs, as spec.replicas is 0")
+	}
 	if observe.RolledOut(d) {
 		if state.RolloutWaits {
 			return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves; they are replaced by those of the operator's "+
@@ -59,6 +62,9 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
 		return bad(v1alpha1.ReasonPodsNotReady, "the pods of Deployment %s cannot be made: %s", d.Name, c.Message)
+	}
+	if bot.Spec.DesiredReplicas() == 0 {
+		return bad(v1alpha1.ReasonPodsNotReady, "waiting for the pods of Deployment %s to end, as spec.replicas is 0", d.Name)
 	}
 	reason := v1alpha1.ReasonPodsNotReady
 	if progressGivenUp(d) {

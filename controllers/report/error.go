@@ -42,6 +42,9 @@ func terminal(err error) bool {
 	if _, ok := errors.AsType[*apply.NotOursError](err); ok {
 		return true
 	}
+	if _, ok := errors.AsType[*apply.CannotGrowError](err); ok {
+		return true
+	}
 	failed, ok := errors.AsType[*apply.FailedError](err)
 	return ok && apierrors.IsInvalid(failed.Err)
 }
@@ -69,6 +72,9 @@ func explain(bot *v1alpha1.WechatBot, err error) (reason, message string) {
 	}
 	if _, ok := errors.AsType[*apply.NotOursError](first); ok {
 		return v1alpha1.ReasonNameConflict, nameConflict(bot, all)
+	}
+	if volume, ok := errors.AsType[*apply.CannotGrowError](first); ok {
+		return v1alpha1.ReasonInvalidSpec, cannotGrow(volume)
 	}
 	if terminating, ok := errors.AsType[*apply.TerminatingError](first); ok {
 		return v1alpha1.ReasonObjectTerminating, objectTerminating(terminating)

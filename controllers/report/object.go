@@ -74,3 +74,12 @@ func fieldsOverridden(bot *v1alpha1.WechatBot, e *apply.OverriddenError, all []e
 	}
 	return message + "have it leave these fields, or set what it wants in the bot's spec (podTemplate, ingress.annotations)"
 }
+
+func cannotGrow(e *apply.CannotGrowError) string {
+	class := "its StorageClass"
+	if e.Class != "" {
+		class = fmt.Sprintf("StorageClass %q", e.Class)
+	}
+	return fmt.Sprintf("spec.session.redis.managed.storage: the volume (PersistentVolumeClaim %s) cannot grow, as %s does not allow it: set it back to %s, "+
+		"or have an administrator set allowVolumeExpansion", e.Claim, class, e.Has.String())
+}

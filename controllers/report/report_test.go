@@ -35,7 +35,7 @@ func winter(change ...func(*v1alpha1.WechatBot)) *v1alpha1.WechatBot {
 	bot := &v1alpha1.WechatBot{
 		ObjectMeta: metav1.ObjectMeta{Name: "winter", Namespace: "bots", Generation: 3},
 		Spec: v1alpha1.WechatBotSpec{
-			Domain: "bot.example.com", Replicas: 1, Ingress: &v1alpha1.Ingress{Enabled: new(false)},
+			Domain: "bot.example.com", Ingress: &v1alpha1.Ingress{Enabled: new(false)},
 			Dify: v1alpha1.Dify{BaseURL: "https://dify.example.com/v1"},
 		},
 	}
@@ -236,16 +236,21 @@ func TestEventsAreForTransitions(t *testing.T) {
 
 func TestRecheck(t *testing.T) {
 	waits := report.DefaultWaits()
+	calm := report.Status(winter(), healthy(), nil)
+	resync := report.Recheck(waits, winter(), &calm, healthy())
+	if resync > time.Minute || resync < 45*time.Second {
+		t.Errorf("a deleted Secret is noticed after %s", resync)
+	}
 	for name, c := range map[string]struct {
 		state *observe.State
 		err   error
 		want  time.Duration
 	}{
-		"calm":             {healthy(), nil, 10 * time.Minute},
-		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, 10 * time.Minute},
-		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, 10 * time.Minute},
+		"calm":             {healthy(), nil, resync},
+		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, resync},
+		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, resync},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
-		"a name is taken":  {healthy(), &apply.NotOursError{}, time.Minute},
+		"a name is taken":  {healthy(), &apply.NotOursError{}, resync},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
 	} {
 		status := report.Status(winter(), c.state, c.err)

@@ -12,7 +12,7 @@ import (
 // IngressTLS says where a domain's certificate comes from.
 type IngressTLSApplyConfiguration struct {
 	// mode is Secret, a Secret has the certificate, or External, the ingress
-	// controller or the load balancer before it has it. Default Secret.
+	// controller or a load balancer has it. Default Secret.
 	Mode *apiv1alpha1.TLSMode `json:"mode,omitempty"`
 	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace
 	// with the certificate of the domain: yours, or the one that cert-manager
