@@ -141,7 +141,7 @@ func scaling(t *testing.T, w *world, _ *operator) {
 	w.serve()
 	w.get(w.bot)
 	says(t, describeReady(w.bot), "3/3 replicas serve")
-	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas, s.Session = 1, v1alpha1.Session{} })
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas, s.Session = new(int32(1)), v1alpha1.Session{} })
 	w.caughtUp()
 	w.roll()
 	if got := w.owned(); !slices.Equal(got, minimalChildren) {
@@ -218,7 +218,7 @@ func restoring(t *testing.T, w *world, _ *operator) {
 }
 
 func pruning(t *testing.T, w *world, _ *operator) {
-	w.create(redis, func(b *v1alpha1.WechatBot) { b.Spec.Replicas, b.Spec.NetworkPolicy.Enabled = 2, true })
+	w.create(redis, func(b *v1alpha1.WechatBot) { b.Spec.Replicas, b.Spec.NetworkPolicy.Enabled = new(int32(2)), true })
 	w.caughtUp()
 	want := []string{
 		"ConfigMap/winter-config", "Deployment/winter", "Ingress/winter", "NetworkPolicy/winter",
@@ -228,7 +228,7 @@ func pruning(t *testing.T, w *world, _ *operator) {
 		t.Errorf("children are %v", got)
 	}
 	w.edit(func(s *v1alpha1.WechatBotSpec) {
-		s.Replicas, s.NetworkPolicy.Enabled, s.Ingress = 1, false, &v1alpha1.Ingress{Enabled: new(false)}
+		s.Replicas, s.NetworkPolicy.Enabled, s.Ingress = new(int32(1)), false, &v1alpha1.Ingress{Enabled: new(false)}
 	})
 	w.caughtUp()
 	if got := w.owned(); !slices.Equal(got, []string{"ConfigMap/winter-config", "Deployment/winter", "Service/winter", "ServiceAccount/winter"}) {

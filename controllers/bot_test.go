@@ -156,7 +156,7 @@ func (w *world) roll() {
 		if err := admin.Get(w.t.Context(), client.ObjectKeyFromObject(d), d); err != nil {
 			return err
 		}
-		if n := max(w.bot.Spec.Replicas, 1); *d.Spec.Replicas != n {
+		if n := w.bot.Spec.DesiredReplicas(); *d.Spec.Replicas != n {
 			return fmt.Errorf("the Deployment wants %d replicas, not %d", *d.Spec.Replicas, n)
 		}
 		d.Status = appsv1.DeploymentStatus{

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,7 @@ func TestEveryReasonIsProvokedAndCured(t *testing.T) {
 		"a name is taken":                                   nameReasons,
 		"the configuration":                                 configReasons,
 		"suspended":                                         suspendReasons,
+		"stopped":                                           stopReasons,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -114,49 +116,144 @@ func appReasons(t *testing.T, w *world, _ *operator) {
 	w.expect(v1alpha1.ConditionDifyReachable, isTrue, v1alpha1.ReasonAuthorized)
 }
 
+// Whoever serves a domain keeps it; between two that do not, the older.
 func domainReasons(t *testing.T, w *world, _ *operator) {
 	older := w.create()
-	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
-	other := &world{t: t, namespace: controlPlane.Namespace(t, "rival"), difyURL: newDify(t, difysim.Options{Key: difyKey})}
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	other := &world{t: t, namespace: controlPlane.Namespace(t, "conflicting"), difyURL: newDify(t, difysim.Options{Key: difyKey})}
+	other.secret("winter", map[string]string{"token": "wintertoken", "dify-key": difyKey})
 	younger := other.create(func(b *v1alpha1.WechatBot) { b.Name, b.Spec.Domain = "spring", older.Spec.Domain })
-	says(t, other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict), w.namespace+"/winter", "spec.domain")
+	message := other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict)
+	says(t, message, "a WechatBot of another namespace has https://"+older.Spec.Domain, "spec.domain")
+	if strings.Contains(message, w.namespace+"/") || strings.Contains(message, "winter") {
+		t.Errorf("%q names a bot of another namespace", message)
+	}
 	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(younger), &networkingv1.Ingress{}); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("the younger bot has an Ingress: %v", err)
 	}
-	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
-	if err := admin.Delete(t.Context(), older); err != nil {
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+
+	// The older moves away: the younger serves from then on, and the older does not get the domain back.
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Domain = "elsewhere." + older.Spec.Domain })
+	other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	other.serve()
+	w.roll()
+	served := named(other, new(networkingv1.Ingress), younger.Name)
+	other.get(served)
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Domain = younger.Spec.Domain })
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict)
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonDomainConflict)
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonDomainConflict)
+	other.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+	now := named(other, new(networkingv1.Ingress), younger.Name)
+	other.get(now)
+	if now.UID != served.UID || now.Generation != served.Generation {
+		t.Errorf("the Ingress of the bot that serves was touched: generation %d, then %d", served.Generation, now.Generation)
+	}
+
+	// Nor while the one that serves has no address for a moment, as when the ingress controller restarts.
+	other.withoutAddress()
+	other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"look": "again"} })
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict)
+	other.address()
+	other.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+
+	// Of the same namespace the other bot is named.
+	third := sample(t, "minimal")
+	third.Namespace, third.Name, third.Spec.Domain = other.namespace, "autumn", younger.Spec.Domain
+	if err := admin.Create(t.Context(), third); err != nil {
 		t.Fatal(err)
 	}
-	other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound)
-	other.address()
-	other.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned)
-}
-
-func classReasons(t *testing.T, w *world, _ *operator) {
-	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Ingress = &v1alpha1.Ingress{ClassName: "edge-" + w.namespace} })
-	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound), "spec.ingress.className")
-	class := &networkingv1.IngressClass{
-		ObjectMeta: metav1.ObjectMeta{Name: "edge-" + w.namespace}, Spec: networkingv1.IngressClassSpec{Controller: "example.com/edge"},
+	says(t, other.expectOf(third, v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict), `WechatBot "spring" has`)
+	if err := admin.Delete(t.Context(), third); err != nil {
+		t.Fatal(err)
 	}
-	if err := admin.Create(t.Context(), class); err != nil {
+	if err := admin.Delete(t.Context(), younger); err != nil {
 		t.Fatal(err)
 	}
 	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
 	w.address()
+	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned)
+}
+
+// withoutAddress does what a restarting ingress controller may.
+func (w *world) withoutAddress() {
+	w.t.Helper()
+	i := named(w, new(networkingv1.Ingress), w.bot.Name)
+	w.get(i)
+	i.Status.LoadBalancer.Ingress = nil
+	if err := admin.Status().Update(w.t.Context(), i); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func classReasons(t *testing.T, w *world, _ *operator) {
+	edge := "edge-" + w.namespace
+	w.create(func(b *v1alpha1.WechatBot) { b.Spec.Ingress = &v1alpha1.Ingress{ClassName: edge} })
+	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonIngressClassNotFound),
+		`IngressClass "`+edge+`" (spec.ingress.className) does not exist; there are: `, "public")
+	class := &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: edge}, Spec: networkingv1.IngressClassSpec{Controller: "example.com/edge"}}
+	if err := admin.Create(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending), `"`+edge+`" (example.com/edge)`, "does it run?")
+	w.address()
 	says(t, w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned), "203.0.113.7")
+
+	// The class is taken away again. The API server gives a default to new Ingresses only, so the operator writes it. And
+	// the address is that of the class before: it says nothing of the default's controller.
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Ingress = nil })
+	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending), `"public"`)
+	w.expectClass("public")
+	w.address()
+	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned)
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Ingress = &v1alpha1.Ingress{ClassName: "public"} }) // no change
+	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonAddressAssigned)
+
+	// A class that no controller takes.
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Ingress = &v1alpha1.Ingress{ClassName: edge} })
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.expectClass(edge)
+
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Ingress = &v1alpha1.Ingress{Enabled: new(false)} })
 	says(t, w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonExternallyManaged), "Service winter")
+	w.lacks(v1alpha1.ConditionCertificateReady)
+}
+
+func (w *world) expectClass(class string) {
+	w.t.Helper()
+	i := named(w, new(networkingv1.Ingress), w.bot.Name)
+	w.get(i)
+	if i.Spec.IngressClassName == nil || *i.Spec.IngressClassName != class {
+		w.t.Errorf("the Ingress has class %v, want %q", i.Spec.IngressClassName, class)
+	}
+}
+
+// lacks fails if a condition applies.
+func (w *world) lacks(condition string) {
+	w.t.Helper()
 	w.get(w.bot)
-	for _, c := range w.bot.Status.Conditions {
-		if c.Type == v1alpha1.ConditionCertificateReady {
-			t.Errorf("CertificateReady applies although the operator does not know the certificate: %v", c)
-		}
+	if c := meta.FindStatusCondition(w.bot.Status.Conditions, condition); c != nil {
+		w.t.Errorf("there is a condition %s: %v", condition, c)
 	}
 }
 
 func certificateReasons(t *testing.T, w *world, _ *operator) {
 	w.create()
-	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificatePending), "winter-tls", "issuerRef")
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificatePending), "winter-tls", "issuerRef", "mode: External")
+	w.secret("winter-tls", map[string]string{corev1.TLSCertKey: "garbage", corev1.TLSPrivateKeyKey: "garbage"})
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificateMalformed), "winter-tls", "tls.crt is not a certificate in PEM form")
+	w.certificate("winter-tls", w.bot.Spec.Domain, time.Now().Add(time.Hour))
+	w.expect(v1alpha1.ConditionCertificateReady, isTrue, v1alpha1.ReasonCertificateValid)
+	w.certificate("another", w.bot.Spec.Domain, time.Now().Add(time.Hour))
+	foreign := named(w, new(corev1.Secret), "another")
+	w.get(foreign)
+	w.patch(named(w, new(corev1.Secret), "winter-tls"), func() {})
+	mixed := named(w, new(corev1.Secret), "winter-tls")
+	w.patch(mixed, func() { mixed.Data[corev1.TLSPrivateKeyKey] = foreign.Data[corev1.TLSPrivateKeyKey] })
+	w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"look": "again"} })
+	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificateMalformed), "tls.key is not the private key of the first certificate in tls.crt")
 	w.certificate("winter-tls", "elsewhere.example.com", time.Now().Add(time.Hour))
 	says(t, w.expect(v1alpha1.ConditionCertificateReady, isFalse, v1alpha1.ReasonCertificateMismatch), w.bot.Spec.Domain)
 	w.certificate("winter-tls", w.bot.Spec.Domain, time.Now().Add(-time.Hour))
@@ -164,6 +261,20 @@ func certificateReasons(t *testing.T, w *world, _ *operator) {
 	end := time.Now().Add(30 * 24 * time.Hour)
 	w.certificate("winter-tls", w.bot.Spec.Domain, end)
 	says(t, w.expect(v1alpha1.ConditionCertificateReady, isTrue, v1alpha1.ReasonCertificateValid), end.UTC().Format(time.DateOnly))
+
+	// The ingress controller has it: nothing is known of it, and nothing is claimed.
+	w.edit(func(s *v1alpha1.WechatBotSpec) {
+		s.Ingress = &v1alpha1.Ingress{TLS: v1alpha1.IngressTLS{Mode: v1alpha1.TLSExternal}}
+	})
+	w.roll()
+	w.address()
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
+	w.lacks(v1alpha1.ConditionCertificateReady)
+	i := named(w, new(networkingv1.Ingress), "winter")
+	w.get(i)
+	if len(i.Spec.TLS) != 1 || i.Spec.TLS[0].SecretName != "" || i.Spec.TLS[0].Hosts[0] != w.bot.Spec.Domain {
+		t.Errorf("the Ingress' TLS is %+v", i.Spec.TLS)
+	}
 }
 
 func podReasons(t *testing.T, w *world, _ *operator) {
@@ -255,7 +366,7 @@ func nameReasons(t *testing.T, w *world, _ *operator) {
 		t.Fatal(err)
 	}
 	w.create()
-	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "Service winter")
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "service/winter")
 	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonNameConflict)
 	now := named(w, &corev1.Service{}, "winter")
 	w.get(now)
@@ -283,7 +394,7 @@ func suspendReasons(t *testing.T, w *world, _ *operator) {
 	w.serve()
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Suspend, s.Limits.Questions = true, 7 })
 	w.expect(v1alpha1.ConditionSuspended, isTrue, v1alpha1.ReasonSuspended)
-	w.expect(v1alpha1.ConditionReady, isUnknown, v1alpha1.ReasonSuspended)
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonSuspended)
 	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonSuspended)
 	config := w.config()
 	w.get(config)
@@ -294,4 +405,28 @@ func suspendReasons(t *testing.T, w *world, _ *operator) {
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 	w.get(config)
 	says(t, config.Data["config.yaml"], "questions: 7")
+}
+
+// A bot that is stopped is as it was asked to be, whatever else is wrong with it.
+func stopReasons(t *testing.T, w *world, _ *operator) {
+	w.create()
+	w.serve()
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas = new(int32(0)) })
+	says(t, w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady), "to end")
+	w.roll()
+	says(t, w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonStopped), "spec.replicas is 0", "no answer")
+	w.expect(v1alpha1.ConditionAvailable, isTrue, v1alpha1.ReasonStopped)
+	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonStopped)
+	d := named(w, &appsv1.Deployment{}, "winter")
+	w.get(d)
+	if *d.Spec.Replicas != 0 {
+		t.Errorf("the Deployment wants %d replicas", *d.Spec.Replicas)
+	}
+	w.withoutAddress()
+	w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending)
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonStopped)
+	w.address()
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Replicas = nil })
+	w.roll()
+	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 }

@@ -78,6 +78,29 @@ func TestTheGatewayAPIIsFoundWhenItAppears(t *testing.T) {
 	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonRouteAccepted)
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
 
+	// Gateways accept a route to a listener without TLS as well.
+	infra := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "infra"}}
+	if err := admin.Create(t.Context(), infra); client.IgnoreAlreadyExists(err) != nil {
+		t.Fatal(err)
+	}
+	plain := gatewayv1.Listener{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}
+	elsewhere := gatewayv1.Listener{
+		Name: "https", Port: 443, Protocol: gatewayv1.HTTPSProtocolType, Hostname: new(gatewayv1.Hostname("*.example.net")),
+		TLS: &gatewayv1.ListenerTLSConfig{CertificateRefs: []gatewayv1.SecretObjectReference{{Name: "wildcard"}}},
+	}
+	public := &gatewayv1.Gateway{
+		ObjectMeta: metav1.ObjectMeta{Name: "public", Namespace: "infra"},
+		Spec:       gatewayv1.GatewaySpec{GatewayClassName: "any", Listeners: []gatewayv1.Listener{plain, elsewhere}},
+	}
+	if err := admin.Create(t.Context(), public); err != nil {
+		t.Fatal(err)
+	}
+	w.patch(w.bot, func() { w.bot.Annotations = map[string]string{"look": "again"} })
+	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonNoTLSListener), "Gateway infra/public", w.bot.Spec.Domain, "HTTPS")
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonNoTLSListener)
+	w.patch(public, func() { public.Spec.Listeners[1].Hostname = new(gatewayv1.Hostname("*.example.com")) })
+	w.expect(v1alpha1.ConditionExposed, isTrue, v1alpha1.ReasonRouteAccepted)
+
 	if err := admin.Delete(t.Context(), route); err != nil {
 		t.Fatal(err)
 	}
@@ -90,20 +113,22 @@ func TestTheGatewayAPIIsFoundWhenItAppears(t *testing.T) {
 	}
 }
 
-// installGatewayAPI installs the CRD of HTTPRoutes from the module that the operator is built with.
+// installGatewayAPI installs the CRDs that the operator reads from the module that the operator is built with.
 func installGatewayAPI(t *testing.T) {
 	t.Helper()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	crd := filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_httproutes.yaml")
-	if _, err := controlPlane.Kubectl(t.Context(), "", "apply", "--server-side", "-f", crd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := controlPlane.Kubectl(context.Background(), "", "delete", "-f", crd); err != nil {
-			t.Error(err)
+	for _, kind := range []string{"gateways", "listenersets", "httproutes"} {
+		crd := filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_"+kind+".yaml")
+		if _, err := controlPlane.Kubectl(t.Context(), "", "apply", "--server-side", "-f", crd); err != nil {
+			t.Fatal(err)
 		}
-	})
+		t.Cleanup(func() {
+			if _, err := controlPlane.Kubectl(context.Background(), "", "delete", "-f", crd); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

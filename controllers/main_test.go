@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -77,6 +79,9 @@ func start() (err error) {
 	if admin, err = client.New(controlPlane.Config, client.Options{Scheme: controllers.Scheme()}); err != nil {
 		return err
 	}
+	if err := admin.Create(context.Background(), defaultIngressClass()); err != nil {
+		return err
+	}
 	for _, dir := range []string{"default", "namespaced"} {
 		_, err := controlPlane.Kubectl(context.Background(), "", "apply", "--server-side", "--force-conflicts", "-k", filepath.Join("..", "config", dir))
 		if err != nil {
@@ -84,6 +89,14 @@ func start() (err error) {
 		}
 	}
 	return nil
+}
+
+// defaultIngressClass is the cluster's: most clusters have one.
+func defaultIngressClass() *networkingv1.IngressClass {
+	return &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "public", Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
+		Spec:       networkingv1.IngressClassSpec{Controller: "example.com/public"},
+	}
 }
 
 const (

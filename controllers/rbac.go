@@ -44,5 +44,11 @@ package controllers
 // operator does without.
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
 //
+// Gateways and ListenerSets that a bot names, one at a time, to say that none of their listeners for the domain speaks TLS. And
+// cert-manager's Certificate of a bot, to say why it is not there. Without these rights, or without what they are about,
+// the operator says less.
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways;listenersets,verbs=get
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get
+//
 // Events about the bots.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

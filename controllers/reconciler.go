@@ -45,6 +45,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case apierrors.IsNotFound(err):
 		r.observer.Forget(req.NamespacedName)
 		r.rollouts.forget(req.NamespacedName)
+		r.observer.Expectations.Forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the bot: %w", err)
@@ -55,6 +56,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 
 	state, err := r.observer.Bot(ctx, bot)
+	if errors.Is(err, observe.ErrNotYetKnown) {
+		return ctrl.Result{RequeueAfter: startPatience}, nil
+	}
 	if err == nil {
 		err = r.applyChildren(ctx, bot, state)
 	}
@@ -117,6 +121,9 @@ func logEvent(ctx context.Context, e report.Event) {
 	}
 	log.Info("The bot's condition has changed", "type", e.Type, "reason", e.Reason, "message", e.Note)
 }
+
+// startPatience is when a bot is looked at again of which nothing is known yet.
+const startPatience = 250 * time.Millisecond
 
 // reconciliationTimeout ends a reconcile whose API server hangs.
 const reconciliationTimeout = time.Minute

@@ -247,7 +247,9 @@ func managedVolume(t *testing.T, w *world, op *operator) {
 		return func(spec *v1alpha1.WechatBotSpec) { spec.Session.Redis.Managed.Storage = resource.MustParse(s) }
 	}
 	w.edit(size("3Gi"))
-	w.expectMessage(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonApplyFailed, "PersistentVolumeClaim data-winter-redis-0", "must support resize")
+	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidSpec, "PersistentVolumeClaim data-winter-redis-0",
+		`StorageClass "`+w.namespace+`" does not allow it`, "set it back to 1Gi", "meanwhile 1/1 replicas serve")
+	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonInvalidSpec)
 	w.edit(size("512Mi"))
 	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidSpec, "spec.session.redis.managed.storage: 512Mi", "set it to 1Gi or more")
 	w.edit(size("1Gi"))
@@ -284,7 +286,7 @@ func managedRolling(t *testing.T, w *world, _ *operator) {
 		holds string
 	}{
 		{"limits of questions", func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = 5 }, false, "maxmemory 201326592"},
-		{"replicas", func(s *v1alpha1.WechatBotSpec) { s.Replicas = 3 }, false, ""},
+		{"replicas", func(s *v1alpha1.WechatBotSpec) { s.Replicas = new(int32(3)) }, false, ""},
 		{"deletePVC", func(s *v1alpha1.WechatBotSpec) { s.Session.Redis.Managed.DeletePVC = true }, false, ""},
 		{"memory", func(s *v1alpha1.WechatBotSpec) {
 			s.Session.Redis.Managed.Resources = &v1alpha1.Resources{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
@@ -337,7 +339,7 @@ func managedPod(t *testing.T, w *world, _ *operator) {
 func managedNames(t *testing.T, w *world, _ *operator) {
 	w.secret("winter-redis", map[string]string{"password": "somebody's"})
 	w.create(managed)
-	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict, "Secret winter-redis")
+	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict, "secret/winter-redis")
 	secret := named(w, new(corev1.Secret), "winter-redis")
 	w.get(secret)
 	if string(secret.Data["password"]) != "somebody's" || len(secret.OwnerReferences) > 0 {

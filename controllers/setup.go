@@ -104,13 +104,15 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		return fmt.Errorf("making the client for Secrets: %w", err)
 	}
 	gateway := &gatewayAPI{mgr: mgr, now: o.Now, recheck: o.Waits.Cluster}
+	classes := &defaultClass{client: secrets, now: o.Now, recheck: o.Waits.Cluster}
+	expectations := observe.NewExpectations()
 	r := &Reconciler{
 		client: mgr.GetClient(),
 		observer: &observe.Observer{
 			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
-			Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
+			Expectations: expectations, DefaultClass: classes.find, Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
 		},
-		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes},
+		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes, Expectations: expectations, Now: o.Now},
 		operator: o.Operator,
 		events:   mgr.GetEventRecorder("wechatbot-controller"),
 		waits:    o.Waits,
@@ -182,20 +184,18 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 	child := builder.WithPredicates(madeByOthers())
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
-		Owns(&corev1.ServiceAccount{}, child).
-		Owns(&rbacv1.Role{}, child).
-		Owns(&rbacv1.RoleBinding{}, child).
 		Owns(&corev1.ConfigMap{}, builder.WithPredicates(madeByOthers(), unlessConversation())).
-		Owns(&appsv1.Deployment{}, child).
-		Owns(&appsv1.StatefulSet{}, child).
-		Owns(&corev1.Service{}, child).
-		Owns(&networkingv1.Ingress{}, child).
-		Owns(&networkingv1.NetworkPolicy{}, child).
-		Owns(&policyv1.PodDisruptionBudget{}, child).
-		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(claimChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
-		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(claimChanged())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(volumeChanged())).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(botOfOrphan), builder.WithPredicates(unlessConversation())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
+	for _, kind := range []client.Object{
+		&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{},
+		&networkingv1.Ingress{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{},
+	} {
+		b = b.Owns(kind, child).Watches(kind, handler.EnqueueRequestsFromMapFunc(botOfOrphan))
+	}
 	if o.ClusterScoped {
 		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
 	}
@@ -244,8 +244,16 @@ func requests(bots *v1alpha1.WechatBotList, which func(*v1alpha1.WechatBot) bool
 
 // botOf finds the bot of what other controllers make for its children.
 func botOf(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[naming.LabelInstance]
+	name := naming.BotOf(o.GetLabels())
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+// botOfOrphan finds the bot of an object that says it is a bot's but has no owner: one that was restored, say.
+func botOfOrphan(ctx context.Context, o client.Object) []reconcile.Request {
+	if metav1.GetControllerOf(o) != nil {
+		return nil
+	}
+	return botOf(ctx, o)
 }
 
 // podProblemChanged leaves the counting of pods to the Deployment's status.
@@ -268,8 +276,26 @@ func podProblemChanged() predicate.Predicate {
 	}
 }
 
-// claimChanged passes what a bot's condition says of a volume.
+// claimChanged passes what may give another bot the address: a bot with another spec, one that goes, or one that is no
+// longer exposed.
 func claimChanged() predicate.Predicate {
+	said := func(o client.Object) observe.Claim {
+		bot, ok := o.(*v1alpha1.WechatBot)
+		if !ok {
+			return observe.ClaimNew
+		}
+		return observe.ClaimOf(bot)
+	}
+	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false }, // the other lets it pass
+		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return said(e.ObjectOld) != said(e.ObjectNew) },
+	})
+}
+
+// volumeChanged passes what a bot's condition says of a volume.
+func volumeChanged() predicate.Predicate {
 	said := func(o client.Object) [2]string {
 		claim, ok := o.(*corev1.PersistentVolumeClaim)
 		if !ok {

@@ -50,6 +50,8 @@ func TestAcceptedObjectsAreDefaulted(t *testing.T) {
 		{"gateway", `spec: {gateway: {parentRefs: [{name: public}, {name: public, sectionName: https}, {name: extra, kind: ListenerSet, namespace: infra, port: 443}]}}`},
 		{"pod", `spec: {image: "registry.example.com:5000/bot@sha256:0123", imagePullSecrets: [{name: a}], resources: {limits: {memory: 128Mi, cpu: "1"}}}`},
 		{"pod-template-of-any-shape", `spec: {podTemplate: {spec: {tolerations: [{operator: Exists}], noSuchField: {a: [1, 2.5, null]}}}}`},
+		{"stopped", `spec: {replicas: 0}`},
+		{"certificate-elsewhere", `spec: {ingress: {tls: {mode: External}}}`},
 		{"suspended-with-network-policy", `spec: {suspend: true, networkPolicy: {enabled: true}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

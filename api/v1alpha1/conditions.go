@@ -32,6 +32,9 @@ const (
 const (
 	// ReasonServing is Ready's: followers are answered.
 	ReasonServing = "Serving"
+	// ReasonStopped is Ready's, and that of the conditions that only a running server can tell: spec.replicas is 0, and no server
+	// runs. That is what was asked for, so Ready is True.
+	ReasonStopped = "Stopped"
 	// ReasonResolved is SecretsResolved's.
 	ReasonResolved = "Resolved"
 	// ReasonAuthorized is DifyReachable's: Dify accepted the key.
@@ -99,13 +102,15 @@ const (
 const (
 	// ReasonAddressPending: the Ingress has no address yet.
 	ReasonAddressPending = "AddressPending"
-	// ReasonIngressClassNotFound: no such IngressClass, or no default one.
+	// ReasonIngressClassNotFound: no such IngressClass, or no default one; it is looked for again within a minute.
 	ReasonIngressClassNotFound = "IngressClassNotFound"
 	// ReasonRouteNotAccepted: a parent did not accept the HTTPRoute; the message is the parent's.
 	ReasonRouteNotAccepted = "RouteNotAccepted"
-	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes; it is looked at again, no restart is needed.
+	// ReasonNoTLSListener: parents accepted the HTTPRoute, but none of their listeners for the domain speaks TLS.
+	ReasonNoTLSListener = "NoTLSListener"
+	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes, or the operator cannot list them; it is looked at again, no restart is needed.
 	ReasonGatewayAPIMissing = "GatewayAPIMissing"
-	// ReasonDomainConflict: an older bot has the same domain and path and keeps it.
+	// ReasonDomainConflict: another bot has the same domain and path and keeps it: the one that is exposed there, else the older.
 	ReasonDomainConflict = "DomainConflict"
 )
 
@@ -113,6 +118,8 @@ const (
 const (
 	// ReasonCertificatePending: the Secret of the certificate is not there yet.
 	ReasonCertificatePending = "CertificatePending"
+	// ReasonCertificateMalformed: what the Secret holds is no certificate with its private key.
+	ReasonCertificateMalformed = "CertificateMalformed"
 	// ReasonCertificateMismatch: the certificate does not cover the domain.
 	ReasonCertificateMismatch = "CertificateMismatch"
 	// ReasonCertificateExpired: the certificate is out of date.
@@ -132,6 +139,12 @@ const (
 	ReasonInvalidPodTemplate = "InvalidPodTemplate"
 	// ReasonNameConflict is Stalled's: an object with the name of one of the bot's children exists and is not the bot's.
 	ReasonNameConflict = "NameConflict"
-	// ReasonSuspended is Suspended's.
+	// ReasonObjectTerminating is Reconciling's: an object with the name of one of the bot's is being deleted; a new one is made
+	// when it is gone.
+	ReasonObjectTerminating = "ObjectTerminating"
+	// ReasonFieldsOverridden is Reconciling's: somebody keeps changing what the operator writes into the bot's objects, an
+	// autoscaler of the Deployment or an admission policy for example.
+	ReasonFieldsOverridden = "FieldsOverridden"
+	// ReasonSuspended is Suspended's, and Ready's, which is True with it: to be left alone is what was asked for.
 	ReasonSuspended = "Suspended"
 )

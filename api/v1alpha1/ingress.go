@@ -27,7 +27,14 @@ type Ingress struct {
 }
 
 // IngressTLS says where a domain's certificate comes from.
+//
+// +kubebuilder:validation:XValidation:rule=`!has(self.mode) || self.mode != 'External' || !(has(self.secretName) || has(self.issuerRef))`,message="with mode External there is no Secret: remove secretName and issuerRef",fieldPath=`.mode`
 type IngressTLS struct {
+	// mode is Secret, a Secret has the certificate, or External, the ingress
+	// controller or a load balancer has it. Default Secret.
+	// +optional
+	Mode TLSMode `json:"mode,omitempty"`
+
 	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace
 	// with the certificate of the domain: yours, or the one that cert-manager
 	// fills for issuerRef. Default: the bot's name and -tls.
@@ -37,11 +44,23 @@ type IngressTLS struct {
 	SecretName string `json:"secretName,omitempty"`
 
 	// issuerRef has cert-manager get the certificate: it becomes cert-manager's
-	// annotation on the Ingress. Default: the operator's --default-issuer, if it
-	// has one.
+	// annotation on the Ingress. Default: the operator's --default-issuer, but
+	// never for a Secret that you name or made.
 	// +optional
 	IssuerRef *IssuerRef `json:"issuerRef,omitempty"`
 }
+
+// TLSMode says who has a domain's certificate.
+//
+// +kubebuilder:validation:Enum=Secret;External
+type TLSMode string
+
+const (
+	// TLSSecret is a certificate in a Secret that the Ingress names.
+	TLSSecret TLSMode = "Secret"
+	// TLSExternal is one that Kubernetes does not see: the ingress controller's own, or a load balancer's.
+	TLSExternal TLSMode = "External"
+)
 
 // IssuerKind is a kind of cert-manager issuer.
 //

@@ -32,14 +32,14 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"plain token", `spec: {token: secret}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.token"`},
 
 		{"no domain", `spec: {domain: null}`, `[spec.domain: Required value` + unchecked},
-		{"empty domain", `spec: {domain: ""}`, `spec.domain: Invalid value: "": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain is a URL", `spec: {domain: "https://bot.example.com"}`, `spec.domain: Invalid value: "https://bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain in upper case", `spec: {domain: Bot.example.com}`, `spec.domain: Invalid value: "Bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain with a port", `spec: {domain: "bot.example.com:443"}`, `spec.domain: Invalid value: "bot.example.com:443": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain with a wildcard", `spec: {domain: "*.example.com"}`, `spec.domain: Invalid value: "*.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain is an IP address", `spec: {domain: 192.0.2.1}`, `spec.domain: Invalid value: "192.0.2.1": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain of one label", `spec: {domain: bot}`, `spec.domain: Invalid value: "bot": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
-		{"domain with a label of 64 characters", `spec: {domain: ` + strings.Repeat("a", 64) + `.example.com}`, `spec.domain: Invalid value: "` + strings.Repeat("a", 64) + `.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address`},
+		{"empty domain", `spec: {domain: ""}`, `spec.domain: Invalid value: "": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain is a URL", `spec: {domain: "https://bot.example.com"}`, `spec.domain: Invalid value: "https://bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain in upper case", `spec: {domain: Bot.example.com}`, `spec.domain: Invalid value: "Bot.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain with a port", `spec: {domain: "bot.example.com:443"}`, `spec.domain: Invalid value: "bot.example.com:443": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain with a wildcard", `spec: {domain: "*.example.com"}`, `spec.domain: Invalid value: "*.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain is an IP address", `spec: {domain: 192.0.2.1}`, `spec.domain: Invalid value: "192.0.2.1": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain of one label", `spec: {domain: bot}`, `spec.domain: Invalid value: "bot": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
+		{"domain with a label of 64 characters", `spec: {domain: ` + strings.Repeat("a", 64) + `.example.com}`, `spec.domain: Invalid value: "` + strings.Repeat("a", 64) + `.example.com": domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--...`},
 		{"domain of 254 characters", `spec: {domain: ` + strings.Repeat("a.", 125) + `comm}`, `[spec.domain: Too long: may not be more than 253 bytes` + unchecked},
 		{"domain is a number", `spec: {domain: 5}`, `[spec.domain: Invalid value: "integer": spec.domain in body must be of type string: "integer"` + unchecked},
 
@@ -123,7 +123,7 @@ spec: {session: {type: Redis, redis: {managed: {}}}}`, `<nil>: Invalid value: wi
 		{"Sentinel password without Sentinel", external(`addresses: ["a:6379"], sentinelPasswordSecretRef: {name: r, key: p}`), `spec.session.redis.external.sentinelPasswordSecretRef: Forbidden: sentinelPasswordSecretRef is used with mode Sentinel only: set mode to Sentinel, or remove it (the Redis' own password is passwordSecretRef)`},
 		{"another Redis mode", external(`mode: Ring, addresses: ["a:6379"]`), `[spec.session.redis.external.mode: Unsupported value: "Ring": supported values: "Standalone", "Sentinel", "Cluster"` + unchecked},
 
-		{"no replicas", `spec: {replicas: 0}`, `spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1`},
+		{"fewer than no replicas", `spec: {replicas: -1}`, `[spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0, .spec.replicas: Invalid value: -1: should be a non-negative integer]`},
 		{"101 replicas", `spec: {replicas: 101, session: {type: Redis, redis: {external: {addresses: ["a:6379"]}}}}`, `spec.replicas: Invalid value: 101: spec.replicas in body should be less than or equal to 100`},
 		{"two replicas over ConfigMaps", `spec: {replicas: 2}`, `spec.replicas: Invalid value: more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1`},
 
@@ -143,6 +143,7 @@ spec: {session: {type: Redis, redis: {managed: {}}}}`, `<nil>: Invalid value: wi
 		{"pull secret listed twice", `spec: {imagePullSecrets: [{name: a}, {name: a}]}`, `spec.imagePullSecrets[1]: Duplicate value: {"name":"a"}`},
 		{"resources that are no quantity", `spec: {resources: {limits: {memory: lots}}}`, `spec.resources.limits.memory: Invalid value: "lots": spec.resources.limits.memory in body should match '^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$'`},
 		{"pod template that is no object", `spec: {podTemplate: []}`, `[spec.podTemplate: Invalid value: "array": spec.podTemplate in body must be of type object: "array"` + unchecked},
+		{"a Secret with a certificate elsewhere", `spec: {ingress: {tls: {mode: External, secretName: a}}}`, `spec.ingress.tls.mode: Invalid value: with mode External there is no Secret: remove secretName and issuerRef`},
 		{"suspend as a word", `spec: {suspend: "yes"}`, `[spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"` + unchecked},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -136,8 +136,8 @@ func TestScaleObeysTheSessionStore(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"replicas": int64(1), "selector": "app.kubernetes.io/instance=winter"}, scaled.Object["status"]); diff != "" {
 		t.Errorf("status of the scale, as a HorizontalPodAutoscaler reads it (-want +got):\n%s", diff)
 	}
-	if _, err := scale(b, "0"); refusal(err) != `spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1` {
-		t.Errorf("scaling to nothing: %v", err)
+	if stopped, err := scale(b, "0"); err != nil || len(stopped.Object["spec"].(map[string]any)) > 0 && stopped.Object["spec"].(map[string]any)["replicas"] != int64(0) {
+		t.Errorf("scaling to nothing: %v, %v", stopped, err)
 	}
 }
 

@@ -65,7 +65,7 @@ type WechatBotSpec struct {
 	// WeChat blocks domains, and a block then hits one bot only. Required.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule=`self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')`,message="domain must be a DNS name like bot.example.com: lower case, no https://, no port, no path, no wildcard, no IP address"
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')`,message="domain must be a DNS name like bot.example.com: lower case, no https://, port, path, wildcard, IP address, underscore or dot at the end; IDN as xn--..."
 	Domain string `json:"domain"`
 
 	// path is the path of the webhook on the domain, for example /winter: an
@@ -109,14 +109,14 @@ type WechatBotSpec struct {
 	// +kubebuilder:default={}
 	Session Session `json:"session,omitzero"`
 
-	// replicas is the number of webhook servers, 1 to 100. More than one needs
-	// session.type Redis. `kubectl scale wechatbot` and a HorizontalPodAutoscaler
-	// that targets the WechatBot set this field. Default 1.
+	// replicas is the number of webhook servers, 0 to 100. More than one needs
+	// session.type Redis; 0 stops the bot. `kubectl scale wechatbot` and a
+	// HorizontalPodAutoscaler that targets the WechatBot set this field. Default 1.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
-	Replicas int32 `json:"replicas,omitempty"`
+	Replicas *int32 `json:"replicas,omitempty"`
 
 	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway
 	// an Ingress of the default class is made. At most one of ingress and gateway.
@@ -167,6 +167,14 @@ type WechatBotSpec struct {
 	// changes wait until it is false again. Default false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// DesiredReplicas is how many webhook servers there should be.
+func (s *WechatBotSpec) DesiredReplicas() int32 {
+	if s.Replicas == nil {
+		return 1
+	}
+	return *s.Replicas
 }
 
 // NetworkPolicy restricts who may reach the webhook server's pods.

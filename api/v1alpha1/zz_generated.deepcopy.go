@@ -526,6 +526,11 @@ func (in *WechatBotSpec) DeepCopyInto(out *WechatBotSpec) {
 	in.Reply.DeepCopyInto(&out.Reply)
 	out.Limits = in.Limits
 	in.Session.DeepCopyInto(&out.Session)
+	if in.Replicas != nil {
+		in, out := &in.Replicas, &out.Replicas
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Ingress != nil {
 		in, out := &in.Ingress, &out.Ingress
 		*out = new(Ingress)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -41,9 +42,14 @@ type Writer struct {
 	Secrets client.Writer
 	// Writes counts what was sent, by kind and result; nil does not.
 	Writes *prometheus.CounterVec
+	// Expectations are told what was written, as the caches may not show it yet, or ever.
+	Expectations *observe.Expectations
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 
 	settled settled
 	shapes  shapes
+	fights  fights
 }
 
 // NewWrites makes the counter of Writer.Writes.
@@ -54,33 +60,9 @@ func NewWrites() *prometheus.CounterVec {
 	}, []string{"kind", "result"})
 }
 
-// NotOursError is an object that has the name of a child and is not the bot's.
-type NotOursError struct {
-	// Kind and Name say which object.
-	Kind, Name string
-}
-
-func (e *NotOursError) Error() string {
-	return "there is a " + e.Kind + " " + e.Name + " that this bot did not make"
-}
-
-// FailedError is a child that could not be written.
-type FailedError struct {
-	// Kind and Name say which object.
-	Kind, Name string
-	// Err is the API server's.
-	Err error
-}
-
-func (e *FailedError) Error() string {
-	return "writing the " + e.Kind + " " + e.Name + ": " + e.Err.Error()
-}
-
-// Unwrap gives the API server's error.
-func (e *FailedError) Unwrap() error { return e.Err }
-
 // All makes the children in have what want says, and puts what the API server answers into have. A child that cannot
-// be written does not keep the others from it; the error joins all *NotOursError and *FailedError.
+// be written does not keep the others from it; the error joins all *NotOursError, *TerminatingError, *OverriddenError
+// and *FailedError.
 func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	// First, as pods that need it are not admitted before: those of a managed Redis too.
 	store := ensure(ctx, w, bot, want.ServiceAccount, &have.ServiceAccount, corev1.ExtractServiceAccount)
@@ -93,7 +75,7 @@ func (w *Writer) All(ctx context.Context, bot *v1alpha1.WechatBot, want *desired
 	return errors.Join(store,
 		w.servers(ctx, bot, want, have),
 		ensure(ctx, w, bot, want.Service, &have.Service, corev1.ExtractService),
-		ensure(ctx, w, bot, want.Ingress, &have.Ingress, networkingv1.ExtractIngress),
+		w.ingress(ctx, bot, want, have),
 		ensure(ctx, w, bot, want.HTTPRoute, &have.HTTPRoute, gatewayv1.ExtractHTTPRoute),
 		ensure(ctx, w, bot, want.PodDisruptionBudget, &have.PodDisruptionBudget, policyv1.ExtractPodDisruptionBudget),
 		ensure(ctx, w, bot, want.NetworkPolicy, &have.NetworkPolicy, networkingv1.ExtractNetworkPolicy),
@@ -153,12 +135,13 @@ func ensure[L, W any, O object[L], C configuration[W]](
 		return prune(ctx, w, bot, have)
 	case live == nil:
 		return create(ctx, w, bot, want, have, extract)
-	case !metav1.IsControlledBy(live, bot):
-		return &NotOursError{kindOf[L](), live.GetName()}
+	}
+	if err := takeable(live, bot, kindOf[L]()); err != nil {
+		return err
 	}
 	shape, same := shapeOf(want, live)
 	if same && w.shapes.has(shape) {
-		return nil
+		return w.fights.standing(live.GetUID(), w.now())
 	}
 	owned, err := extract(live, naming.FieldOwner)
 	if err != nil {
@@ -168,11 +151,26 @@ func ensure[L, W any, O object[L], C configuration[W]](
 		if same {
 			w.shapes.add(shape)
 		}
-		return nil
+		return w.fights.standing(live.GetUID(), w.now())
 	}
+	return correct(ctx, w, want, owned, have, extract)
+}
+
+// correct writes what somebody changed of a child, or what it should be from now on.
+func correct[L, W any, O object[L], C configuration[W]](
+	ctx context.Context, w *Writer, want, owned C, have *O, extract func(O, string) (C, error),
+) error {
+	live := *have
 	difference := [2]digest{digestOf(owned), digestOf(want)}
-	if w.settled.has(live.GetUID(), difference) {
-		return nil
+	if overridden, ok := w.settled.get(live.GetUID(), difference); ok {
+		return overridden
+	}
+	may, fight := w.fights.correction(live.GetUID(), difference[1], w.now())
+	if fight {
+		w.fights.blame(live.GetUID(), w.blame(ctx, live, kindOf[L](), want, owned))
+	}
+	if !may {
+		return w.fights.standing(live.GetUID(), w.now())
 	}
 	again, err := clone[W](want)
 	if err != nil {
@@ -187,9 +185,11 @@ func ensure[L, W any, O object[L], C configuration[W]](
 		return err
 	}
 	if (*have).GetResourceVersion() == live.GetResourceVersion() {
-		w.settled.add(live.GetUID(), difference)
+		overridden := overriddenAtAdmission(live, kindOf[L](), again, owned)
+		w.settled.add(live.GetUID(), difference, overridden)
+		return overridden
 	}
-	return nil
+	return w.fights.standing(live.GetUID(), w.now())
 }
 
 // create writes a child that the caches do not have. Should there be one all the same, the caches lag behind or it is
@@ -212,11 +212,14 @@ func create[L, W any, O object[L], C configuration[W]](
 		return &FailedError{kindOf[L](), name, err}
 	}
 	*have = found
+	if takeable(found, bot, kindOf[L]()) == nil {
+		w.Expectations.Wrote(found) // the caches do not have it
+	}
 	return ensure(ctx, w, bot, C(again), have, extract)
 }
 
 func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Writer, name string, want C, have *O) error {
-	err := w.Client.Apply(ctx, want, client.FieldOwner(naming.FieldOwner), client.ForceOwnership)
+	err := w.Client.Apply(ctx, want, client.FieldOwner(naming.FieldOwner), client.ForceOwnership, client.DisableReadYourWritesConsistency)
 	w.count(kindOf[L](), "applied", err)
 	if err != nil {
 		return &FailedError{kindOf[L](), name, err}
@@ -231,6 +234,7 @@ func write[L, W any, O object[L], C configuration[W]](ctx context.Context, w *Wr
 		return &FailedError{kindOf[L](), name, fmt.Errorf("reading the answer: %w", err)}
 	}
 	*have = now
+	w.Expectations.Wrote(now)
 	return nil
 }
 
@@ -242,7 +246,8 @@ func replace[L any, O object[L]](ctx context.Context, w *Writer, live O, configu
 		return err
 	}
 	mine, _ := live.DeepCopyObject().(O)
-	err = w.Client.Patch(ctx, mine, client.RawPatch(types.MergePatchType, whole), client.FieldOwner(naming.FieldOwner))
+	err = w.Client.Patch(ctx, mine, client.RawPatch(types.MergePatchType, whole), client.FieldOwner(naming.FieldOwner),
+		client.DisableReadYourWritesConsistency)
 	w.count(kindOf[L](), "replaced", err)
 	return err
 }
@@ -257,13 +262,21 @@ func prune[L any, O object[L]](ctx context.Context, w *Writer, bot *v1alpha1.Wec
 	gone, _ := live.DeepCopyObject().(O)
 	err := client.IgnoreNotFound(w.Client.Delete(ctx, gone, client.Preconditions{
 		UID: new(live.GetUID()), ResourceVersion: new(live.GetResourceVersion()),
-	}))
+	}, client.DisableReadYourWritesConsistency))
 	w.count(kindOf[L](), "pruned", err)
 	if err != nil {
 		return &FailedError{kindOf[L](), live.GetName(), fmt.Errorf("removing it: %w", err)}
 	}
+	w.Expectations.Deleted(live)
 	*have = nil
 	return nil
+}
+
+func (w *Writer) now() time.Time {
+	if w.Now == nil {
+		return time.Now()
+	}
+	return w.Now()
 }
 
 func (w *Writer) count(kind, result string, err error) {

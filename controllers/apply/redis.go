@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 
 	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	appsv1 "k8s.io/client-go/applyconfigurations/apps/v1"
@@ -41,10 +43,9 @@ func (w *Writer) password(ctx context.Context, bot *v1alpha1.WechatBot, want *co
 	case want == nil:
 		return nil
 	case have.Password == nil:
-	case !metav1.IsControlledBy(have.Password, bot):
-		return &NotOursError{kindOf[core.Secret](), have.Password.Name}
 	default:
-		return nil
+		// One that was restored stays without an owner: the operator may not write it.
+		return takeable(have.Password, bot, kindOf[core.Secret]())
 	}
 	password := rand.Text()
 	secret := &core.Secret{
@@ -78,5 +79,16 @@ func (w *Writer) grow(ctx context.Context, want resource.Quantity, have *observe
 		WithUID(live.UID).
 		WithSpec(corev1.PersistentVolumeClaimSpec().
 			WithResources(corev1.VolumeResourceRequirements().WithRequests(core.ResourceList{core.ResourceStorage: want})))
-	return write(ctx, w, live.Name, claim, &have.RedisClaim)
+	err := write(ctx, w, live.Name, claim, &have.RedisClaim)
+	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "resize") {
+		return &CannotGrowError{Claim: live.Name, Class: className(live), Has: *live.Spec.Resources.Requests.Storage()}
+	}
+	return err
+}
+
+func className(claim *core.PersistentVolumeClaim) string {
+	if claim.Spec.StorageClassName == nil {
+		return ""
+	}
+	return *claim.Spec.StorageClassName
 }

@@ -13,7 +13,14 @@ import (
 // Without a memory such a child would be applied in every pass. A restart forgets, which costs one apply.
 type settled struct {
 	mu    sync.Mutex
-	known map[types.UID][2]digest
+	known map[types.UID]remembered
+}
+
+// remembered is a difference, and what became of the last apply because of it: nil where the API server only added its
+// defaults.
+type remembered struct {
+	difference [2]digest
+	overridden error
 }
 
 type digest [sha256.Size]byte
@@ -21,20 +28,23 @@ type digest [sha256.Size]byte
 // maxSettled bounds the memory; it is started anew when it is full of objects that are long gone.
 const maxSettled = 16 << 10
 
-func (s *settled) has(object types.UID, difference [2]digest) bool {
+func (s *settled) get(object types.UID, difference [2]digest) (overridden error, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.known[object]
-	return ok && known == difference
+	if !ok || known.difference != difference {
+		return nil, false
+	}
+	return known.overridden, true
 }
 
-func (s *settled) add(object types.UID, difference [2]digest) {
+func (s *settled) add(object types.UID, difference [2]digest, overridden error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil || len(s.known) >= maxSettled {
-		s.known = map[types.UID][2]digest{}
+		s.known = map[types.UID]remembered{}
 	}
-	s.known[object] = difference
+	s.known[object] = remembered{difference, overridden}
 }
 
 // digestOf sums up an apply configuration. One that cannot be encoded cannot be sent either.

@@ -28,6 +28,9 @@ type recorder struct {
 	applies int
 }
 
+// Delete is what an Ingress of another class is made anew by.
+func (r *recorder) Delete(context.Context, client.Object, ...client.DeleteOption) error { return nil }
+
 func (r *recorder) Apply(context.Context, runtime.ApplyConfiguration, ...client.ApplyOption) error {
 	r.applies++
 	return nil

@@ -34,16 +34,23 @@ type Operator struct {
 
 // Surroundings are what of the cluster decides about a bot's children.
 type Surroundings struct {
-	// AddressConflict: an older bot has the same domain and path, so this one must not be exposed.
+	// AddressConflict: another bot has the same domain and path, so this one must not be exposed.
 	AddressConflict bool
+	// ForeignCertificate: the certificate's Secret is there, and cert-manager did not make it for this bot.
+	ForeignCertificate bool
+	// DefaultClass is the cluster's default IngressClass, LiveClass that of the bot's Ingress as it is; empty where there
+	// is none, or where it is not known.
+	DefaultClass, LiveClass string
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
 	// Rollout is how far the servers' Deployment is.
 	Rollout Rollout
 	// ConfigMaps: there are ConfigMaps of a session store. Redis: there is a managed Redis.
 	ConfigMaps, Redis bool
-	// Claim is the claim that the StatefulSet of a managed Redis makes volumes by, nil without one: it never changes.
-	Claim *core.PersistentVolumeClaimSpec
+	// Claim and ClaimLabels are the claim that the StatefulSet of a managed Redis makes volumes by, nil without one: it never
+	// changes.
+	Claim       *core.PersistentVolumeClaimSpec
+	ClaimLabels map[string]string
 	// Volume is what the volume of a managed Redis was asked to hold; zero without one.
 	Volume resource.Quantity
 }
@@ -129,9 +136,9 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 			c.HTTPRoute = HTTPRoute(bot)
 		}
 	case HasIngress(bot):
-		c.Ingress = Ingress(bot, operator)
+		c.Ingress = Ingress(bot, operator, around)
 	}
-	if bot.Spec.Replicas > 1 {
+	if bot.Spec.DesiredReplicas() > 1 {
 		c.PodDisruptionBudget = PodDisruptionBudget(bot)
 	}
 	if bot.Spec.NetworkPolicy.Enabled {

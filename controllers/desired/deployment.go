@@ -51,7 +51,7 @@ func Deployment(bot *v1alpha1.WechatBot, operator Operator, startHash string) (*
 		WithAnnotations(map[string]string{AnnotationTemplate: hash}).
 		WithOwnerReferences(owner(bot)).
 		WithSpec(appsv1.DeploymentSpec().
-			WithReplicas(max(bot.Spec.Replicas, 1)).
+			WithReplicas(bot.Spec.DesiredReplicas()).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.Selector(bot))).
 			WithStrategy(strategy()).

@@ -140,6 +140,7 @@ Deployment redis spec replicas`},
 		{"ingress.className", "minimal", `other`, "other", `Ingress winter spec ingressClassName`},
 		{"ingress.annotations", "minimal", `{example.com/a: b}`, "b", `Ingress winter metadata annotations example.com/a`},
 		{"ingress.tls.secretName", "minimal", `other`, "other", `Ingress winter spec tls 0 secretName`},
+		{"ingress.tls.mode", "minimal", `External`, "", `Ingress winter spec tls 0 secretName`},
 		{"ingress.tls.issuerRef.name", "full", `other`, "other", `Ingress full metadata annotations cert-manager.io/cluster-issuer`},
 		{"ingress.tls.issuerRef.kind", "full", `Issuer`, "", `Ingress full metadata annotations cert-manager.io/cluster-issuer
 Ingress full metadata annotations cert-manager.io/issuer`},

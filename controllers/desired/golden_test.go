@@ -7,13 +7,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
@@ -125,56 +123,6 @@ func TestWhatIsExposed(t *testing.T) {
 
 func gateway(b *v1alpha1.WechatBot) {
 	b.Spec.Gateway = &v1alpha1.Gateway{ParentRefs: []v1alpha1.ParentRef{{Name: "public", Kind: v1alpha1.ParentListenerSet, Port: 443}}}
-}
-
-func TestTheOperatorsDefaultsYieldToTheBots(t *testing.T) {
-	defaults := desired.Operator{Image: "a", IngressClass: "edge", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.ClusterIssuer, Name: "acme"}}
-	bot := sample(t, "minimal")
-	ingress := desired.Ingress(bot, defaults)
-	if *ingress.Spec.IngressClassName != "edge" || ingress.Annotations["cert-manager.io/cluster-issuer"] != "acme" {
-		t.Errorf("the defaults give %v, %v", *ingress.Spec.IngressClassName, ingress.Annotations)
-	}
-	bot.Spec.Ingress = &v1alpha1.Ingress{ClassName: "own", TLS: v1alpha1.IngressTLS{
-		SecretName: "own-cert", IssuerRef: &v1alpha1.IssuerRef{Name: "own", Kind: v1alpha1.NamespacedIssuer},
-	}}
-	ingress = desired.Ingress(bot, defaults)
-	want := map[string]string{"cert-manager.io/issuer": "own"}
-	if *ingress.Spec.IngressClassName != "own" || *ingress.Spec.TLS[0].SecretName != "own-cert" || !cmp.Equal(ingress.Annotations, want) {
-		t.Errorf("the bot's give %v, %v", *ingress.Spec.IngressClassName, ingress.Annotations)
-	}
-}
-
-func TestThePodTemplateIsMerged(t *testing.T) {
-	for name, c := range map[string]struct {
-		patch, wrong, holds string
-	}{
-		"a node selector":     {`{"spec": {"nodeSelector": {"disk": "ssd"}}}`, "", "disk: ssd"},
-		"a variable is added": {`{"spec": {"containers": [{"name": "server", "env": [{"name": "TZ", "value": "Asia/Shanghai"}]}]}}`, "", "name: GOMEMLIMIT"},
-		"a sidecar":           {`{"spec": {"containers": [{"name": "extra", "image": "x"}]}}`, "", "name: extra"},
-		"a probe is replaced": {`{"spec": {"containers": [{"name": "server", "livenessProbe": null}]}}`, "", "readinessProbe"},
-		"an unknown field":    {`{"spec": {"nodeSelectr": {}}}`, "nodeSelectr", ""},
-		"a wrong type":        {`{"spec": {"priority": "high"}}`, "is not a pod template", ""},
-		"no object":           {`[]`, "cannot be merged", ""},
-		"no server":           {`{"spec": {"containers": [{"name": "server", "$patch": "delete"}]}}`, "removes the container named server", ""},
-	} {
-		bot := sample(t, "minimal")
-		bot.Spec.PodTemplate = &runtime.RawExtension{Raw: []byte(c.patch)}
-		children, err := desired.All(bot, operator, desired.Surroundings{})
-		if c.wrong != "" {
-			if err == nil || !strings.Contains(err.Error(), c.wrong) {
-				t.Errorf("%s: got %v, want %q", name, err, c.wrong)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		template, err := yaml.Marshal(children.Deployment.Spec.Template)
-		if err != nil || !strings.Contains(string(template), c.holds) {
-			t.Errorf("%s: no %q in (%v)\n%s", name, c.holds, err, template)
-		}
-	}
 }
 
 func TestTheGracePeriodOutlastsATurn(t *testing.T) {

@@ -10,12 +10,6 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
-// cert-manager reads these of an Ingress; nothing of it needs to be installed for them to be set.
-const (
-	annotationIssuer        = "cert-manager.io/issuer"
-	annotationClusterIssuer = "cert-manager.io/cluster-issuer"
-)
-
 // HasIngress tells whether the operator makes the bot's Ingress.
 func HasIngress(bot *v1alpha1.WechatBot) bool {
 	ingress := bot.Spec.Ingress
@@ -23,7 +17,7 @@ func HasIngress(bot *v1alpha1.WechatBot) bool {
 }
 
 // Ingress leads the domain to the Service, with TLS. It has no annotation that only one controller understands.
-func Ingress(bot *v1alpha1.WechatBot, operator Operator) *networkingv1.IngressApplyConfiguration {
+func Ingress(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) *networkingv1.IngressApplyConfiguration {
 	rule := networkingv1.HTTPIngressRuleValue()
 	for _, path := range paths(bot) {
 		rule.WithPaths(networkingv1.HTTPIngressPath().
@@ -31,55 +25,74 @@ func Ingress(bot *v1alpha1.WechatBot, operator Operator) *networkingv1.IngressAp
 			WithBackend(networkingv1.IngressBackend().WithService(networkingv1.IngressServiceBackend().
 				WithName(bot.Name).WithPort(networkingv1.ServiceBackendPort().WithNumber(servicePort)))))
 	}
+	tls := networkingv1.IngressTLS().WithHosts(bot.Spec.Domain)
+	if secret := CertificateSecret(bot); secret != "" {
+		tls.WithSecretName(secret)
+	}
 	spec := networkingv1.IngressSpec().
-		WithTLS(networkingv1.IngressTLS().WithHosts(bot.Spec.Domain).WithSecretName(CertificateSecret(bot))).
+		WithTLS(tls).
 		WithRules(networkingv1.IngressRule().WithHost(bot.Spec.Domain).WithHTTP(rule))
-	if class := IngressClass(bot, operator); class != "" {
+	if class := IngressClass(bot, operator, around); class != "" {
 		spec.WithIngressClassName(class)
 	}
 	ingress := networkingv1.Ingress(bot.Name, bot.Namespace).
 		WithLabels(naming.Labels(bot, naming.Server)).
 		WithOwnerReferences(owner(bot)).
 		WithSpec(spec)
-	if annotations := annotations(bot, operator); len(annotations) > 0 {
+	if annotations := annotations(bot, operator, around); len(annotations) > 0 {
 		ingress.WithAnnotations(annotations)
 	}
 	return ingress
 }
 
-func annotations(bot *v1alpha1.WechatBot, operator Operator) map[string]string {
+func annotations(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) map[string]string {
 	all := map[string]string{}
-	issuer := operator.Issuer
 	if bot.Spec.Ingress != nil {
 		maps.Copy(all, bot.Spec.Ingress.Annotations)
-		if bot.Spec.Ingress.TLS.IssuerRef != nil {
-			issuer = bot.Spec.Ingress.TLS.IssuerRef
-		}
 	}
-	switch {
-	case issuer == nil:
-	case issuer.Kind == v1alpha1.ClusterIssuer:
+	issuer := CertificateIssuer(bot, operator, around.ForeignCertificate)
+	if issuer == nil || issuer.Field == fieldAnnotations {
+		return all
+	}
+	delete(all, annotationIssuer)
+	delete(all, annotationClusterIssuer)
+	if issuer.Kind == v1alpha1.ClusterIssuer {
 		all[annotationClusterIssuer] = issuer.Name
-	default:
+	} else {
 		all[annotationIssuer] = issuer.Name
 	}
 	return all
 }
 
-// IngressClass is the class of a bot's Ingress; empty leaves it to the cluster's default.
-func IngressClass(bot *v1alpha1.WechatBot, operator Operator) string {
-	class := operator.IngressClass
-	if bot.Spec.Ingress != nil {
-		set(&class, bot.Spec.Ingress.ClassName)
+// annotationIngressClass is how a class was named before spec.ingressClassName. The API server takes no new Ingress
+// with both.
+const annotationIngressClass = "kubernetes.io/ingress.class"
+
+// NamedIngressClass is the class that the bot or the operator's flag names for the bot's Ingress, and where; empty if
+// neither does.
+func NamedIngressClass(bot *v1alpha1.WechatBot, operator Operator) (name, field string) {
+	if bot.Spec.Ingress != nil && bot.Spec.Ingress.ClassName != "" {
+		return bot.Spec.Ingress.ClassName, "spec.ingress.className"
 	}
-	return class
+	if operator.IngressClass == "" || HasClassAnnotation(bot) {
+		return "", ""
+	}
+	return operator.IngressClass, "the operator's --default-ingress-class"
 }
 
-// CertificateSecret is the Secret with the certificate of a bot's Ingress.
-func CertificateSecret(bot *v1alpha1.WechatBot) string {
-	secret := naming.Certificate(bot)
-	if bot.Spec.Ingress != nil {
-		set(&secret, bot.Spec.Ingress.TLS.SecretName)
+// HasClassAnnotation tells whether the bot names the class by the annotation of before. No default applies then.
+func HasClassAnnotation(bot *v1alpha1.WechatBot) bool {
+	return bot.Spec.Ingress != nil && bot.Spec.Ingress.Annotations[annotationIngressClass] != ""
+}
+
+// IngressClass is the class of a bot's Ingress. The cluster's default is written out: the API server gives it to a new
+// Ingress only, so that one whose class is taken away would be left without. While no default is known, the Ingress
+// keeps the class that it has: followers would be cut off.
+func IngressClass(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) string {
+	class, _ := NamedIngressClass(bot, operator)
+	if class == "" && !HasClassAnnotation(bot) {
+		set(&class, around.LiveClass)
+		set(&class, around.DefaultClass)
 	}
-	return secret
+	return class
 }

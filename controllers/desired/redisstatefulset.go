@@ -41,8 +41,9 @@ func redisStatefulSet(bot *v1alpha1.WechatBot, operator Operator, around Surroun
 // claim is as it was made, since it cannot be changed: a volume grows by itself.
 func redisClaim(bot *v1alpha1.WechatBot, around Surroundings) *corev1.PersistentVolumeClaimApplyConfiguration {
 	spec := bot.Spec.Session.Redis.Managed
-	storage, class := redisStorage(spec), spec.StorageClassName
+	storage, class, labels := redisStorage(spec), spec.StorageClassName, naming.RetainedLabels(bot, naming.Redis)
 	if around.Claim != nil {
+		labels = around.ClaimLabels
 		storage, class = *around.Claim.Resources.Requests.Storage(), ""
 		if around.Claim.StorageClassName != nil {
 			class = *around.Claim.StorageClassName
@@ -57,7 +58,7 @@ func redisClaim(bot *v1alpha1.WechatBot, around Surroundings) *corev1.Persistent
 	}
 	claim := &corev1.PersistentVolumeClaimApplyConfiguration{}
 	return claim.WithName(naming.RedisVolume).
-		WithLabels(naming.Labels(bot, naming.Redis)).
+		WithLabels(labels).
 		WithSpec(wanted).
 		WithStatus(corev1.PersistentVolumeClaimStatus().WithPhase(core.ClaimPending))
 }

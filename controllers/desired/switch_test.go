@@ -105,6 +105,28 @@ func TestAVolumeIsAsItWasMade(t *testing.T) {
 	}
 }
 
+// A volume stays when its bot goes. A tool that tracks by the instance's label would take it for its own.
+func TestRetainedVolume_LooksLikeNobodyElses(t *testing.T) {
+	bot := sample(t, "minimal")
+	managed(bot)
+	children, err := desired.All(bot, operator, desired.Surroundings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := children.Redis.Spec.VolumeClaimTemplates[0].Labels
+	if labels["app.kubernetes.io/instance"] != "" || labels["wechatbot.dev/bot"] != bot.Name || labels["app.kubernetes.io/managed-by"] == "" {
+		t.Errorf("the volume of a managed Redis is labelled %v", labels)
+	}
+	made := map[string]string{"app.kubernetes.io/instance": bot.Name} // by release 0.1.0
+	children, err = desired.All(bot, operator, desired.Surroundings{Redis: true, Claim: new(core.PersistentVolumeClaimSpec), ClaimLabels: made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := children.Redis.Spec.VolumeClaimTemplates[0].Labels; len(got) != 1 || got["app.kubernetes.io/instance"] == "" {
+		t.Errorf("the claim of a StatefulSet that is there changes to %v, which the API server refuses", got)
+	}
+}
+
 func TestTheImageOfRedis(t *testing.T) {
 	bot := sample(t, "minimal")
 	managed(bot)

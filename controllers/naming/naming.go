@@ -23,6 +23,10 @@ const (
 	// LabelPartOf is the same everywhere.
 	LabelPartOf = "app.kubernetes.io/part-of"
 
+	// LabelBot has the bot's name on what outlives the bot. LabelInstance must not be there: GitOps tools take what has it, and no
+	// owner, for theirs, and prune it.
+	LabelBot = "wechatbot.dev/bot"
+
 	// ManagedBy is the value of LabelManagedBy: the operator's caches hold what has it, and nothing else.
 	ManagedBy = "wechatbot-operator"
 	// Server is the LabelComponent of what serves.
@@ -41,6 +45,22 @@ func Labels(bot *v1alpha1.WechatBot, component string) map[string]string {
 		LabelName: name, LabelInstance: bot.Name, LabelComponent: component,
 		LabelManagedBy: ManagedBy, LabelPartOf: name,
 	}
+}
+
+// RetainedLabels are those of an object that outlives the bot.
+func RetainedLabels(bot *v1alpha1.WechatBot, component string) map[string]string {
+	labels := Labels(bot, component)
+	delete(labels, LabelInstance)
+	labels[LabelBot] = bot.Name
+	return labels
+}
+
+// BotOf is the name of the bot that an object with these labels belongs to.
+func BotOf(labels map[string]string) string {
+	if name := labels[LabelBot]; name != "" {
+		return name
+	}
+	return labels[LabelInstance]
 }
 
 // Selector selects the pods of a bot's webhook server. It never changes.

@@ -16,14 +16,14 @@ import (
 )
 
 // configs finds the ConfigMap with the servers' configuration, and those of before that no ReplicaSet uses any more.
-func (o *Observer) configs(ctx context.Context, bot *v1alpha1.WechatBot, c *Children) error {
+func (o *Observer) configs(ctx context.Context, r childReader, bot *v1alpha1.WechatBot, c *Children) error {
 	config := desired.Config(bot)
 	current := naming.Config(bot, config.StartHash())
-	if err := get(ctx, o.Cache, bot, current, &c.Config); err != nil {
+	if err := get(ctx, r, bot, current, &c.Config); err != nil {
 		return err
 	}
 	var all corev1.ConfigMapList
-	err := o.Cache.List(ctx, &all, client.InNamespace(bot.Namespace), client.MatchingLabels(naming.Labels(bot, naming.Server)), client.UnsafeDisableDeepCopy)
+	err := o.Cache.List(ctx, &all, client.InNamespace(bot.Namespace), client.MatchingLabels(naming.Labels(bot, naming.Server)), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return fmt.Errorf("listing the configurations: %w", err)
 	}

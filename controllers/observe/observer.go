@@ -3,10 +3,10 @@ package observe
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,12 +23,16 @@ type Observer struct {
 	Cache client.Reader
 	// Live reads Secrets: the operator may not list or watch them.
 	Live client.Reader
+	// Expectations are what was written and the Cache may not show yet.
+	Expectations *Expectations
 	// Dify asks the apps; nil asks none.
 	Dify *Prober
-	// GatewayAPI tells whether the cluster knows HTTPRoutes and they are watched.
-	GatewayAPI func(context.Context) (bool, error)
+	// GatewayAPI tells what is known of HTTPRoutes.
+	GatewayAPI func(ctx context.Context, namespace string) GatewayAPI
 	// Operator is what the flags say.
 	Operator desired.Operator
+	// DefaultClass finds the cluster's default IngressClass where IngressClasses cannot be read.
+	DefaultClass func(ctx context.Context, namespace string) (string, Class)
 	// ClusterScoped: the operator may read IngressClasses.
 	ClusterScoped bool
 	// Now is the clock.
@@ -41,9 +45,11 @@ type Observer struct {
 func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, error) {
 	s := &State{Now: o.Now()}
 	var err error
-	if s.GatewayAPI, err = o.GatewayAPI(ctx); err != nil {
-		return nil, fmt.Errorf("looking for the Gateway API: %w", err)
+	api := o.GatewayAPI(ctx, bot.Namespace)
+	if !api.Known && bot.Spec.Gateway != nil {
+		return nil, ErrNotYetKnown
 	}
+	s.GatewayAPI, s.GatewayProblem = api.Served, api.Problem
 	if err := o.children(ctx, bot, s); err != nil {
 		return nil, err
 	}
@@ -53,7 +59,10 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if s.ConflictingBot, err = o.conflictingBot(ctx, bot); err != nil {
 		return nil, err
 	}
-	if s.Class, err = o.class(ctx, bot); err != nil {
+	if err := o.class(ctx, bot, s); err != nil {
+		return nil, err
+	}
+	if s.TLSListener, err = o.tlsListener(ctx, bot, s); err != nil {
 		return nil, err
 	}
 	if err := o.pods(ctx, bot, s); err != nil {
@@ -72,28 +81,34 @@ func (o *Observer) Forget(bot types.NamespacedName) {
 
 func (o *Observer) children(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
+	r := childReader{o.Cache, o.Live, o.Expectations, false}
+	// After a start of the operator nothing is known of objects that the caches do not show. One that a changed spec no
+	// longer wants would stay.
+	if !o.Expectations.Seen(client.ObjectKeyFromObject(bot)) {
+		r.thorough = bot.Status.ObservedGeneration != 0 && bot.Status.ObservedGeneration != bot.Generation
+	}
 	err := firstError(
-		get(ctx, o.Cache, bot, bot.Name, &c.ServiceAccount),
-		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.Role),
-		get(ctx, o.Cache, bot, naming.SessionStore(bot), &c.RoleBinding),
-		get(ctx, o.Cache, bot, bot.Name, &c.Deployment),
-		get(ctx, o.Cache, bot, bot.Name, &c.Service),
-		get(ctx, o.Cache, bot, bot.Name, &c.Ingress),
-		get(ctx, o.Cache, bot, bot.Name, &c.PodDisruptionBudget),
-		get(ctx, o.Cache, bot, bot.Name, &c.NetworkPolicy),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisConfig),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisService),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.RedisPolicy),
-		get(ctx, o.Cache, bot, naming.ManagedRedis(bot), &c.Redis),
-		get(ctx, o.Cache, bot, naming.RedisClaim(bot), &c.RedisClaim),
+		get(ctx, r, bot, bot.Name, &c.ServiceAccount),
+		get(ctx, r, bot, naming.SessionStore(bot), &c.Role),
+		get(ctx, r, bot, naming.SessionStore(bot), &c.RoleBinding),
+		get(ctx, r, bot, bot.Name, &c.Deployment),
+		get(ctx, r, bot, bot.Name, &c.Service),
+		get(ctx, r, bot, bot.Name, &c.Ingress),
+		get(ctx, r, bot, bot.Name, &c.PodDisruptionBudget),
+		get(ctx, r, bot, bot.Name, &c.NetworkPolicy),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisConfig),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisService),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.RedisPolicy),
+		get(ctx, r, bot, naming.ManagedRedis(bot), &c.Redis),
+		get(ctx, r, bot, naming.RedisClaim(bot), &c.RedisClaim),
 	)
-	err = firstError(err, o.configs(ctx, bot, c))
+	err = firstError(err, o.configs(ctx, r, bot, c))
 	store := serverconfig.ConfigMap{Name: naming.SessionStore(bot)}
 	for i, name := range store.Objects() {
-		err = firstError(err, get(ctx, o.Cache, bot, name, &c.Sessions[i]))
+		err = firstError(err, get(ctx, r, bot, name, &c.Sessions[i]))
 	}
 	if err == nil && s.GatewayAPI {
-		err = get(ctx, o.Cache, bot, bot.Name, &c.HTTPRoute)
+		err = get(ctx, r, bot, bot.Name, &c.HTTPRoute)
 	}
 	return err
 }
@@ -113,79 +128,50 @@ type object[T any] interface {
 	client.Object
 }
 
-// get reads a child as the cache holds it, without a copy.
-func get[T any, O object[T]](ctx context.Context, from client.Reader, bot *v1alpha1.WechatBot, name string, into *O) error {
+// childReader reads children.
+type childReader struct {
+	cache, live  client.Reader
+	expectations *Expectations
+	// thorough: what the cache does not have is looked for live.
+	thorough bool
+}
+
+// get reads a child as the cache holds it, without a copy, or live where the cache is known to lag behind.
+func get[T any, O object[T]](ctx context.Context, r childReader, bot *v1alpha1.WechatBot, name string, into *O) error {
 	var found O = new(T)
-	err := from.Get(ctx, types.NamespacedName{Namespace: bot.Namespace, Name: name}, found, client.UnsafeDisableDeepCopy)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
+	key := types.NamespacedName{Namespace: bot.Namespace, Name: name}
+	err := r.cache.Get(ctx, key, found, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
 		return fmt.Errorf("reading the %T: %w", found, err)
 	}
-	*into = found
+	var cached client.Object
+	if !missing {
+		cached = found
+	}
+	if r.expectations.lags(objectKey{reflect.TypeOf(found), key}, cached) || missing && r.thorough {
+		found = new(T)
+		err := r.live.Get(ctx, key, found)
+		if missing = apierrors.IsNotFound(err); err != nil && !missing {
+			return fmt.Errorf("reading the %T: %w", found, err)
+		}
+		if missing {
+			found.SetNamespace(key.Namespace)
+			found.SetName(key.Name)
+			r.expectations.Deleted(found)
+		}
+	}
+	if !missing {
+		*into = found
+	}
 	return nil
-}
-
-// class looks for the bot's IngressClass.
-func (o *Observer) class(ctx context.Context, bot *v1alpha1.WechatBot) (Class, error) {
-	if !o.ClusterScoped || !desired.HasIngress(bot) {
-		return ClassUnknown, nil
-	}
-	name := desired.IngressClass(bot, o.Operator)
-	var classes networkingv1.IngressClassList
-	if err := o.Cache.List(ctx, &classes, client.UnsafeDisableDeepCopy); err != nil {
-		return ClassUnknown, fmt.Errorf("listing IngressClasses: %w", err)
-	}
-	for i := range classes.Items {
-		class := &classes.Items[i]
-		if class.Name == name || name == "" && class.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" {
-			return ClassFound, nil
-		}
-	}
-	if name == "" {
-		return NoDefaultClass, nil
-	}
-	return ClassMissing, nil
-}
-
-// IndexAddress is the cache's index of bots by what they are reached at.
-const IndexAddress = "address"
-
-// Address is the bot's value in IndexAddress.
-func Address(bot *v1alpha1.WechatBot) string { return desired.URL(bot) }
-
-// conflictingBot finds the older bot with the same domain and path. Of two made in the same second, the first by name keeps it.
-func (o *Observer) conflictingBot(ctx context.Context, bot *v1alpha1.WechatBot) (*types.NamespacedName, error) {
-	var claimants v1alpha1.WechatBotList
-	err := o.Cache.List(ctx, &claimants, client.MatchingFields{IndexAddress: Address(bot)}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, fmt.Errorf("listing the bots of %s: %w", bot.Spec.Domain, err)
-	}
-	first := bot
-	for i := range claimants.Items {
-		if other := &claimants.Items[i]; other.DeletionTimestamp.IsZero() && older(other, first) {
-			first = other
-		}
-	}
-	if first == bot || first.UID == bot.UID {
-		return nil, nil //nolint:nilnil // nobody else has it
-	}
-	return &types.NamespacedName{Namespace: first.Namespace, Name: first.Name}, nil
-}
-
-func older(a, b *v1alpha1.WechatBot) bool {
-	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-		return a.CreationTimestamp.Before(&b.CreationTimestamp)
-	}
-	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
 }
 
 // pods looks at the pods of a Deployment that is not available, or whose session store of before is to go, and at that of
 // a managed Redis that is not ready.
 func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
-	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.Replicas || d.Status.UnavailableReplicas > 0) {
+	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.DesiredReplicas() || d.Status.UnavailableReplicas > 0) {
 		var pods corev1.PodList
 		if err := o.list(ctx, bot, &pods, naming.Selector(bot)); err != nil {
 			return err

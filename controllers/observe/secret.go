@@ -3,8 +3,6 @@ package observe
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -25,14 +23,6 @@ type SecretProblem struct {
 	Ref desired.SecretRef
 	// Wrong says what is wrong with the content, without quoting it; empty for the other reasons.
 	Wrong string
-}
-
-// Certificate is what the Secret of an Ingress holds.
-type Certificate struct {
-	// Secret is its name; empty if the operator does not know where the certificate is.
-	Secret string
-	// Leaf is the certificate, nil if there is none that can be read.
-	Leaf *x509.Certificate
 }
 
 // secrets reads each referenced Secret once, live. The API key is handed to the prober, nothing else leaves.
@@ -76,13 +66,16 @@ func (o *Observer) secrets(ctx context.Context, bot *v1alpha1.WechatBot, s *Stat
 			ca = content
 		}
 	}
-	if desired.HasIngress(bot) {
-		s.Certificate.Secret = desired.CertificateSecret(bot)
-		found, err := secret(s.Certificate.Secret)
+	if desired.HasIngress(bot) && desired.CertificateSecret(bot) != "" {
+		found, err := secret(desired.CertificateSecret(bot))
 		if err != nil {
 			return err
 		}
-		s.Certificate.Leaf = certificate(found)
+		s.Certificate = readCertificate(desired.CertificateSecret(bot), found)
+		if s.Certificate.Issuer = desired.CertificateIssuer(bot, o.Operator, s.Certificate.Foreign); s.Certificate.Issuer != nil && s.Certificate.Leaf == nil {
+			s.Certificate.Progress = o.issuerSays(ctx, bot, s.Certificate.Secret)
+		}
+		s.Certificate.DefaultYields = s.Certificate.Foreign && s.Certificate.Issuer == nil && desired.CertificateIssuer(bot, o.Operator, false) != nil
 	}
 	if o.Dify == nil {
 		s.Dify = Dify{Off: true}
@@ -138,16 +131,4 @@ func malformed(file string, content []byte) string {
 		return wrong.Problem
 	}
 	return ""
-}
-
-// certificate reads the leaf of a kubernetes.io/tls Secret. The key must fit, as it does where a server uses it.
-func certificate(secret *corev1.Secret) *x509.Certificate {
-	if secret == nil {
-		return nil
-	}
-	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
-	if err != nil {
-		return nil
-	}
-	return pair.Leaf
 }

@@ -46,9 +46,14 @@ type State struct {
 	RolloutWaits bool
 	// GatewayAPI: the cluster knows HTTPRoutes.
 	GatewayAPI bool
-	// Class is whether the Ingress's class is there.
-	Class Class
-	// ConflictingBot is the older bot that has the same domain and path, nil if there is none.
+	// GatewayProblem is why HTTPRoutes cannot be listed; nil if they can, or if the cluster does not know them.
+	GatewayProblem error
+	// Class is whether the Ingress's class is there, and Classes what else is known of IngressClasses.
+	Class   Class
+	Classes Classes
+	// TLSListener is whether the bot's Gateways serve its domain over TLS.
+	TLSListener TLSListener
+	// ConflictingBot is the bot that has the same domain and path and keeps it, nil if there is none.
 	ConflictingBot *types.NamespacedName
 	// Certificate is that of the Ingress's domain.
 	Certificate Certificate
@@ -60,6 +65,10 @@ func (s *State) Surroundings() desired.Surroundings {
 	around := desired.Surroundings{
 		AddressConflict: s.ConflictingBot != nil, GatewayAPI: s.GatewayAPI,
 		ConfigMaps: c.hasSessions(), Redis: c.Redis != nil,
+		ForeignCertificate: s.Certificate.Foreign, DefaultClass: s.Classes.Default,
+	}
+	if c.Ingress != nil && c.Ingress.Spec.IngressClassName != nil {
+		around.LiveClass = *c.Ingress.Spec.IngressClassName
 	}
 	if d := c.Deployment; d != nil {
 		around.Rollout = desired.Rollout{
@@ -68,7 +77,8 @@ func (s *State) Surroundings() desired.Surroundings {
 		}
 	}
 	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {
-		around.Claim = &c.Redis.Spec.VolumeClaimTemplates[0].Spec
+		claim := &c.Redis.Spec.VolumeClaimTemplates[0]
+		around.Claim, around.ClaimLabels = &claim.Spec, claim.Labels
 	}
 	if c.RedisClaim != nil {
 		around.Volume = *c.RedisClaim.Spec.Resources.Requests.Storage()
@@ -118,18 +128,3 @@ func (c *Children) HasOldStore(bot *v1alpha1.WechatBot) bool {
 func (c *Children) hasSessions() bool {
 	return slices.ContainsFunc(c.Sessions[:], func(s *corev1.ConfigMap) bool { return s != nil })
 }
-
-// Class says whether the IngressClass of a bot is there.
-type Class int
-
-// What can be known of an IngressClass.
-const (
-	// ClassUnknown: there is no Ingress, or the operator may not read IngressClasses.
-	ClassUnknown Class = iota
-	// ClassFound: it is there.
-	ClassFound
-	// ClassMissing: the named one is not there.
-	ClassMissing
-	// NoDefaultClass: none is named, and the cluster has no default.
-	NoDefaultClass
-)

@@ -154,11 +154,16 @@ func TestExposed(t *testing.T) {
 	expect(t, winter(), healthy(), v1alpha1.ConditionExposed, v1alpha1.ReasonExternallyManaged, "Service winter")
 	expect(t, winter(ingress), with(observe.ClassFound), v1alpha1.ConditionExposed, v1alpha1.ReasonAddressPending, "")
 	expect(t, winter(ingress), with(observe.ClassFound, host), v1alpha1.ConditionExposed, v1alpha1.ReasonAddressAssigned, "lb.example.com")
-	expect(t, winter(ingress), with(observe.NoDefaultClass, host), v1alpha1.ConditionExposed, v1alpha1.ReasonAddressAssigned, "")
+	expect(t, winter(ingress), with(observe.NoDefaultClass, host), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "no default")
 	expect(t, winter(ingress), with(observe.NoDefaultClass), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "no default")
-	expect(t, winter(ingress), with(observe.ClassMissing, host), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "className")
+	expect(t, winter(ingress), with(observe.ClassMissing, host), v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, "install an ingress controller")
+	kept := with(observe.NoDefaultClass, host)
+	kept.Children.Ingress.Spec.IngressClassName, kept.Classes.Others = new("edge"), []string{"edge", "inner"}
+	expect(t, winter(ingress), kept, v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, `there are: edge, inner; meanwhile the Ingress keeps class "edge"`)
 	conflicting := healthy(func(s *observe.State) { s.ConflictingBot = &types.NamespacedName{Namespace: "a", Name: "b"} })
-	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a/b")
+	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a WechatBot of another namespace")
+	conflicting.ConflictingBot.Namespace = winter().Namespace
+	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, `WechatBot "b"`)
 }
 
 func TestRouted(t *testing.T) {
@@ -190,6 +195,12 @@ func TestRouted(t *testing.T) {
 	expect(t, bot, route("public", condition("Accepted", metav1.ConditionTrue, 1), resolved), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "has not yet said")
 	expect(t, bot, route("public", accepted, condition("ResolvedRefs", metav1.ConditionFalse, 2)), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "Why: because")
 	expect(t, bot, route("public", accepted, resolved), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteAccepted, "every parent")
+	plain := route("public", accepted, resolved)
+	plain.TLSListener = observe.ListenerMissing
+	expect(t, bot, plain, v1alpha1.ConditionExposed, v1alpha1.ReasonNoTLSListener, "no listener of ListenerSet infra/public")
+	silent := condition("Accepted", metav1.ConditionFalse, 2)
+	silent.Reason, silent.Message = "NoMatchingListenerHostname", ""
+	expect(t, bot, route("public", silent, resolved), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "no listener's hostname fits "+bot.Spec.Domain)
 }
 
 func TestCertificateReady(t *testing.T) {
@@ -206,10 +217,10 @@ func TestCertificateReady(t *testing.T) {
 	expect(t, winter(), with("example.com", now.Add(-day), now.Add(day)), condition, v1alpha1.ReasonCertificateMismatch, "bot.example.com")
 	expect(t, winter(), with("*.example.com", now.Add(-day), now.Add(-time.Second)), condition, v1alpha1.ReasonCertificateExpired, "2026-11-22")
 	expect(t, winter(), with("*.example.com", now.Add(day), now.Add(2*day)), condition, v1alpha1.ReasonCertificatePending, "not valid before")
-	valid := with("*.example.com", now.Add(-day), now.Add(time.Minute))
+	valid := with("*.example.com", now.Add(-day), now.Add(20*time.Second))
 	status := report.Status(winter(), valid, nil)
-	if got := report.Recheck(report.DefaultWaits(), winter(), &status, valid); got != time.Minute+time.Second {
-		t.Errorf("a certificate that ends in a minute is looked at again in %s", got)
+	if got := report.Recheck(report.DefaultWaits(), winter(), &status, valid); got != 21*time.Second {
+		t.Errorf("a certificate that ends in 20 s is looked at again in %s", got)
 	}
 }
 

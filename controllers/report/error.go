@@ -19,12 +19,20 @@ func Terminal(err error) bool {
 	return err != nil && !slices.ContainsFunc(split(err), func(one error) bool { return !terminal(one) })
 }
 
-// Retryable is err without what is terminal: what the queue should try again, ever less often.
+// Retryable is err without what is terminal, and without what others have to end: what the queue should try again, ever
+// less often.
 func Retryable(err error) error {
-	if err == nil || Terminal(err) {
+	if err == nil {
 		return nil
 	}
-	return errors.Join(slices.DeleteFunc(split(err), terminal)...)
+	return errors.Join(slices.DeleteFunc(split(err), func(one error) bool { return terminal(one) || waits(one) })...)
+}
+
+// waits tells whether an error ends when others have done their part; it is looked at again within a minute.
+func waits(err error) bool {
+	_, terminating := errors.AsType[*apply.TerminatingError](err)
+	_, overridden := errors.AsType[*apply.OverriddenError](err)
+	return terminating || overridden
 }
 
 func terminal(err error) bool {
@@ -32,6 +40,9 @@ func terminal(err error) bool {
 		return true
 	}
 	if _, ok := errors.AsType[*apply.NotOursError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*apply.CannotGrowError](err); ok {
 		return true
 	}
 	failed, ok := errors.AsType[*apply.FailedError](err)
@@ -52,16 +63,24 @@ func split(err error) []error {
 }
 
 // explain gives the reason and the message for an error. Of several, what needs a person comes first.
-func explain(err error) (reason, message string) {
+func explain(bot *v1alpha1.WechatBot, err error) (reason, message string) {
 	all := split(err)
 	slices.SortStableFunc(all, func(a, b error) int { return weight(a) - weight(b) })
 	first := all[0]
 	if invalid, ok := errors.AsType[*desired.InvalidError](first); ok {
 		return invalid.Reason, invalid.Message
 	}
-	if taken, ok := errors.AsType[*apply.NotOursError](first); ok {
-		return v1alpha1.ReasonNameConflict, "the name is taken: " + taken.Error() +
-			"; delete or rename it, or give the bot another name"
+	if _, ok := errors.AsType[*apply.NotOursError](first); ok {
+		return v1alpha1.ReasonNameConflict, nameConflict(bot, all)
+	}
+	if volume, ok := errors.AsType[*apply.CannotGrowError](first); ok {
+		return v1alpha1.ReasonInvalidSpec, cannotGrow(volume)
+	}
+	if terminating, ok := errors.AsType[*apply.TerminatingError](first); ok {
+		return v1alpha1.ReasonObjectTerminating, objectTerminating(terminating)
+	}
+	if overridden, ok := errors.AsType[*apply.OverriddenError](first); ok {
+		return v1alpha1.ReasonFieldsOverridden, fieldsOverridden(bot, overridden, all)
 	}
 	failed, ok := errors.AsType[*apply.FailedError](first)
 	if !ok {
@@ -78,10 +97,12 @@ func weight(err error) int {
 	switch {
 	case terminal(err):
 		return 0
-	case !isTransient(err):
+	case !isTransient(err) && !waits(err):
 		return 1
+	case waits(err):
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // IsNamespaceTerminating tells whether an error comes of the namespace's end: the API server takes nothing new there, and the bot goes
@@ -99,7 +120,7 @@ func IsTransient(err error) bool {
 }
 
 func isTransient(err error) bool {
-	if terminal(err) {
+	if terminal(err) || waits(err) {
 		return false
 	}
 	switch apierrors.ReasonForError(err) {

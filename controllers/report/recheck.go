@@ -1,9 +1,11 @@
 package report
 
 import (
+	"hash/fnv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
@@ -15,13 +17,13 @@ type Waits struct {
 	Secret time.Duration
 	// Cluster: an object in the way, or an API that is not there.
 	Cluster time.Duration
-	// ResyncPeriod: a bot that is as it should be: rotated Secrets.
+	// ResyncPeriod: a bot that is as it should be: Secrets that were rotated or deleted. Bots are spread over its last quarter.
 	ResyncPeriod time.Duration
 }
 
 // DefaultWaits are what the operator keeps to.
 func DefaultWaits() Waits {
-	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, ResyncPeriod: 10 * time.Minute}
+	return Waits{Secret: 15 * time.Second, Cluster: time.Minute, ResyncPeriod: time.Minute}
 }
 
 // certificateWait looks less often at what has been missing for long: an issuer takes seconds, a person takes days.
@@ -41,12 +43,19 @@ func storeWait(bot *v1alpha1.WechatBot, state *observe.State) (time.Duration, bo
 	return storePatience - silent, !state.Unready.IsZero() && silent < storePatience
 }
 
+// spread is a part of a duration, another for each bot: after a start all would be looked at again in the same second.
+func spread(bot *v1alpha1.WechatBot, over time.Duration) time.Duration {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(bot.UID))
+	return over * time.Duration(hash.Sum32()%1000) / 1000
+}
+
 // stoppingWait is how often it is looked whether servers have ended: they take as long as their last answer does.
 const stoppingWait = 15 * time.Second
 
 // Recheck is when to look at a bot again without being told of a change. What the caches watch needs none.
 func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State) time.Duration {
-	wait := waits.ResyncPeriod
+	wait := waits.ResyncPeriod - spread(bot, waits.ResyncPeriod/4)
 	sooner := func(d time.Duration) { wait = min(wait, max(d, time.Second)) }
 	if state == nil {
 		return waits.Cluster
@@ -67,7 +76,10 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 			wait = min(wait, certificateWait(waits, state.Now.Sub(c.LastTransitionTime.Time)))
 		}
 	}
-	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Reason == v1alpha1.ReasonGatewayAPIMissing {
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExposed); c != nil && c.Status != metav1.ConditionTrue {
+		wait = min(wait, waits.Cluster)
+	}
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling); c != nil && c.Reason != v1alpha1.ReasonProgressing {
 		wait = min(wait, waits.Cluster)
 	}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {

@@ -35,7 +35,7 @@ func winter(change ...func(*v1alpha1.WechatBot)) *v1alpha1.WechatBot {
 	bot := &v1alpha1.WechatBot{
 		ObjectMeta: metav1.ObjectMeta{Name: "winter", Namespace: "bots", Generation: 3},
 		Spec: v1alpha1.WechatBotSpec{
-			Domain: "bot.example.com", Replicas: 1, Ingress: &v1alpha1.Ingress{Enabled: new(false)},
+			Domain: "bot.example.com", Ingress: &v1alpha1.Ingress{Enabled: new(false)},
 			Dify: v1alpha1.Dify{BaseURL: "https://dify.example.com/v1"},
 		},
 	}
@@ -107,17 +107,30 @@ func TestReadySumsUp(t *testing.T) {
 		"no store": {healthy(func(s *observe.State) { s.Children.Sessions[3] = nil }), nil,
 			"False StorePending: the ConfigMaps that keep the conversations are not all there yet", v1alpha1.ConditionReconciling},
 		"an invalid spec": {healthy(), &desired.InvalidError{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong"},
-			"False InvalidSpec: spec.x is wrong", v1alpha1.ConditionStalled},
+			"False InvalidSpec: spec.x is wrong; meanwhile 1/1 replicas serve", v1alpha1.ConditionStalled},
 		"of several errors the one that needs a person": {healthy(), errors.Join(&apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden}, &apply.NotOursError{Kind: "Role", Name: "x"}),
-			"False NameConflict: the name is taken: there is a Role x that this bot did not make; delete or rename it, or give the bot another name", v1alpha1.ConditionReconciling},
+			"False NameConflict: names that this bot needs are taken by objects that are not its own. If they are another's, give the bot another name " +
+				"or rename them. If they are to be this bot's: kubectl -n bots label --overwrite role/x app.kubernetes.io/managed-by=wechatbot-operator " +
+				"app.kubernetes.io/instance=winter; meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 		"a right is missing": {healthy(), &apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden},
-			`False ApplyFailed: the API server does not take the Service winter: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
+			`False ApplyFailed: the API server does not take the Service winter: services "winter" is forbidden: no; meanwhile 1/1 replicas serve`, v1alpha1.ConditionReconciling},
 		"the API server refuses the pods": {healthy(), &apply.FailedError{Kind: "Deployment", Name: "winter", Err: invalid},
-			`False InvalidPodTemplate: the API server does not take the Deployment winter: Deployment "winter" is invalid`, v1alpha1.ConditionStalled},
+			`False InvalidPodTemplate: the API server does not take the Deployment winter: Deployment "winter" is invalid; meanwhile 1/1 replicas serve`, v1alpha1.ConditionStalled},
+		"somebody fights": {healthy(), errors.Join(
+			&apply.OverriddenError{Kind: "Service", Name: "winter", Fields: []string{"spec.type", "a", "b", "c"}, Managers: []string{"tool"}},
+			&apply.OverriddenError{Kind: "Role", Name: "x", Fields: []string{"rules"}, Managers: []string{"tool"}}),
+			"False FieldsOverridden: tool keeps changing spec.type, a, b and 1 more of Service winter (and of 1 more objects), so that the operator writes it less " +
+				"often: have it leave these fields, or set what it wants in the bot's spec (podTemplate, ingress.annotations); meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
+		"a Secret is deleted": {healthy(func(s *observe.State) {
+			s.Secrets = []observe.SecretProblem{{Reason: v1alpha1.ReasonSecretNotFound, Ref: desired.SecretRef{
+				SecretKeyRef: v1alpha1.SecretKeyRef{Name: "gone", Key: "token"}, Field: "tokenSecretRef",
+			}}}
+		}), nil, `False SecretNotFound: spec.tokenSecretRef: Secret "gone" does not exist in namespace bots: create it with the key "token"; ` +
+			"meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 		"a Secret may not be read": {nil, fmt.Errorf("reading Secret winter: %w", forbidden),
 			`False ApplyFailed: the API server does not show what is needed: services "winter" is forbidden: no`, v1alpha1.ConditionReconciling},
 		"an admission webhook that does not answer": {healthy(), &apply.FailedError{Kind: "Service", Name: "winter", Err: apierrors.NewInternalError(errors.New("at 12:03"))},
-			"False ApplyFailed: the API server does not take the Service winter: InternalError", v1alpha1.ConditionReconciling},
+			"False ApplyFailed: the API server does not take the Service winter: InternalError; meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := report.Status(winter(), c.state, c.err)
@@ -129,7 +142,8 @@ func TestReadySumsUp(t *testing.T) {
 					t.Errorf("%s is %v", condition, got)
 				}
 			}
-			if retries := report.Retryable(c.err) != nil; retries != (c.err != nil && c.abnormal == v1alpha1.ConditionReconciling) {
+			_, waits := errors.AsType[*apply.OverriddenError](c.err) // it is looked at again, but by no backoff
+			if retries := report.Retryable(c.err) != nil; retries != (c.err != nil && c.abnormal == v1alpha1.ConditionReconciling && !waits) {
 				t.Errorf("it is tried again: %v", retries)
 			}
 		})
@@ -222,16 +236,21 @@ func TestEventsAreForTransitions(t *testing.T) {
 
 func TestRecheck(t *testing.T) {
 	waits := report.DefaultWaits()
+	calm := report.Status(winter(), healthy(), nil)
+	resync := report.Recheck(waits, winter(), &calm, healthy())
+	if resync > time.Minute || resync < 45*time.Second {
+		t.Errorf("a deleted Secret is noticed after %s", resync)
+	}
 	for name, c := range map[string]struct {
 		state *observe.State
 		err   error
 		want  time.Duration
 	}{
-		"calm":             {healthy(), nil, 10 * time.Minute},
-		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, 10 * time.Minute},
-		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, 10 * time.Minute},
+		"calm":             {healthy(), nil, resync},
+		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, resync},
+		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, resync},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
-		"a name is taken":  {healthy(), &apply.NotOursError{}, time.Minute},
+		"a name is taken":  {healthy(), &apply.NotOursError{}, resync},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
 	} {
 		status := report.Status(winter(), c.state, c.err)

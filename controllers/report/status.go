@@ -87,22 +87,31 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 	return status
 }
 
-// Suspended is the status of a bot that is to be left alone: what is known stays, but Ready no longer vouches for it.
+// Suspended is the status of a bot that is to be left alone: what is known stays. Ready is True, as the bot is as it was
+// asked to be: tools that wait for Ready would take anything else for a rollout that hangs.
 func Suspended(bot *v1alpha1.WechatBot) v1alpha1.WechatBotStatus {
 	status := *bot.Status.DeepCopy()
 	status.ObservedGeneration = bot.Generation
 	const message = "spec.suspend is true: what runs goes on running, changes wait until it is false"
-	for condition, is := range map[string]metav1.ConditionStatus{
-		v1alpha1.ConditionReady: metav1.ConditionUnknown, v1alpha1.ConditionSuspended: metav1.ConditionTrue,
-	} {
+	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionSuspended} {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: condition, Status: is, Reason: v1alpha1.ReasonSuspended, Message: message, ObservedGeneration: bot.Generation,
+			Type: condition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSuspended, Message: message, ObservedGeneration: bot.Generation,
 		})
 	}
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
+	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
+		// Nobody asks Dify any more, and an alert about an old answer would go on.
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDifyReachable)
+	}
 	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
 	return status
+}
+
+// isStopped tells whether no server is asked for, and none runs.
+func isStopped(bot *v1alpha1.WechatBot, state *observe.State) bool {
+	d := state.Children.Deployment
+	return bot.Spec.DesiredReplicas() == 0 && d != nil && observe.RolledOut(d)
 }
 
 func replicas(status *v1alpha1.WechatBotStatus, state *observe.State) {
@@ -116,12 +125,16 @@ func replicas(status *v1alpha1.WechatBotStatus, state *observe.State) {
 // other condition can vouch for.
 func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *observe.State, err error) (ready, reconciling, stalled *finding) {
 	if err != nil {
-		reason, message := explain(err)
+		reason, message := explain(bot, err)
+		message += servesOn(status, state)
 		ready = bad(reason, "%s", message)
 		if Terminal(err) {
 			return ready, nil, &finding{metav1.ConditionTrue, reason, message}
 		}
 		return ready, &finding{metav1.ConditionTrue, reason, message}, nil
+	}
+	if isStopped(bot, state) {
+		return good(v1alpha1.ReasonStopped, "spec.replicas is 0: no webhook server runs, and followers get no answer"), nil, nil
 	}
 	for _, condition := range positive {
 		c := meta.FindStatusCondition(status.Conditions, condition)
@@ -129,11 +142,23 @@ func summary(bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotStatus, state *o
 			c.Status == metav1.ConditionFalse && difyVouched(bot, state) {
 			continue
 		}
-		return &finding{metav1.ConditionFalse, c.Reason, c.Message},
-			&finding{metav1.ConditionTrue, v1alpha1.ReasonProgressing, c.Message}, nil
+		message := c.Message
+		if condition == v1alpha1.ConditionSecretsResolved {
+			message += servesOn(status, state)
+		}
+		return &finding{metav1.ConditionFalse, c.Reason, message},
+			&finding{metav1.ConditionTrue, v1alpha1.ReasonProgressing, message}, nil
 	}
 	d := state.Children.Deployment
 	return good(v1alpha1.ReasonServing, "%d/%d replicas serve %s", d.Status.AvailableReplicas, *d.Spec.Replicas, status.URL), nil, nil
+}
+
+// servesOn says that followers are answered although Ready is False: a bot that is not touched goes on as it was.
+func servesOn(status *v1alpha1.WechatBotStatus, state *observe.State) string {
+	if state == nil || state.Children.Deployment == nil || !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionExposed) {
+		return ""
+	}
+	return meanwhile(state.Children.Deployment)
 }
 
 func rank(condition string) int {

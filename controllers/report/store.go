@@ -75,6 +75,9 @@ func storeReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	case v1alpha1.StoreExternalRedis:
 	}
 	d := state.Children.Deployment
+	if isStopped(bot, state) {
+		return good(v1alpha1.ReasonStopped, "no webhook server runs that could say whether %s answers", stores[store])
+	}
 	silent := !state.Unready.IsZero() && state.Now.Sub(state.Unready) >= storePatience
 	switch {
 	case d != nil && d.Status.ReadyReplicas > 0:

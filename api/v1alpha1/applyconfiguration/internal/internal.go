@@ -130,6 +130,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: issuerRef
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.IssuerRef
+    - name: mode
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.TLSMode
     - name: secretName
       type:
         scalar: string
@@ -340,6 +343,8 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionStore
   scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionType
+  scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.TLSMode
   scalar: string
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.VerificationFile
   scalar: string

@@ -2,18 +2,25 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+)
+
 // IngressTLSApplyConfiguration represents a declarative configuration of the IngressTLS type for use
 // with apply.
 //
 // IngressTLS says where a domain's certificate comes from.
 type IngressTLSApplyConfiguration struct {
+	// mode is Secret, a Secret has the certificate, or External, the ingress
+	// controller or a load balancer has it. Default Secret.
+	Mode *apiv1alpha1.TLSMode `json:"mode,omitempty"`
 	// secretName is the Secret (type kubernetes.io/tls) of the bot's namespace
 	// with the certificate of the domain: yours, or the one that cert-manager
 	// fills for issuerRef. Default: the bot's name and -tls.
 	SecretName *string `json:"secretName,omitempty"`
 	// issuerRef has cert-manager get the certificate: it becomes cert-manager's
-	// annotation on the Ingress. Default: the operator's --default-issuer, if it
-	// has one.
+	// annotation on the Ingress. Default: the operator's --default-issuer, but
+	// never for a Secret that you name or made.
 	IssuerRef *IssuerRefApplyConfiguration `json:"issuerRef,omitempty"`
 }
 
@@ -21,6 +28,14 @@ type IngressTLSApplyConfiguration struct {
 // apply.
 func IngressTLS() *IngressTLSApplyConfiguration {
 	return &IngressTLSApplyConfiguration{}
+}
+
+// WithMode sets the Mode field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Mode field is set to the value of the last call.
+func (b *IngressTLSApplyConfiguration) WithMode(value apiv1alpha1.TLSMode) *IngressTLSApplyConfiguration {
+	b.Mode = &value
+	return b
 }
 
 // WithSecretName sets the SecretName field in the declarative configuration to the given value

@@ -38,9 +38,9 @@ type WechatBotSpecApplyConfiguration struct {
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// session says where conversations are remembered, and for how long.
 	Session *SessionApplyConfiguration `json:"session,omitempty"`
-	// replicas is the number of webhook servers, 1 to 100. More than one needs
-	// session.type Redis. `kubectl scale wechatbot` and a HorizontalPodAutoscaler
-	// that targets the WechatBot set this field. Default 1.
+	// replicas is the number of webhook servers, 0 to 100. More than one needs
+	// session.type Redis; 0 stops the bot. `kubectl scale wechatbot` and a
+	// HorizontalPodAutoscaler that targets the WechatBot set this field. Default 1.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// ingress shapes the Ingress that exposes the bot. Without ingress and gateway
 	// an Ingress of the default class is made. At most one of ingress and gateway.
