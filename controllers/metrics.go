@@ -1,8 +1,10 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +17,11 @@ import (
 const collectTimeout = 2 * time.Second
 
 var conditionDesc = prometheus.NewDesc("wechatbot_condition",
-	"How many bots of a namespace have a condition with this status and reason.", []string{"namespace", "type", "status", "reason"}, nil)
+	"1 for each condition of a bot, by its status and reason. Past 2,000 bots the others are counted by namespace, without a name.",
+	[]string{"namespace", "name", "type", "status", "reason"}, nil)
+
+// maxNamed bounds the series: a bot has up to ten.
+const maxNamed = 2000
 
 // conditions counts the bots by their conditions whenever the metrics are read. A manager runs it where the operator
 // works, so that of several operators one counts.
@@ -49,10 +55,18 @@ func (c *conditions) Collect(values chan<- prometheus.Metric) {
 		values <- prometheus.NewInvalidMetric(conditionDesc, fmt.Errorf("listing the bots: %w", err))
 		return
 	}
-	counts := map[[4]string]int{}
+	// The oldest bots keep their names.
+	slices.SortFunc(bots.Items, func(a, b v1alpha1.WechatBot) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	counts := map[[5]string]int{}
 	for i := range bots.Items {
-		for _, condition := range bots.Items[i].Status.Conditions {
-			counts[[4]string{bots.Items[i].Namespace, condition.Type, string(condition.Status), condition.Reason}]++
+		bot, name := &bots.Items[i], ""
+		if i < maxNamed {
+			name = bot.Name
+		}
+		for _, condition := range bot.Status.Conditions {
+			counts[[5]string{bot.Namespace, name, condition.Type, string(condition.Status), condition.Reason}]++
 		}
 	}
 	for labels, n := range counts {

@@ -31,9 +31,9 @@ func (c *cached) List(_ context.Context, list client.ObjectList, _ ...client.Lis
 	return c.err
 }
 
-func bot(namespace string, conditions ...metav1.Condition) v1alpha1.WechatBot {
+func bot(namespace, name string, conditions ...metav1.Condition) v1alpha1.WechatBot {
 	return v1alpha1.WechatBot{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace}, Status: v1alpha1.WechatBotStatus{Conditions: conditions},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Status: v1alpha1.WechatBotStatus{Conditions: conditions},
 	}
 }
 
@@ -65,7 +65,7 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 	ready := metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Serving"}
 	lacking := metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "SecretNotFound"}
 	stalled := metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "InvalidSpec"}
-	cache := &cached{bots: []v1alpha1.WechatBot{bot("a", ready), bot("a", ready), bot("a", lacking), bot("b", ready, stalled), bot("c")}}
+	cache := &cached{bots: []v1alpha1.WechatBot{bot("a", "one", ready), bot("a", "two", ready), bot("a", "three", lacking), bot("b", "one", ready, stalled), bot("c", "one")}}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(&conditions{bots: cache})
 	got, err := gather(t, registry, "wechatbot_condition")
@@ -73,11 +73,21 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"namespace=a,reason=SecretNotFound,status=False,type=Ready 1", "namespace=a,reason=Serving,status=True,type=Ready 2",
-		"namespace=b,reason=InvalidSpec,status=True,type=Stalled 1", "namespace=b,reason=Serving,status=True,type=Ready 1",
+		"name=one,namespace=a,reason=Serving,status=True,type=Ready 1", "name=one,namespace=b,reason=InvalidSpec,status=True,type=Stalled 1",
+		"name=one,namespace=b,reason=Serving,status=True,type=Ready 1", "name=three,namespace=a,reason=SecretNotFound,status=False,type=Ready 1",
+		"name=two,namespace=a,reason=Serving,status=True,type=Ready 1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// Past a bound there is one series for all others of a namespace.
+	cache.bots = nil
+	for i := range maxNamed + 3 {
+		cache.bots = append(cache.bots, bot("a", fmt.Sprintf("bot-%05d", i), ready))
+	}
+	got, err = gather(t, registry, "wechatbot_condition")
+	if err != nil || len(got) != maxNamed+1 || got[0] != "name=,namespace=a,reason=Serving,status=True,type=Ready 3" {
+		t.Errorf("%d series (%v), the first is %s", len(got), err, got[0])
 	}
 	cache.err = errors.New("no cache")
 	if _, err := gather(t, registry, "wechatbot_condition"); err == nil {
@@ -88,7 +98,7 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 // Nobody counts bots who does not work on them.
 func TestConditionsAreMetricsWhileTheOperatorWorks(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	one := &cached{bots: []v1alpha1.WechatBot{bot("a", metav1.Condition{Type: "Ready"})}}
+	one := &cached{bots: []v1alpha1.WechatBot{bot("a", "one", metav1.Condition{Type: "Ready"})}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- (&conditions{bots: one, registry: registry}).Start(ctx) }()

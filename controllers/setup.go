@@ -272,7 +272,9 @@ func podProblemChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return problem(e.Object) != none },
 		UpdateFunc: func(e event.UpdateEvent) bool { return problem(e.ObjectOld) != problem(e.ObjectNew) },
-		DeleteFunc: func(e event.DeleteEvent) bool { return problem(e.Object) != none },
+		DeleteFunc: func(e event.DeleteEvent) bool {
+			return problem(e.Object) != none || !e.Object.GetDeletionTimestamp().IsZero() // Ready may have waited for it to leave
+		},
 	}
 }
 

@@ -14,6 +14,10 @@ type WechatBotStatus struct {
 	// +optional
 	URL string `json:"url,omitempty"`
 
+	// summary is Ready's message, short enough for a line of kubectl get.
+	// +optional
+	Summary string `json:"summary,omitempty"`
+
 	// replicas is how many webhook servers there are.
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`

@@ -17,12 +17,13 @@ import (
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:selectablefield:JSONPath=".spec.domain"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Replicas",type=integer,priority=1,JSONPath=`.status.replicas`
 // +kubebuilder:printcolumn:name="Session",type=string,priority=1,JSONPath=`.spec.session.type`
 // +kubebuilder:printcolumn:name="Dify",type=string,priority=1,JSONPath=`.status.dify.appName`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.summary`
 // +kubebuilder:validation:XValidation:rule=`size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')`,message="metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it"
 // +kubebuilder:validation:XValidation:rule=`size(self.metadata.name) <= 46 || !has(self.spec.session) || !has(self.spec.session.redis) || !has(self.spec.session.redis.managed)`,message="with session.redis.managed, metadata.name must have at most 46 characters, as Kubernetes labels the Redis' pods with more than the name: use a shorter name, or session.redis.external"
 type WechatBot struct {

@@ -3,6 +3,7 @@ package observe
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
@@ -24,17 +25,22 @@ func TestPodProblem(t *testing.T) {
 		status corev1.PodStatus
 		want   string
 	}{
-		"starting":        {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: waiting("ContainerCreating")}}}, ""},
-		"ready":           {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}, ""},
-		"no node":         {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Reason: "Unschedulable"}}}, "Unschedulable"},
-		"pulling":         {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", Image: "x", State: waiting("ErrImagePull")}}}, "ImagePullBackOff: the image x of container server cannot be pulled"},
-		"backing off":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", Image: "x", State: waiting("ImagePullBackOff")}}}, "ImagePullBackOff: the image x of container server cannot be pulled"},
-		"bad config":      {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", State: waiting("CreateContainerConfigError")}}}, "CreateContainerConfigError"},
-		"crashing":        {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, State: waiting("CrashLoopBackOff")}}}, "CrashLoopBackOff: container server ends by itself"},
-		"running again":   {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}, "CrashLoopBackOff"},
-		"out of memory":   {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 1, LastTerminationState: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled"},
-		"init, first end": {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled: container init"},
-		"ready container": {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Ready: true, RestartCount: 7}}}, ""},
+		"starting":          {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: waiting("ContainerCreating")}}}, ""},
+		"ready":             {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}, ""},
+		"no node":           {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Reason: "Unschedulable"}}}, "Unschedulable: no node takes the pod"},
+		"no room":           {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Reason: "Unschedulable", Message: "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No victims."}}}, "Unschedulable: no node takes the pod: 0/1 nodes are available: 1 Insufficient cpu"},
+		"last words":        {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: "starting\nserver: reply.deadlin: unknown field\n", ExitCode: 1}}}}}, "CrashLoopBackOff: container server ends by itself: server: reply.deadlin: unknown field"},
+		"words with a time": {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: `{"ts":"2026","level":"error","msg":"Stopped","error":"no store"}`}}}}}, "CrashLoopBackOff: container server ends by itself: Stopped: no store"},
+		"no words":          {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137}}}}}, "CrashLoopBackOff: container server ends by itself (exit code 137)"},
+		"a sidecar's words": {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "proxy", RestartCount: 3, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: "1234"}}}}}, "CrashLoopBackOff: container proxy ends by itself"},
+		"pulling":           {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", Image: "x", State: waiting("ErrImagePull")}}}, "ImagePullBackOff: the image x of container server cannot be pulled"},
+		"backing off":       {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", Image: "x", State: waiting("ImagePullBackOff")}}}, "ImagePullBackOff: the image x of container server cannot be pulled"},
+		"bad config":        {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", State: waiting("CreateContainerConfigError")}}}, "CreateContainerConfigError"},
+		"crashing":          {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, State: waiting("CrashLoopBackOff")}}}, "CrashLoopBackOff: container server ends by itself"},
+		"running again":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}, "CrashLoopBackOff"},
+		"out of memory":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 1, LastTerminationState: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled"},
+		"init, first end":   {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled: container init"},
+		"ready container":   {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Ready: true, RestartCount: 7}}}, ""},
 	} {
 		got := PodProblem(&corev1.Pod{Status: c.status})
 		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" || strings.Contains(got, "1234") {
@@ -76,6 +82,50 @@ func TestASecretIsReadAsTheServerReadsIt(t *testing.T) {
 		_, problem := resolve(c.secret, ref(c.file))
 		if problem == nil && c.reason != "" || problem != nil && problem.Reason != c.reason {
 			t.Errorf("%s: got %+v, want %q", name, problem, c.reason)
+		}
+	}
+}
+
+func TestNewestWarning(t *testing.T) {
+	at := func(second int64, reason, message string) corev1.Event {
+		return corev1.Event{LastTimestamp: metav1.Unix(second, 0), Reason: reason, Message: message}
+	}
+	for want, events := range map[string][]corev1.Event{
+		"": nil,
+		`FailedCreate: pods "winter-redis-0" is forbidden: exceeded quota: small`: {
+			at(1, "Other", "x"), at(2, "FailedCreate", `create Pod winter-redis-0 in StatefulSet winter-redis failed error: pods "winter-redis-0" is forbidden: exceeded quota: small`),
+		},
+		`ProvisioningFailed: StorageClass "nosuch" does not exist`: {at(1, "ProvisioningFailed", `storageclass.storage.k8s.io "nosuch" not found`)},
+	} {
+		if got := newestWarning(events); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestLeaving(t *testing.T) {
+	told := time.Unix(1000, 0)
+	pod := func(hash string, deleted bool) corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"pod-template-hash": hash}}}
+		if deleted {
+			p.DeletionTimestamp, p.DeletionGracePeriodSeconds = new(metav1.NewTime(told.Add(345*time.Second))), new(int64(345))
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		pods  []corev1.Pod
+		store v1alpha1.SessionStore
+		want  time.Time
+	}{
+		"one server":           {[]corev1.Pod{pod("a", false)}, v1alpha1.StoreExternalRedis, time.Time{}},
+		"one of before leaves": {[]corev1.Pod{pod("a", false), pod("b", true)}, v1alpha1.StoreExternalRedis, told.Add(5 * time.Second)},
+		"it may have sessions": {[]corev1.Pod{pod("a", false), pod("b", true)}, v1alpha1.StoreConfigMap, told.Add(15 * time.Second)},
+		"fewer are wanted":     {[]corev1.Pod{pod("a", false), pod("a", true)}, v1alpha1.StoreExternalRedis, time.Time{}},
+		"all are told to stop": {[]corev1.Pod{pod("a", true)}, v1alpha1.StoreExternalRedis, time.Time{}},
+		"both still run":       {[]corev1.Pod{pod("a", false), pod("b", false)}, v1alpha1.StoreExternalRedis, time.Time{}},
+	} {
+		if got := leaving(c.pods, c.store); !got.Equal(c.want) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

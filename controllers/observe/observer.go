@@ -171,11 +171,12 @@ func get[T any, O object[T]](ctx context.Context, r childReader, bot *v1alpha1.W
 // a managed Redis that is not ready.
 func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) error {
 	c := &s.Children
-	if d := c.Deployment; d != nil && (c.HasOldStore(bot) || d.Status.AvailableReplicas < bot.Spec.DesiredReplicas() || d.Status.UnavailableReplicas > 0) {
+	if d := c.Deployment; d != nil {
 		var pods corev1.PodList
 		if err := o.list(ctx, bot, &pods, naming.Selector(bot)); err != nil {
 			return err
 		}
+		s.Leaving = leaving(pods.Items, bot.Spec.Session.Store())
 		for i := range pods.Items {
 			pod := &pods.Items[i]
 			s.PodProblem = max(s.PodProblem, PodProblem(pod))
@@ -193,8 +194,34 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 		for i := range pods.Items {
 			s.RedisProblem = max(s.RedisProblem, PodProblem(&pods.Items[i]))
 		}
+		if s.RedisProblem == "" {
+			return o.redisWarning(ctx, bot, s)
+		}
 	}
 	return nil
+}
+
+// redisWarning finds what keeps a managed Redis from having a volume or a pod: their controllers say so in events only.
+func (o *Observer) redisWarning(ctx context.Context, bot *v1alpha1.WechatBot, s *State) (err error) {
+	if claim := s.Children.RedisClaim; claim != nil && claim.Status.Phase == corev1.ClaimPending {
+		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "PersistentVolumeClaim", claim.Name)
+	}
+	if s.RedisProblem == "" && err == nil && s.Children.Redis.Status.Replicas == 0 {
+		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "StatefulSet", s.Children.Redis.Name)
+	}
+	return err
+}
+
+// warning is the newest Warning about an object, as reason and message; empty if there is none.
+func (o *Observer) warning(ctx context.Context, namespace, kind, name string) (string, error) {
+	var found corev1.EventList
+	err := o.Live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{
+		"involvedObject.kind": kind, "involvedObject.name": name, "type": corev1.EventTypeWarning,
+	})
+	if err != nil {
+		return "", fmt.Errorf("listing the events of %s %s: %w", kind, name, err)
+	}
+	return newestWarning(found.Items), nil
 }
 
 func (o *Observer) list(ctx context.Context, bot *v1alpha1.WechatBot, pods *corev1.PodList, selector map[string]string) error {

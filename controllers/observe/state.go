@@ -42,6 +42,9 @@ type State struct {
 	Unready time.Time
 	// Stopping: servers that were told to stop still run. It is known where there is a session store of before.
 	Stopping bool
+	// Leaving is until when a server of another template than the Deployment's may be sent pushes, though it was told to stop;
+	// zero if there is none.
+	Leaving time.Time
 	// RolloutWaits: the pods are those of another version of the operator, and are replaced when others have been.
 	RolloutWaits bool
 	// GatewayAPI: the cluster knows HTTPRoutes.

@@ -54,6 +54,9 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return good(v1alpha1.ReasonStopped, "no webhook server runs, as spec.replicas is 0")
 	}
 	if observe.RolledOut(d) {
+		if state.Leaving.After(state.Now) {
+			return bad(v1alpha1.ReasonPodsNotReady, "every replica of the Deployment %s serves; waiting for those of before to be sent no more pushes", d.Name)
+		}
 		if state.RolloutWaits {
 			return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves; they are replaced by those of the operator's "+
 				"version when other bots' have been (--rollout-concurrency)", d.Name)
@@ -61,7 +64,7 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		return good(v1alpha1.ReasonPodsReady, "every replica of the Deployment %s serves", d.Name)
 	}
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
-		return bad(v1alpha1.ReasonPodsNotReady, "the pods of Deployment %s cannot be made: %s", d.Name, c.Message)
+		return bad(v1alpha1.ReasonPodsNotReady, "%s: the pods of Deployment %s cannot be made: %s%s", c.Reason, d.Name, c.Message, meanwhile(d))
 	}
 	if bot.Spec.DesiredReplicas() == 0 {
 		return bad(v1alpha1.ReasonPodsNotReady, "waiting for the pods of Deployment %s to end, as spec.replicas is 0", d.Name)

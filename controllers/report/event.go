@@ -1,6 +1,7 @@
 package report
 
 import (
+	"regexp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,9 @@ var transientReasons = []string{
 func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 	var events []Event
 	ready := changed(before, after, v1alpha1.ConditionReady)
+	if ready == nil {
+		ready = otherPodReason(before, after)
+	}
 	if ready != nil {
 		events = append(events, event(ready))
 	}
@@ -63,10 +67,36 @@ func otherCause(before, after *v1alpha1.WechatBotStatus, condition string) *meta
 	return is
 }
 
+var leadingReason = regexp.MustCompile(`^([A-Z][A-Za-z]+): `)
+
+// podReason is the pods' own reason in a condition that waits for them, such as ImagePullBackOff; empty if it has none.
+func podReason(c *metav1.Condition) string {
+	if c == nil || c.Status == metav1.ConditionTrue ||
+		!slices.Contains([]string{v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonProgressDeadlineExceeded, v1alpha1.ReasonRedisProvisioning}, c.Reason) {
+		return ""
+	}
+	if reason := leadingReason.FindStringSubmatch(c.Message); reason != nil {
+		return reason[1]
+	}
+	return ""
+}
+
+// otherPodReason gives Ready if the pods have another reason than before, or one at last.
+func otherPodReason(before, after *v1alpha1.WechatBotStatus) *metav1.Condition {
+	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if reason := podReason(is); reason == "" || reason == podReason(meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)) {
+		return nil
+	}
+	return is
+}
+
 func event(c *metav1.Condition) Event {
 	kind := corev1.EventTypeWarning
 	if c.Status == metav1.ConditionTrue || slices.Contains(transientReasons, c.Reason) {
 		kind = corev1.EventTypeNormal
+	}
+	if reason := podReason(c); reason != "" {
+		return Event{corev1.EventTypeWarning, reason, clip(c.Message)}
 	}
 	return Event{kind, c.Reason, clip(c.Message)}
 }

@@ -63,6 +63,12 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 	if d, ok := storeWait(bot, state); ok {
 		sooner(d)
 	}
+	if state.Leaving.After(state.Now) {
+		sooner(state.Leaving.Sub(state.Now))
+	}
+	if r := state.Children.Redis; r != nil && r.Status.ReadyReplicas == 0 {
+		wait = min(wait, waits.Secret) // its controllers say in events why it is not there
+	}
 	if state.RolloutWaits {
 		wait = min(wait, waits.Cluster) // or sooner: it is woken
 	}

@@ -99,9 +99,9 @@ func TestReadySumsUp(t *testing.T) {
 			"False PodsNotReady: waiting for the pods of Deployment winter; meanwhile 1/1 replicas serve", v1alpha1.ConditionReconciling},
 		"pods that cannot be made": {healthy(func(s *observe.State) {
 			s.Children.Deployment.Status = appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
-				{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"},
+				{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "exceeded quota"},
 			}}
-		}), nil, "False PodsNotReady: the pods of Deployment winter cannot be made: exceeded quota", v1alpha1.ConditionReconciling},
+		}), nil, "False PodsNotReady: FailedCreate: the pods of Deployment winter cannot be made: exceeded quota", v1alpha1.ConditionReconciling},
 		"no Deployment": {healthy(func(s *observe.State) { s.Children.Deployment = nil }), nil,
 			"False PodsNotReady: the Deployment winter is not there yet", v1alpha1.ConditionReconciling},
 		"no store": {healthy(func(s *observe.State) { s.Children.Sessions[3] = nil }), nil,
@@ -231,6 +231,75 @@ func TestEventsAreForTransitions(t *testing.T) {
 			t.Errorf("step %d: %s", i, diff)
 		}
 		bot.Status = after
+	}
+}
+
+// A reason of the pods' own warns once, also while the condition stays as it is.
+func TestEvents_PodsOwnReason(t *testing.T) {
+	bot := winter()
+	state := func(problem string) *observe.State {
+		return healthy(func(s *observe.State) {
+			s.Children.Deployment.Status, s.PodProblem = appsv1.DeploymentStatus{}, problem
+		})
+	}
+	for i, step := range []struct {
+		problem string
+		want    []string
+	}{
+		{"", []string{"Normal PodsNotReady"}},
+		{"ImagePullBackOff: the image x of container server cannot be pulled", []string{"Warning ImagePullBackOff"}},
+		{"ImagePullBackOff: the image x of container server cannot be pulled", nil},
+		{"OOMKilled: container server needs more memory than its limit", []string{"Warning OOMKilled"}},
+		{"", nil},
+		{"OOMKilled: container server needs more memory than its limit", []string{"Warning OOMKilled"}},
+	} {
+		after := report.Status(bot, state(step.problem), nil)
+		var got []string
+		for _, e := range report.Events(&bot.Status, &after) {
+			got = append(got, e.Type+" "+e.Reason)
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+		bot.Status = after
+	}
+}
+
+func TestStatus_SummaryFitsALine(t *testing.T) {
+	for name, c := range map[string]struct {
+		state *observe.State
+		want  string
+	}{
+		"all is well": {healthy(), "1/1 replicas serve https://bot.example.com/wechat"},
+		"one thing is wrong": {healthy(func(s *observe.State) { s.Children.Deployment.Status = appsv1.DeploymentStatus{} }),
+			"waiting for the pods of Deployment winter"},
+		"two things are wrong": {healthy(func(s *observe.State) {
+			s.Children.Deployment.Status = appsv1.DeploymentStatus{}
+			s.Dify = observe.Dify{Asked: true, Err: errors.New("x")}
+		}), "spec.dify.baseURL: x (and 1 more)"},
+		"a long one": {healthy(func(s *observe.State) {
+			s.Children.Deployment.Status, s.PodProblem = appsv1.DeploymentStatus{}, "Unschedulable: "+strings.Repeat("é", 300)
+		}), "Unschedulable: " + strings.Repeat("é", 84) + "…"},
+	} {
+		if got := report.Status(winter(), c.state, nil).Summary; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Ready waits for servers of another template until nobody sends them pushes any more.
+func TestAvailable_WaitsForTheServersOfBefore(t *testing.T) {
+	leaving := healthy(func(s *observe.State) { s.Leaving = now.Add(3 * time.Second) })
+	status := report.Status(winter(), leaving, nil)
+	if got := ready(status); !strings.Contains(got, "waiting for those of before") {
+		t.Errorf("Ready is %s", got)
+	}
+	if got := report.Recheck(report.DefaultWaits(), winter(), &status, leaving); got != 3*time.Second {
+		t.Errorf("looked at again in %s", got)
+	}
+	leaving.Now = leaving.Leaving
+	if got := ready(report.Status(winter(), leaving, nil)); !strings.HasPrefix(got, "True") {
+		t.Errorf("later Ready is %s", got)
 	}
 }
 

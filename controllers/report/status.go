@@ -83,6 +83,7 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, stalled)
+	status.Summary = line(&status)
 	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
 	return status
 }
@@ -104,6 +105,7 @@ func Suspended(bot *v1alpha1.WechatBot) v1alpha1.WechatBotStatus {
 		// Nobody asks Dify any more, and an alert about an old answer would go on.
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDifyReachable)
 	}
+	status.Summary = line(&status)
 	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
 	return status
 }
@@ -165,6 +167,33 @@ func rank(condition string) int {
 	order := slices.Concat([]string{v1alpha1.ConditionReady}, positive,
 		[]string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended})
 	return slices.Index(order, condition)
+}
+
+// line is Ready's message as kubectl get shows it, and how many other conditions are not as they should be.
+func line(status *v1alpha1.WechatBotStatus) string {
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return ""
+	}
+	wrong := 0
+	for _, condition := range positive {
+		if c := meta.FindStatusCondition(status.Conditions, condition); c != nil && c.Status == metav1.ConditionFalse {
+			wrong++
+		}
+	}
+	more := ""
+	if ready.Status != metav1.ConditionTrue {
+		wrong--
+	}
+	if wrong > 0 {
+		more = fmt.Sprintf(" (and %d more)", wrong)
+	}
+	const limit = 100
+	runes := []rune(ready.Message)
+	if len(runes) > limit {
+		runes = append(runes[:limit-1], '…')
+	}
+	return string(runes) + more
 }
 
 // maxMessage keeps a condition within what the API allows, and a table's line readable.

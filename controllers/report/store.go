@@ -99,26 +99,23 @@ func managedRedis(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	waiting := func(format string, args ...any) *finding {
 		return bad(v1alpha1.ReasonRedisProvisioning, format, args...)
 	}
-	pod := ""
-	if state.RedisProblem != "" {
-		pod = fmt.Sprintf("; its pod: %s (kubectl describe pod %s-0)", state.RedisProblem, name)
+	if state.RedisProblem != "" && set != nil && set.Status.ReadyReplicas == 0 {
+		return waiting("%s; the managed Redis waits (kubectl describe statefulset/%s pvc/%s pod/%s-0)", state.RedisProblem, name, naming.RedisClaim(bot), name)
 	}
 	switch {
 	case set == nil:
 		return waiting("the StatefulSet %s of the managed Redis is not there yet", name)
 	case claim == nil:
-		return waiting("the managed Redis waits for its PersistentVolumeClaim %s%s", naming.RedisClaim(bot), pod)
+		return waiting("the managed Redis waits for its PersistentVolumeClaim %s", naming.RedisClaim(bot))
 	case claim.Status.Phase != corev1.ClaimBound:
 		class := "no StorageClass, as the cluster has no default: set spec.session.redis.managed.storageClassName"
 		if c := claim.Spec.StorageClassName; c != nil && *c != "" {
 			class = fmt.Sprintf("StorageClass %q", *c)
 		}
-		return waiting("the managed Redis waits for its volume: PersistentVolumeClaim %s has %s (kubectl describe pvc %s)%s",
-			claim.Name, class, claim.Name, pod)
+		return waiting("the managed Redis waits for its volume: PersistentVolumeClaim %s has %s (kubectl describe pvc %s)",
+			claim.Name, class, claim.Name)
 	case set.Status.ReadyReplicas > 0 && set.Status.UpdatedReplicas > 0 && set.Status.ObservedGeneration >= set.Generation:
 		return nil
-	case pod != "":
-		return waiting("the managed Redis is not ready%s", pod)
 	}
 	return waiting("waiting for the pod %s-0 of the managed Redis", name)
 }

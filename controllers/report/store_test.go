@@ -53,10 +53,14 @@ func TestAManagedRedisSaysWhatItLacks(t *testing.T) {
 		"a volume": {func(s *observe.State) {
 			s.Children.RedisClaim.Status.Phase, s.Children.RedisClaim.Spec.StorageClassName = "Pending", new("fast")
 			s.RedisProblem = "Unschedulable: no node takes the pod"
-		}, v1alpha1.ReasonRedisProvisioning, `StorageClass "fast" (kubectl describe pvc data-winter-redis-0); its pod: Unschedulable`},
+		}, v1alpha1.ReasonRedisProvisioning, `StorageClass "fast" (kubectl describe pvc data-winter-redis-0)`},
+		"a node": {func(s *observe.State) {
+			s.Children.RedisClaim.Status.Phase, s.Children.Redis.Status.ReadyReplicas = "Pending", 0
+			s.RedisProblem = "Unschedulable: no node takes the pod"
+		}, v1alpha1.ReasonRedisProvisioning, "Unschedulable: no node takes the pod; the managed Redis waits"},
 		"an image": {func(s *observe.State) {
 			s.Children.Redis.Status.ReadyReplicas, s.RedisProblem = 0, "ImagePullBackOff: x"
-		}, v1alpha1.ReasonRedisProvisioning, "its pod: ImagePullBackOff: x (kubectl describe pod winter-redis-0)"},
+		}, v1alpha1.ReasonRedisProvisioning, "ImagePullBackOff: x; the managed Redis waits (kubectl describe statefulset/winter-redis pvc/data-winter-redis-0 pod/winter-redis-0)"},
 		"a way to it": {silent, v1alpha1.ReasonRedisUnreachable, "Service winter-redis"},
 	} {
 		t.Run(name, func(t *testing.T) {

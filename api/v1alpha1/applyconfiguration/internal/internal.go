@@ -479,6 +479,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sessionStore
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SessionStore
+    - name: summary
+      type:
+        scalar: string
     - name: url
       type:
         scalar: string

@@ -18,6 +18,8 @@ type WechatBotStatusApplyConfiguration struct {
 	// url is the address to paste into the server configuration of WeChat's
 	// console.
 	URL *string `json:"url,omitempty"`
+	// summary is Ready's message, short enough for a line of kubectl get.
+	Summary *string `json:"summary,omitempty"`
 	// replicas is how many webhook servers there are.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is how many of them serve.
@@ -53,6 +55,14 @@ func (b *WechatBotStatusApplyConfiguration) WithObservedGeneration(value int64) 
 // If called multiple times, the URL field is set to the value of the last call.
 func (b *WechatBotStatusApplyConfiguration) WithURL(value string) *WechatBotStatusApplyConfiguration {
 	b.URL = &value
+	return b
+}
+
+// WithSummary sets the Summary field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Summary field is set to the value of the last call.
+func (b *WechatBotStatusApplyConfiguration) WithSummary(value string) *WechatBotStatusApplyConfiguration {
+	b.Summary = &value
 	return b
 }
 
