@@ -303,4 +303,3 @@ func TestAppSecretIsRotated(t *testing.T) {
 		}
 	})
 }
-

@@ -23,6 +23,7 @@ const (
 	FileToken          = "token"
 	FileDifyAPIKey     = "dify-api-key"
 	FileEncodingAESKey = "encoding-aes-key"
+	FileAppSecret      = "app-secret"
 	FileRedisUsername  = "redis-username"
 	FileRedisPassword  = "redis-password"
 	FileRedisCA        = "redis-ca.crt"
@@ -43,6 +44,7 @@ func SecretRefs(bot *v1alpha1.WechatBot) []SecretRef {
 		}
 	}
 	optional(bot.Spec.WeChat.EncodingAESKeySecretRef, "wechat.encodingAESKeySecretRef", FileEncodingAESKey)
+	optional(bot.Spec.WeChat.AppSecretRef, "wechat.appSecretRef", FileAppSecret)
 	switch bot.Spec.Session.Store() {
 	case v1alpha1.StoreConfigMap:
 	case v1alpha1.StoreManagedRedis:

@@ -178,6 +178,70 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: storageClassName
       type:
         scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuButton
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuItem
+          elementRelationship: atomic
+    - name: miniProgram
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+    - name: name
+      type:
+        scalar: string
+    - name: question
+      type:
+        scalar: string
+    - name: reply
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuItem
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: miniProgram
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+    - name: name
+      type:
+        scalar: string
+    - name: question
+      type:
+        scalar: string
+    - name: reply
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuPolicy
+  scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+  scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+  map:
+    fields:
+    - name: appID
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy
   map:
     fields:
@@ -303,6 +367,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: appID
       type:
         scalar: string
+    - name: appSecretRef
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
     - name: encodingAESKeySecretRef
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
@@ -362,6 +429,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Limits
       default: {}
+    - name: menu
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuButton
+          elementRelationship: atomic
+    - name: menuPolicy
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuPolicy
     - name: networkPolicy
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy
