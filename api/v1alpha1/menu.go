@@ -76,7 +76,7 @@ type MenuAction struct {
 // MenuURL is an address that followers open.
 //
 // +kubebuilder:validation:MaxLength=1024
-// +kubebuilder:validation:Pattern=`^https?://[^\s"<>]+$`
+// +kubebuilder:validation:XValidation:rule=`self.matches('^https?://[^\\s"<>]+$')`,message="must be an http or https address, like https://example.com/"
 type MenuURL string
 
 // MiniProgram is a page of a mini program.
