@@ -45,7 +45,7 @@ func TestSecretAndList(t *testing.T) {
 		a := w.start("a", Settings{Menu: coffee})
 		pass(time.Hour)
 		w.wantStatus(a, serverstatus.Account{LastErrors: []serverstatus.CallError{{API: wechatsim.TokenPath, Errcode: 40125}}})
-		if n := strings.Count(a.log.String(), "40125"); n > 2 {
+		if n := strings.Count(a.log.String(), "errcode=40125"); n > 2 {
 			t.Errorf("it was logged %d times in an hour:\n%s", n, a.log)
 		}
 		if strings.Contains(a.log.String(), "wrong") {
