@@ -18,7 +18,7 @@ type MenuButton struct {
 	// name is what the follower reads, 1 to 16 bytes: five Chinese characters.
 	// +required
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 16 && self.matches('^[^/／\\s<>]([^\\r\\n\\t<>]*[^\\s<>])?$')`,message="a button's name has at most 16 bytes (a Chinese character has 3), no slash in front, no < and >"
+	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 16 && !self.startsWith('/')`,message="a button's name has at most 16 bytes (a Chinese character has 3) and no slash in front"
 	Name string `json:"name"`
 
 	// items open above the button: 1 to 5.
@@ -35,11 +35,10 @@ type MenuButton struct {
 //
 // +kubebuilder:validation:XValidation:rule=`[has(self.url), has(self.question), has(self.reply), has(self.command), has(self.miniProgram)].filter(x, x).size() == 1`,message="give exactly one of url, question, reply, command and miniProgram"
 type MenuItem struct {
-	// name is what the follower reads, 1 to 60 bytes, of which about eight Chinese
-	// characters are shown.
+	// name is what the follower reads, 1 to 60 bytes; about 24 are shown.
 	// +required
 	// +kubebuilder:validation:MaxLength=60
-	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 60 && self.matches('^[^/／\\s<>]([^\\r\\n\\t<>]*[^\\s<>])?$')`,message="an item's name has at most 60 bytes (a Chinese character has 3), no slash in front, no < and >"
+	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 60 && !self.startsWith('/')`,message="an item's name has at most 60 bytes (a Chinese character has 3) and no slash in front"
 	Name string `json:"name"`
 
 	MenuAction `json:",inline"`
@@ -51,13 +50,13 @@ type MenuAction struct {
 	// +optional
 	URL MenuURL `json:"url,omitempty"`
 
-	// question is asked as if the follower had typed it; at most 600 bytes.
+	// question is asked as if it were typed; at most 600 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=600
 	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 600`,message="a question has at most 600 bytes (a Chinese character has 3)"
 	Question string `json:"question,omitempty"`
 
-	// reply is said by the bot, without asking the app; at most 2000 bytes.
+	// reply is said without asking the app; at most 2000 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2000
 	// +kubebuilder:validation:XValidation:rule=`bytes(self).size() <= 2000`,message="a reply has at most 2000 bytes (a Chinese character has 3)"
@@ -68,7 +67,7 @@ type MenuAction struct {
 	// +kubebuilder:validation:Enum=/help;/stop;/clear
 	Command string `json:"command,omitempty"`
 
-	// miniProgram is opened; link the account to it in WeChat's console.
+	// miniProgram is opened; the account must be linked to it.
 	// +optional
 	MiniProgram *MiniProgram `json:"miniProgram,omitempty"`
 }
@@ -76,24 +75,22 @@ type MenuAction struct {
 // MenuURL is an address that followers open.
 //
 // +kubebuilder:validation:MaxLength=1024
-// +kubebuilder:validation:XValidation:rule=`self.matches('^https?://[^\\s"<>]+$')`,message="must be an http or https address, like https://example.com/"
+// +kubebuilder:validation:XValidation:rule=`self.matches('^https?://[^\\s"<>]+$')`,message="must be like https://example.com/"
 type MenuURL string
 
 // MiniProgram is a page of a mini program.
 type MiniProgram struct {
-	// appID is the mini program's, for example wx0123456789abcdef.
+	// appID is the mini program's.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
 	AppID string `json:"appID"`
 
 	// path is the page's, for example pages/index.
 	// +required
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_/.?=&%-]+$`
 	Path string `json:"path"`
 
-	// url is opened by clients that are too old for mini programs.
+	// url is opened by clients that have no mini programs.
 	// +required
 	URL MenuURL `json:"url"`
 }

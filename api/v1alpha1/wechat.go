@@ -20,9 +20,8 @@ type WeChat struct {
 	// +optional
 	EncodingAESKeySecretRef *SecretKeyRef `json:"encodingAESKeySecretRef,omitempty"`
 
-	// appSecretRef names the Secret key that holds the AppSecret, with which the
-	// server calls WeChat's API. The address that it calls from must be on the
-	// account's IP list. Needed for menu.
+	// appSecretRef names the Secret key that holds the AppSecret, for WeChat's API.
+	// The pods' public address must be on the account's IP list. Needed for menu.
 	// +optional
 	AppSecretRef *SecretKeyRef `json:"appSecretRef,omitempty"`
 

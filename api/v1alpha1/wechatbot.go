@@ -100,19 +100,17 @@ type WechatBotSpec struct {
 	// +kubebuilder:default={}
 	Reply Reply `json:"reply,omitzero"`
 
-	// menu is the account's menu: 1 to 3 buttons from left to right, for example
-	// [{name: 帮助, command: /help}]. Accounts that may have none by WeChat's API
-	// show it as links under the welcome and /help. Without it the account's menu
-	// stays as it is.
+	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
+	// command: /help}]. Accounts that may have none by WeChat's API show it as
+	// links under the welcome and /help. Without it the account's menu stays.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=3
 	Menu []MenuButton `json:"menu,omitempty"`
 
-	// menuPolicy says what becomes of a menu that was changed in WeChat's console
-	// since it was published: Report tells it, Enforce publishes menu again.
-	// Default Report.
+	// menuPolicy is for a menu that was changed in WeChat's console since: Report
+	// tells it, Enforce publishes menu again. Default Report.
 	// +optional
 	MenuPolicy MenuPolicy `json:"menuPolicy,omitempty"`
 

@@ -13,13 +13,13 @@ import (
 type MenuActionApplyConfiguration struct {
 	// url is opened in WeChat's browser.
 	URL *apiv1alpha1.MenuURL `json:"url,omitempty"`
-	// question is asked as if the follower had typed it; at most 600 bytes.
+	// question is asked as if it were typed; at most 600 bytes.
 	Question *string `json:"question,omitempty"`
-	// reply is said by the bot, without asking the app; at most 2000 bytes.
+	// reply is said without asking the app; at most 2000 bytes.
 	Reply *string `json:"reply,omitempty"`
 	// command is /help, /stop or /clear.
 	Command *string `json:"command,omitempty"`
-	// miniProgram is opened; link the account to it in WeChat's console.
+	// miniProgram is opened; the account must be linked to it.
 	MiniProgram *MiniProgramApplyConfiguration `json:"miniProgram,omitempty"`
 }
 

@@ -11,8 +11,7 @@ import (
 //
 // MenuItem is an item of a button.
 type MenuItemApplyConfiguration struct {
-	// name is what the follower reads, 1 to 60 bytes, of which about eight Chinese
-	// characters are shown.
+	// name is what the follower reads, 1 to 60 bytes; about 24 are shown.
 	Name                         *string `json:"name,omitempty"`
 	MenuActionApplyConfiguration `json:""`
 }

@@ -11,11 +11,11 @@ import (
 //
 // MiniProgram is a page of a mini program.
 type MiniProgramApplyConfiguration struct {
-	// appID is the mini program's, for example wx0123456789abcdef.
+	// appID is the mini program's.
 	AppID *string `json:"appID,omitempty"`
 	// path is the page's, for example pages/index.
 	Path *string `json:"path,omitempty"`
-	// url is opened by clients that are too old for mini programs.
+	// url is opened by clients that have no mini programs.
 	URL *apiv1alpha1.MenuURL `json:"url,omitempty"`
 }
 

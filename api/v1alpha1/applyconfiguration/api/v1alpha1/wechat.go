@@ -20,9 +20,8 @@ type WeChatApplyConfiguration struct {
 	// secure mode: encrypted pushes are understood, and plain ones refused unless
 	// allowPlain is true.
 	EncodingAESKeySecretRef *SecretKeyRefApplyConfiguration `json:"encodingAESKeySecretRef,omitempty"`
-	// appSecretRef names the Secret key that holds the AppSecret, with which the
-	// server calls WeChat's API. The address that it calls from must be on the
-	// account's IP list. Needed for menu.
+	// appSecretRef names the Secret key that holds the AppSecret, for WeChat's API.
+	// The pods' public address must be on the account's IP list. Needed for menu.
 	AppSecretRef *SecretKeyRefApplyConfiguration `json:"appSecretRef,omitempty"`
 	// allowPlain accepts plain pushes beside encrypted ones: WeChat's compatible
 	// mode, or the minutes of a change to secure mode. Without

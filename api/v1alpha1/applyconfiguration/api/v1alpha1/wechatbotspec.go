@@ -35,14 +35,12 @@ type WechatBotSpecApplyConfiguration struct {
 	Dify *DifyApplyConfiguration `json:"dify,omitempty"`
 	// reply says how followers are answered: timing, language and fixed texts.
 	Reply *ReplyApplyConfiguration `json:"reply,omitempty"`
-	// menu is the account's menu: 1 to 3 buttons from left to right, for example
-	// [{name: 帮助, command: /help}]. Accounts that may have none by WeChat's API
-	// show it as links under the welcome and /help. Without it the account's menu
-	// stays as it is.
+	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
+	// command: /help}]. Accounts that may have none by WeChat's API show it as
+	// links under the welcome and /help. Without it the account's menu stays.
 	Menu []MenuButtonApplyConfiguration `json:"menu,omitempty"`
-	// menuPolicy says what becomes of a menu that was changed in WeChat's console
-	// since it was published: Report tells it, Enforce publishes menu again.
-	// Default Report.
+	// menuPolicy is for a menu that was changed in WeChat's console since: Report
+	// tells it, Enforce publishes menu again. Default Report.
 	MenuPolicy *apiv1alpha1.MenuPolicy `json:"menuPolicy,omitempty"`
 	// limits protect the Dify app and its budget.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
