@@ -117,6 +117,13 @@ type storeNotes struct {
 	err    error // of the last answer
 }
 
+// known tells whether the store was asked yet.
+func (n *storeNotes) known() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
+}
+
 // last is how the store was when it was last asked; false without an error if it was not asked yet.
 func (n *storeNotes) last() (ok bool, err error) {
 	n.mu.Lock()

@@ -133,7 +133,7 @@ func (s *Server) assemble(f files) (err error) {
 	if s.dify, err = newDifySwitch(f); err != nil {
 		return err
 	}
-	if err = s.newAccount(f); err != nil {
+	if err := s.newAccount(f); err != nil {
 		return err
 	}
 	if s.engine, err = s.newEngine(f); err != nil {

@@ -11,7 +11,10 @@ import (
 )
 
 // status says how the server is, for the operator and for people.
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	if !s.notes.known() {
+		_ = s.askStore(r.Context()) // it is noted
+	}
 	received := s.handler.Received()
 	answer := serverstatus.Status{
 		APIVersion: serverstatus.APIVersion,

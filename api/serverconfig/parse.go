@@ -69,7 +69,7 @@ func ParseByOperator(file []byte) (c Config, unknown []string, err error) {
 	return c, unknown, err
 }
 
-func (c Config) checked() (Config, error) {
+func (c *Config) checked() (Config, error) {
 	for _, texts := range []*map[string]string{&c.WeChat.VerificationFiles, &c.Dify.Inputs, &c.Reply.Texts} {
 		if len(*texts) == 0 {
 			*texts = nil // an empty mapping and none are one configuration
@@ -82,7 +82,7 @@ func (c Config) checked() (Config, error) {
 	if err := c.Check(); err != nil {
 		return Config{}, err
 	}
-	return c, nil
+	return *c, nil
 }
 
 // File is a configuration file that was read.

@@ -57,15 +57,15 @@ func TestDocumentedFileIsTheDefault(t *testing.T) {
 // requireEveryField fails for each field that the documented file leaves out.
 func requireEveryField(t *testing.T, typ reflect.Type, tree map[string]any, path string) {
 	t.Helper()
-	for i := range typ.NumField() {
-		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		value, ok := tree[name]
 		if !ok {
 			t.Errorf("the documented file says nothing of %s", child(path, name))
 		}
-		if typ.Field(i).Type.Kind() == reflect.Struct {
+		if field.Type.Kind() == reflect.Struct {
 			below, _ := value.(map[string]any)
-			requireEveryField(t, typ.Field(i).Type, below, child(path, name))
+			requireEveryField(t, field.Type, below, child(path, name))
 		}
 	}
 }

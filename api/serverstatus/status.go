@@ -31,7 +31,7 @@ type Config struct {
 // Store is the session store, as it was when it was last asked, 15 s ago at most.
 type Store struct {
 	OK bool `json:"ok"`
-	// Error says what is wrong; empty if OK, or if it was not asked yet.
+	// Error says what is wrong; empty if OK.
 	Error string `json:"error"`
 }
 

@@ -17,6 +17,9 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		return "spec: {session: {type: Redis, redis: {external: {" + fields + "}}}}"
 	}
 	redis := func(fields string) string { return "spec: {session: {type: Redis, redis: {" + fields + "}}}" }
+	menu := func(buttons string) string {
+		return "spec: {wechat: {appID: wx0123456789abcdef, appSecretRef: {name: w, key: s}}, menu: [" + buttons + "]}"
+	}
 	managed := func(fields string) string { return redis("managed: {" + fields + "}") }
 	for _, c := range []struct {
 		name   string
@@ -28,7 +31,7 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"name of 53 characters", `metadata: {name: ` + strings.Repeat("n", 53) + `}`, `<nil>: Invalid value: metadata.name must start with a letter, end with a letter or digit, hold only a-z, 0-9 and -, and have at most 52 characters: the names of the Service and of the other objects are made from it`},
 		{"no spec", `spec: null`, `[spec: Required value` + unchecked},
 		{"unknown field", `spec: {domian: bot.example.com}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.domian"`},
-		{"field of a later release", `spec: {menu: {}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.menu"`},
+		{"field of a later release", `spec: {later: {}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.later"`},
 		{"plain token", `spec: {token: secret}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.token"`},
 
 		{"no domain", `spec: {domain: null}`, `[spec.domain: Required value` + unchecked},
@@ -63,6 +66,22 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"original ID that is a WeChat name", `spec: {wechat: {originalID: winterbot}}`, `spec.wechat.originalID: Invalid value: "winterbot": originalID must be the account's original ID: gh_ and letters or digits`},
 		{"verification file of another name", `spec: {wechat: {verificationFiles: {index.html: hello}}}`, `spec.wechat.verificationFiles: Invalid value: verificationFiles must be named as WeChat names them: MP_verify_, 16 letters or digits, .txt`},
 		{"empty verification file", `spec: {wechat: {verificationFiles: {MP_verify_AbCdEfGhIjKlMnOp.txt: ""}}}`, `spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt: Invalid value: "": spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt in body should be at least 1 chars long`},
+
+		{"AppSecret without AppID", `spec: {wechat: {appSecretRef: {name: w, key: s}}}`, `spec.wechat.appID: Required value: WeChat's API needs the account's AppID: set wechat.appID beside wechat.appSecretRef`},
+		{"menu without AppSecret", `spec: {menu: [{name: a, reply: b}]}`, `spec.menu: Invalid value: the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID`},
+		{"menu policy", `spec: {menuPolicy: Replace}`, `[spec.menuPolicy: Unsupported value: "Replace": supported values: "Report", "Enforce"` + unchecked},
+		{"four buttons", menu("{name: a, reply: x}, {name: b, reply: x}, {name: c, reply: x}, {name: d, reply: x}"), `[spec.menu: Too many: 4: must have at most 3 items` + unchecked},
+		{"button with a long name", menu("{name: 一二三四五六, reply: x}"), `spec.menu[0].name: Invalid value: "一二三四五六": a button's name has at most 16 bytes (a Chinese character has 3) and no slash in front`},
+		{"button named as a command", menu("{name: /help, reply: x}"), `spec.menu[0].name: Invalid value: "/help": a button's name has at most 16 bytes (a Chinese character has 3) and no slash in front`},
+		{"button that does nothing", menu("{name: a}"), `spec.menu[0]: Invalid value: give exactly one of items, url, question, reply, command and miniProgram`},
+		{"button that does two things", menu("{name: a, reply: x, url: 'https://a'}"), `spec.menu[0]: Invalid value: give exactly one of items, url, question, reply, command and miniProgram`},
+		{"button with items that does something", menu("{name: a, reply: x, items: [{name: b, reply: x}]}"), `spec.menu[0]: Invalid value: give exactly one of items, url, question, reply, command and miniProgram`},
+		{"item with a long name", menu("{name: a, items: [{name: " + strings.Repeat("长", 21) + ", reply: x}]}"), `spec.menu[0].items[0].name: Invalid value: "` + strings.Repeat("长", 21) + `": an item's name has at most 60 bytes (a Chinese character has 3) and no slash in front`},
+		{"item that does nothing", menu("{name: a, items: [{name: b}]}"), `spec.menu[0].items[0]: Invalid value: give exactly one of url, question, reply, command and miniProgram`},
+		{"long question", menu("{name: a, question: " + strings.Repeat("问", 201) + "}"), `spec.menu[0].question: Invalid value: "` + strings.Repeat("问", 201) + `": a question has at most 600 bytes (a Chinese character has 3)`},
+		{"long reply", menu("{name: a, reply: " + strings.Repeat("答", 667) + "}"), `spec.menu[0].reply: Invalid value: "` + strings.Repeat("答", 667) + `": a reply has at most 2000 bytes (a Chinese character has 3)`},
+		{"address that is none", menu("{name: a, url: example.com}"), `spec.menu[0].url: Invalid value: "example.com": must be like https://example.com/`},
+		{"command that is none", menu("{name: a, command: /retry}"), `[spec.menu[0].command: Unsupported value: "/retry": supported values: "/help", "/stop", "/clear"` + unchecked},
 
 		{"no dify", `spec: {dify: null}`, `[spec.dify: Required value` + unchecked},
 		{"no API key", `spec: {dify: {apiKeySecretRef: null}}`, `[spec.dify.apiKeySecretRef: Required value` + unchecked},

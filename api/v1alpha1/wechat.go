@@ -3,9 +3,11 @@ package v1alpha1
 // WeChat describes the Official Account.
 //
 // +kubebuilder:validation:XValidation:rule=`!has(self.encodingAESKeySecretRef) || has(self.appID)`,message="secure mode needs the account's AppID to decrypt and encrypt: set wechat.appID beside wechat.encodingAESKeySecretRef",fieldPath=`.appID`,reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule=`!has(self.appSecretRef) || has(self.appID)`,message="WeChat's API needs the account's AppID: set wechat.appID beside wechat.appSecretRef",fieldPath=`.appID`,reason=FieldValueRequired
 type WeChat struct {
 	// appID is the account's AppID (developer ID), for example wx0123456789abcdef:
-	// wx and 16 letters or digits. Required with encodingAESKeySecretRef.
+	// wx and 16 letters or digits. Required with encodingAESKeySecretRef and
+	// appSecretRef.
 	// +optional
 	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^wx[0-9a-zA-Z]{16}$')`,message="appID must be the account's AppID: wx and 16 letters or digits"
@@ -17,6 +19,11 @@ type WeChat struct {
 	// allowPlain is true.
 	// +optional
 	EncodingAESKeySecretRef *SecretKeyRef `json:"encodingAESKeySecretRef,omitempty"`
+
+	// appSecretRef names the Secret key that holds the AppSecret, for WeChat's API.
+	// The pods' public address must be on the account's IP list. Needed for menu.
+	// +optional
+	AppSecretRef *SecretKeyRef `json:"appSecretRef,omitempty"`
 
 	// allowPlain accepts plain pushes beside encrypted ones: WeChat's compatible
 	// mode, or the minutes of a change to secure mode. Without

@@ -58,6 +58,7 @@ type WechatBotList struct {
 //
 // +kubebuilder:validation:XValidation:rule=`!(has(self.ingress) && has(self.gateway))`,message="set ingress or gateway, not both: remove one of them",fieldPath=`.gateway`
 // +kubebuilder:validation:XValidation:rule=`!has(self.replicas) || self.replicas <= 1 || (has(self.session) && has(self.session.type) && self.session.type == 'Redis')`,message="more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1",fieldPath=`.replicas`
+// +kubebuilder:validation:XValidation:rule=`!has(self.menu) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.menu`
 type WechatBotSpec struct {
 	// domain is the public DNS name of the webhook, for example bot.example.com:
 	// lower case, with at least one dot, at most 253 characters; an
@@ -99,6 +100,20 @@ type WechatBotSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Reply Reply `json:"reply,omitzero"`
+
+	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
+	// command: /help}]. Accounts that may have none by WeChat's API show it as
+	// links under the welcome and /help. Without it the account's menu stays.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	Menu []MenuButton `json:"menu,omitempty"`
+
+	// menuPolicy is for a menu that was changed in WeChat's console since: Report
+	// tells it, Enforce publishes menu again. Default Report.
+	// +optional
+	MenuPolicy MenuPolicy `json:"menuPolicy,omitempty"`
 
 	// limits protect the Dify app and its budget.
 	// +optional

@@ -22,6 +22,8 @@ config path`},
 		{"wechat.appID", "minimal", `wx0`, "wx0", `config wechat appID`},
 		{"wechat.encodingAESKeySecretRef.name", "secure-mode", `other`, "other", `Deployment secure spec template spec volumes 1 projected sources 2 secret name`},
 		{"wechat.encodingAESKeySecretRef.key", "secure-mode", `other`, "other", `Deployment secure spec template spec volumes 1 projected sources 2 secret items 0 key`},
+		{"wechat.appSecretRef.name", "menu", `other`, "other", `Deployment menu spec template spec volumes 1 projected sources 2 secret name`},
+		{"wechat.appSecretRef.key", "menu", `other`, "other", `Deployment menu spec template spec volumes 1 projected sources 2 secret items 0 key`},
 		{"wechat.allowPlain", "secure-mode", `true`, "true", `config wechat allowPlain`},
 		{"wechat.originalID", "minimal", `gh_0`, "gh_0", `config wechat originalID`},
 		{"wechat.verificationFiles", "minimal", `{MP_verify_AbCdEfGhIjKlMnOp.txt: content}`, "", `Ingress winter spec rules 0 http paths 1 backend service name
@@ -43,6 +45,28 @@ config dify timeout`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
+		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
+config menu 0 items 0 url
+config menu 0 items 1 name
+config menu 0 items 1 question
+config menu 0 items 2 name
+config menu 0 items 2 reply
+config menu 0 items 3 command
+config menu 0 items 3 name
+config menu 0 items 4 miniProgram appID
+config menu 0 items 4 miniProgram path
+config menu 0 items 4 miniProgram url
+config menu 0 items 4 name
+config menu 0 name
+config menu 0 url
+config menu 1 command
+config menu 1 name
+config menu 2 items 0 name
+config menu 2 items 0 question
+config menu 2 items 1 name
+config menu 2 items 1 reply
+config menu 2 name`},
+		{"menuPolicy", "menu", `Enforce`, "Enforce", `config menuPolicy`},
 		{"limits.questions", "minimal", `7`, "7", `config limits questions`},
 		{"limits.window", "minimal", `7m`, "", `config limits window`},
 		{"limits.concurrency", "minimal", `7`, "7", `config limits concurrency`},

@@ -20,8 +20,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 )
 
-// whole are fields of the spec whose insides are Kubernetes' own.
-var whole = []string{"imagePullSecrets", "podTemplate", "resources"}
+// whole are fields of the spec that are taken as one: their insides are Kubernetes' own, or depend on each other.
+var whole = []string{"imagePullSecrets", "podTemplate", "resources", "menu"}
 
 // fields gives the paths of the leaves of a schema.
 func fields(schema *apiextensionsv1.JSONSchemaProps, path string) (all []string) {

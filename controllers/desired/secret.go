@@ -24,6 +24,7 @@ const (
 	FileDifyAPIKey     = "dify-api-key"
 	FileDifyCA         = "dify-ca.crt"
 	FileEncodingAESKey = "encoding-aes-key"
+	FileAppSecret      = "app-secret"
 	FileRedisUsername  = "redis-username"
 	FileRedisPassword  = "redis-password"
 	FileRedisCA        = "redis-ca.crt"
@@ -45,6 +46,7 @@ func SecretRefs(bot *v1alpha1.WechatBot) []SecretRef {
 	}
 	optional(bot.Spec.Dify.CASecretRef, "dify.caSecretRef", FileDifyCA)
 	optional(bot.Spec.WeChat.EncodingAESKeySecretRef, "wechat.encodingAESKeySecretRef", FileEncodingAESKey)
+	optional(bot.Spec.WeChat.AppSecretRef, "wechat.appSecretRef", FileAppSecret)
 	switch bot.Spec.Session.Store() {
 	case v1alpha1.StoreConfigMap:
 	case v1alpha1.StoreManagedRedis:

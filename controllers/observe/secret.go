@@ -122,6 +122,8 @@ func malformed(file string, content []byte) string {
 		secrets.DifyAPIKey = serverconfig.Secret(content)
 	case desired.FileEncodingAESKey:
 		secrets.EncodingAESKey = serverconfig.Secret(content)
+	case desired.FileAppSecret:
+		secrets.AppSecret = serverconfig.Secret(content)
 	case desired.FileRedisCA:
 		secrets.RedisCA = content
 	case desired.FileDifyCA:

@@ -135,7 +135,7 @@ func valuesSchema(spec map[string]any) map[string]any {
 		"annotations":      texts,
 		"existingSecret":   text(optionalName),
 		"secret": closed(map[string]any{
-			"token": secret, "difyKey": secret, "encodingAESKey": secret, "redisPassword": secret,
+			"token": secret, "difyKey": secret, "encodingAESKey": secret, "appSecret": secret, "redisPassword": secret,
 		}),
 		"spec": spec,
 	})

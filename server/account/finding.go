@@ -101,11 +101,7 @@ func (a *Account) Observe(c api.Attempt) {
 	a.mu.Unlock()
 	a.show()
 	if log {
-		args := []any{"api", c.API, "kind", string(c.Kind), "errcode", c.Code}
-		if c.Address.IsValid() {
-			args = append(args, "address", c.Address.String())
-		}
-		a.options.Log.Warn("WeChat's API did not do what it was asked for", args...)
+		a.options.Log.Warn("WeChat's API did not do what it was asked for", "error", c.Err, "kind", string(c.Kind), "errcode", c.Code)
 	}
 }
 
@@ -116,9 +112,10 @@ func (a *Account) note(c api.Attempt, now time.Time) (log bool) {
 			a.known[kind] = finding{state, now}
 		}
 	}
-	if c.Address.IsValid() {
-		a.addresses = slices.DeleteFunc(a.addresses, func(old netip.Addr) bool { return old == c.Address })
-		a.addresses = slices.Insert(a.addresses, 0, c.Address)
+	if c.Err != nil && c.Err.Address.IsValid() {
+		seen := c.Err.Address
+		a.addresses = slices.DeleteFunc(a.addresses, func(old netip.Addr) bool { return old == seen })
+		a.addresses = slices.Insert(a.addresses, 0, seen)
 		a.addresses = a.addresses[:min(len(a.addresses), maxAddresses)]
 	}
 	switch c.Kind {

@@ -34,6 +34,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ManagedRedis"):
 		return &apiv1alpha1.ManagedRedisApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MenuAction"):
+		return &apiv1alpha1.MenuActionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MenuButton"):
+		return &apiv1alpha1.MenuButtonApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MenuItem"):
+		return &apiv1alpha1.MenuItemApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MiniProgram"):
+		return &apiv1alpha1.MiniProgramApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NetworkPolicy"):
 		return &apiv1alpha1.NetworkPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParentRef"):

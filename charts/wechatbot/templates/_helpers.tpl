@@ -21,12 +21,19 @@ key: {{ .key }}
 {{/* The spec as given, with references to the Secret where it gives none. */}}
 {{- define "wechatbot.spec" -}}
 {{- $ref := dict }}
-{{- range list "token" "dify-key" "aes-key" "redis-password" }}
+{{- range list "token" "dify-key" "aes-key" "app-secret" "redis-password" }}
 {{- $_ := set $ref . (include "wechatbot.secretRef" (dict "root" $ "key" .) | fromYaml) }}
 {{- end }}
 {{- $spec := dict "tokenSecretRef" (get $ref "token") "dify" (dict "apiKeySecretRef" (get $ref "dify-key")) }}
+{{- $wechat := dict }}
 {{- if .Values.secret.encodingAESKey }}
-{{- $_ := set $spec "wechat" (dict "encodingAESKeySecretRef" (get $ref "aes-key")) }}
+{{- $_ := set $wechat "encodingAESKeySecretRef" (get $ref "aes-key") }}
+{{- end }}
+{{- if .Values.secret.appSecret }}
+{{- $_ := set $wechat "appSecretRef" (get $ref "app-secret") }}
+{{- end }}
+{{- if $wechat }}
+{{- $_ := set $spec "wechat" $wechat }}
 {{- end }}
 {{- if .Values.secret.redisPassword }}
 {{- $_ := set $spec "session" (dict "redis" (dict "external" (dict "passwordSecretRef" (get $ref "redis-password")))) }}

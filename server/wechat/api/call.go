@@ -133,7 +133,7 @@ func (c *Client) observed(api string, start time.Time, err error) {
 	}
 	a := Attempt{API: api, Took: time.Since(start)}
 	if e, ok := errors.AsType[*Error](err); ok {
-		a.Kind, a.Code, a.Address = e.Kind, e.Code, e.Address
+		a.Kind, a.Code, a.Err = e.Kind, e.Code, e
 	}
 	c.observe(a)
 }

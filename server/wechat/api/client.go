@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -43,9 +42,9 @@ type Attempt struct {
 	Kind Kind
 	// Code is WeChat's errcode, 0 if none came.
 	Code int
-	// Address is that of Error.
-	Address netip.Addr
-	Took    time.Duration
+	// Err is the whole of it; nil for a success.
+	Err  *Error
+	Took time.Duration
 }
 
 // Client talks to WeChat for one Official Account. It is safe for concurrent use. It keeps no goroutine and no timer while no call is

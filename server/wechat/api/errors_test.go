@@ -218,7 +218,7 @@ func TestObserve(t *testing.T) {
 			t.Fatalf("attempts %+v, want %+v", seen, want)
 		}
 		for i, w := range want {
-			if got := seen[i]; got.API != w.API || got.Kind != w.Kind || got.Code != w.Code || got.Took > time.Second {
+			if got := seen[i]; got.API != w.API || got.Kind != w.Kind || got.Code != w.Code || (got.Err == nil) != (w.Kind == "") || got.Took > time.Second {
 				t.Errorf("attempt %d is %+v, want %+v", i, got, w)
 			}
 		}

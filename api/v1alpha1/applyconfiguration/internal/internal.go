@@ -209,6 +209,70 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.PodField
           elementRelationship: atomic
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuButton
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuItem
+          elementRelationship: atomic
+    - name: miniProgram
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+    - name: name
+      type:
+        scalar: string
+    - name: question
+      type:
+        scalar: string
+    - name: reply
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuItem
+  map:
+    fields:
+    - name: command
+      type:
+        scalar: string
+    - name: miniProgram
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+    - name: name
+      type:
+        scalar: string
+    - name: question
+      type:
+        scalar: string
+    - name: reply
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuPolicy
+  scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
+  scalar: string
+- name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MiniProgram
+  map:
+    fields:
+    - name: appID
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+    - name: url
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuURL
 - name: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy
   map:
     fields:
@@ -357,6 +421,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: appID
       type:
         scalar: string
+    - name: appSecretRef
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
     - name: encodingAESKeySecretRef
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.SecretKeyRef
@@ -416,6 +483,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.Limits
       default: {}
+    - name: menu
+      type:
+        list:
+          elementType:
+            namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuButton
+          elementRelationship: atomic
+    - name: menuPolicy
+      type:
+        namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.MenuPolicy
     - name: networkPolicy
       type:
         namedType: com.github.wechatbot.wechatbot-operator.api.v1alpha1.NetworkPolicy

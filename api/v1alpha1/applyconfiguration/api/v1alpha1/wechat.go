@@ -12,13 +12,17 @@ import (
 // WeChat describes the Official Account.
 type WeChatApplyConfiguration struct {
 	// appID is the account's AppID (developer ID), for example wx0123456789abcdef:
-	// wx and 16 letters or digits. Required with encodingAESKeySecretRef.
+	// wx and 16 letters or digits. Required with encodingAESKeySecretRef and
+	// appSecretRef.
 	AppID *string `json:"appID,omitempty"`
 	// encodingAESKeySecretRef names the Secret key that holds the EncodingAESKey:
 	// the 43 letters and digits of the console's server configuration. It turns on
 	// secure mode: encrypted pushes are understood, and plain ones refused unless
 	// allowPlain is true.
 	EncodingAESKeySecretRef *SecretKeyRefApplyConfiguration `json:"encodingAESKeySecretRef,omitempty"`
+	// appSecretRef names the Secret key that holds the AppSecret, for WeChat's API.
+	// The pods' public address must be on the account's IP list. Needed for menu.
+	AppSecretRef *SecretKeyRefApplyConfiguration `json:"appSecretRef,omitempty"`
 	// allowPlain accepts plain pushes beside encrypted ones: WeChat's compatible
 	// mode, or the minutes of a change to secure mode. Without
 	// encodingAESKeySecretRef pushes are plain anyway. Default false.
@@ -52,6 +56,14 @@ func (b *WeChatApplyConfiguration) WithAppID(value string) *WeChatApplyConfigura
 // If called multiple times, the EncodingAESKeySecretRef field is set to the value of the last call.
 func (b *WeChatApplyConfiguration) WithEncodingAESKeySecretRef(value *SecretKeyRefApplyConfiguration) *WeChatApplyConfiguration {
 	b.EncodingAESKeySecretRef = value
+	return b
+}
+
+// WithAppSecretRef sets the AppSecretRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AppSecretRef field is set to the value of the last call.
+func (b *WeChatApplyConfiguration) WithAppSecretRef(value *SecretKeyRefApplyConfiguration) *WeChatApplyConfiguration {
+	b.AppSecretRef = value
 	return b
 }
 

@@ -3,6 +3,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	v1 "k8s.io/api/core/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 )
@@ -34,6 +35,13 @@ type WechatBotSpecApplyConfiguration struct {
 	Dify *DifyApplyConfiguration `json:"dify,omitempty"`
 	// reply says how followers are answered: timing, language and fixed texts.
 	Reply *ReplyApplyConfiguration `json:"reply,omitempty"`
+	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
+	// command: /help}]. Accounts that may have none by WeChat's API show it as
+	// links under the welcome and /help. Without it the account's menu stays.
+	Menu []MenuButtonApplyConfiguration `json:"menu,omitempty"`
+	// menuPolicy is for a menu that was changed in WeChat's console since: Report
+	// tells it, Enforce publishes menu again. Default Report.
+	MenuPolicy *apiv1alpha1.MenuPolicy `json:"menuPolicy,omitempty"`
 	// limits protect the Dify app and its budget.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// session says where conversations are remembered, and for how long.
@@ -123,6 +131,27 @@ func (b *WechatBotSpecApplyConfiguration) WithDify(value *DifyApplyConfiguration
 // If called multiple times, the Reply field is set to the value of the last call.
 func (b *WechatBotSpecApplyConfiguration) WithReply(value *ReplyApplyConfiguration) *WechatBotSpecApplyConfiguration {
 	b.Reply = value
+	return b
+}
+
+// WithMenu adds the given value to the Menu field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Menu field.
+func (b *WechatBotSpecApplyConfiguration) WithMenu(values ...*MenuButtonApplyConfiguration) *WechatBotSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithMenu")
+		}
+		b.Menu = append(b.Menu, *values[i])
+	}
+	return b
+}
+
+// WithMenuPolicy sets the MenuPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MenuPolicy field is set to the value of the last call.
+func (b *WechatBotSpecApplyConfiguration) WithMenuPolicy(value apiv1alpha1.MenuPolicy) *WechatBotSpecApplyConfiguration {
+	b.MenuPolicy = &value
 	return b
 }
 
