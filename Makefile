@@ -149,7 +149,7 @@ vet: ## run go vet
 	go vet -tags chromium,redis,chaos,cluster,charts,e2e $(PKG)
 
 .PHONY: generate
-generate: ## write what is made from the code: deepcopy, apply configurations, CRD, RBAC, docs/api.md, parts of the charts
+generate: ## write what is made from the code: deepcopy, CRD, RBAC, docs/api.md, parts of the charts
 	hack/generate.sh
 
 .PHONY: controlplane

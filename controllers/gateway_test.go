@@ -80,7 +80,7 @@ func TestTheGatewayAPIIsFoundWhenItAppears(t *testing.T) {
 
 	// Gateways accept a route to a listener without TLS as well.
 	infra := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "infra"}}
-	if err := admin.Create(t.Context(), infra); client.IgnoreAlreadyExists(err) != nil {
+	if err := client.IgnoreAlreadyExists(admin.Create(t.Context(), infra)); err != nil {
 		t.Fatal(err)
 	}
 	plain := gatewayv1.Listener{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}

@@ -80,6 +80,7 @@ func TestRelabelling_HoldsNobodyUp(t *testing.T) {
 	says(t, message, "an admission policy or webhook changes metadata.labels[app.kubernetes.io/managed-by]", "more objects")
 	w.expectEvent(corev1.EventTypeWarning, v1alpha1.ReasonFieldsOverridden)
 	w.roll()
+	w.address()
 	w.expectMessage(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonFieldsOverridden, "meanwhile 1/1 replicas serve")
 
 	start := time.Now()

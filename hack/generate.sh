@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes everything that is made from code or from config/: from api/v1alpha1 the deepcopy functions and apply
-# configurations, the CRD in config/crd/bases, and docs/api.md; from controllers/rbac.go the operator's rights in
+# Writes everything that is made from code or from config/: from api/v1alpha1 the deepcopy functions, the
+# CRD in config/crd/bases, and docs/api.md; from controllers/rbac.go the operator's rights in
 # config/rbac/role.yaml; from those what the charts have of them, and the charts' README.md. The generators are pinned in
 # hack/tools.
 set -euo pipefail
@@ -15,7 +15,6 @@ build helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs
 
 api=./api/v1alpha1
 bin/controller-gen object paths=$api
-bin/controller-gen applyconfiguration paths=$api
 bin/controller-gen crd paths=$api output:crd:dir=config/crd/bases
 bin/controller-gen rbac:roleName=manager,headerFile=hack/rbac.header.yaml paths=./controllers output:rbac:dir=config/rbac
 bin/crd-ref-docs --source-path=$api --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs --renderer=markdown \

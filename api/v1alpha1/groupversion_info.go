@@ -10,8 +10,6 @@
 // of the webhook server.
 //
 // +kubebuilder:object:generate=true
-// +kubebuilder:ac:generate=true
-// +kubebuilder:ac:output:package=applyconfiguration
 // +groupName=wechatbot.dev
 package v1alpha1
 

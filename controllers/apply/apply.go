@@ -44,7 +44,7 @@ type Writer struct {
 	Writes *prometheus.CounterVec
 	// Expectations are told what was written, as the caches may not show it yet, or ever.
 	Expectations *observe.Expectations
-	// Now is the clock; nil means time.Now.
+	// Now is the clock.
 	Now func() time.Time
 
 	settled settled
@@ -141,7 +141,7 @@ func ensure[L, W any, O object[L], C configuration[W]](
 	}
 	shape, same := shapeOf(want, live)
 	if same && w.shapes.has(shape) {
-		return w.fights.standing(live.GetUID(), w.now())
+		return w.fights.standing(live.GetUID(), w.Now())
 	}
 	owned, err := extract(live, naming.FieldOwner)
 	if err != nil {
@@ -151,26 +151,30 @@ func ensure[L, W any, O object[L], C configuration[W]](
 		if same {
 			w.shapes.add(shape)
 		}
-		return w.fights.standing(live.GetUID(), w.now())
+		return w.fights.standing(live.GetUID(), w.Now())
 	}
-	return correct(ctx, w, want, owned, have, extract)
+	return correct(ctx, w, want, owned, have)
 }
 
 // correct writes what somebody changed of a child, or what it should be from now on.
 func correct[L, W any, O object[L], C configuration[W]](
-	ctx context.Context, w *Writer, want, owned C, have *O, extract func(O, string) (C, error),
+	ctx context.Context, w *Writer, want, owned C, have *O,
 ) error {
 	live := *have
 	difference := [2]digest{digestOf(owned), digestOf(want)}
-	if overridden, ok := w.settled.get(live.GetUID(), difference); ok {
+	if ok, overridden := w.settled.get(live.GetUID(), difference); ok {
 		return overridden
 	}
-	may, fight := w.fights.correction(live.GetUID(), difference[1], w.now())
+	may, fight := w.fights.correction(live.GetUID(), difference[1], w.Now())
 	if fight {
-		w.fights.blame(live.GetUID(), w.blame(ctx, live, kindOf[L](), want, owned))
+		overridden, err := w.blame(ctx, live, kindOf[L](), want, owned)
+		if err != nil {
+			return err
+		}
+		w.fights.blame(live.GetUID(), overridden)
 	}
 	if !may {
-		return w.fights.standing(live.GetUID(), w.now())
+		return w.fights.standing(live.GetUID(), w.Now())
 	}
 	again, err := clone[W](want)
 	if err != nil {
@@ -189,7 +193,7 @@ func correct[L, W any, O object[L], C configuration[W]](
 		w.settled.add(live.GetUID(), difference, overridden)
 		return overridden
 	}
-	return w.fights.standing(live.GetUID(), w.now())
+	return w.fights.standing(live.GetUID(), w.Now())
 }
 
 // create writes a child that the caches do not have. Should there be one all the same, the caches lag behind or it is
@@ -270,13 +274,6 @@ func prune[L any, O object[L]](ctx context.Context, w *Writer, bot *v1alpha1.Wec
 	w.Expectations.Deleted(live)
 	*have = nil
 	return nil
-}
-
-func (w *Writer) now() time.Time {
-	if w.Now == nil {
-		return time.Now()
-	}
-	return w.Now()
 }
 
 func (w *Writer) count(kind, result string, err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,7 +61,7 @@ func setup(t testing.TB) fixture {
 	if err := c.Create(t.Context(), bot); err != nil {
 		t.Fatal(err)
 	}
-	return fixture{c, &apply.Writer{Client: c, Live: c, Secrets: c}, bot}
+	return fixture{c, &apply.Writer{Client: c, Live: c, Secrets: c, Now: time.Now}, bot}
 }
 
 func (f fixture) children(t *testing.T) *desired.Children {

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -74,7 +75,7 @@ func (f *fights) correction(object types.UID, want digest, now time.Time) (may, 
 func (f *fights) blame(object types.UID, err *OverriddenError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one, ok := f.known[object]; ok && err != nil {
+	if one, ok := f.known[object]; ok && len(err.Fields) > 0 {
 		one.err = err
 	}
 }
@@ -96,16 +97,13 @@ func (f *fights) standing(object types.UID, now time.Time) error {
 }
 
 // blame says what of an object differs and who owns that now. The caches do not have the fields of others.
-func (w *Writer) blame(ctx context.Context, live client.Object, kind string, want, owned any) *OverriddenError {
-	whole, _ := reflect.New(reflect.TypeOf(live).Elem()).Interface().(client.Object)
+func (w *Writer) blame(ctx context.Context, live client.Object, kind string, want, owned any) (*OverriddenError, error) {
+	whole, _ := live.DeepCopyObject().(client.Object)
 	if err := w.Live.Get(ctx, client.ObjectKeyFromObject(live), whole); err != nil {
-		return nil
+		return nil, &FailedError{kind, live.GetName(), fmt.Errorf("reading who changes it: %w", err)}
 	}
 	changed := differences(asMap(want), asMap(owned), nil)
-	if len(changed) == 0 {
-		return nil
-	}
-	return &OverriddenError{Kind: kind, Name: live.GetName(), Fields: paths(changed), Managers: managersOf(whole, changed)}
+	return &OverriddenError{Kind: kind, Name: live.GetName(), Fields: paths(changed), Managers: managersOf(whole, changed)}, nil
 }
 
 // overriddenAtAdmission says what of an object is not as it was just sent, although nobody wrote it since; nil if the API

@@ -28,14 +28,14 @@ type digest [sha256.Size]byte
 // maxSettled bounds the memory; it is started anew when it is full of objects that are long gone.
 const maxSettled = 16 << 10
 
-func (s *settled) get(object types.UID, difference [2]digest) (overridden error, ok bool) {
+func (s *settled) get(object types.UID, difference [2]digest) (ok bool, overridden error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known, ok := s.known[object]
 	if !ok || known.difference != difference {
-		return nil, false
+		return false, nil
 	}
-	return known.overridden, true
+	return true, known.overridden
 }
 
 func (s *settled) add(object types.UID, difference [2]digest, overridden error) {

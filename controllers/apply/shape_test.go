@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -105,7 +106,7 @@ func TestEveryDifferenceIsSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bot, have := live(t, f, name)
 			none := new(recorder)
-			writer := &apply.Writer{Client: none}
+			writer := &apply.Writer{Client: none, Now: time.Now}
 			for range 2 {
 				if err := writer.All(t.Context(), bot, wanted(t, bot), new(have)); err != nil || none.applies > 0 {
 					t.Fatalf("children that are as they should be are written %d times (%v)", none.applies, err)
@@ -266,7 +267,7 @@ func replaced(v any, path []string, change func(any) (any, bool)) any {
 // as much as this allows for all of a bot's children.
 func TestChildrenOfAKnownShapeAreComparedCheaply(t *testing.T) {
 	f := setup(t)
-	writer := &apply.Writer{Client: new(recorder)}
+	writer := &apply.Writer{Client: new(recorder), Now: time.Now}
 	first, have := live(t, f, "minimal")
 	if err := writer.All(t.Context(), first, wanted(t, first), &have); err != nil {
 		t.Fatal(err)
@@ -287,7 +288,7 @@ func TestChildrenOfAKnownShapeAreComparedCheaply(t *testing.T) {
 func BenchmarkNothingToWrite(b *testing.B) {
 	f := setup(b)
 	bot, have := live(b, f, "minimal")
-	writer := &apply.Writer{Client: new(recorder)}
+	writer := &apply.Writer{Client: new(recorder), Now: time.Now}
 	want := wanted(b, bot)
 	b.ReportAllocs()
 	for b.Loop() {

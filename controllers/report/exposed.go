@@ -111,7 +111,7 @@ func refusal(bot *v1alpha1.WechatBot, parent v1alpha1.ParentRef, condition strin
 	if c == nil || c.Status == metav1.ConditionTrue {
 		return parentName(parent) + " has not yet said whether the HTTPRoute is " + condition
 	}
-	what := ""
+	what := "it does not say more"
 	switch gatewayv1.RouteConditionReason(c.Reason) {
 	case gatewayv1.RouteReasonNoMatchingListenerHostname:
 		what = "no listener's hostname fits " + bot.Spec.Domain
@@ -120,7 +120,6 @@ func refusal(bot *v1alpha1.WechatBot, parent v1alpha1.ParentRef, condition strin
 	case gatewayv1.RouteReasonNoMatchingParent:
 		what = "it has no listener as spec.gateway.parentRefs names it"
 	default:
-		what = "it does not say more"
 	}
 	return fmt.Sprintf("%s: %s: %s", parentName(parent), c.Reason, cmp.Or(c.Message, what))
 }

@@ -103,6 +103,13 @@ func TestEndToEnd(t *testing.T) {
 		scenario{"one pod rolls", c.onePodRolls},
 		scenario{"an autoscaled bot by its chart", c.botChart},
 		scenario{"scraped by Prometheus", c.metrics})
+	s.play(t,
+		scenario{"a domain that serves", c.liveDomain},
+		scenario{"restored without owners", c.restored},
+		scenario{"className there and back", c.classThereAndBack},
+		scenario{"an autoscaler of the Deployment", c.autoscalerOfDeployment},
+		scenario{"a policy that relabels", c.relabelling})
+	s.play(t, scenario{"a user's certificate", c.usersCertificate})
 	s.play(t, scenario{"without the operator", c.withoutOperator})
 	s.play(t, scenario{"uninstalled", c.uninstalled})
 	s.play(t, scenario{"upgraded", c.upgraded})
