@@ -103,6 +103,9 @@ func TestEndToEnd(t *testing.T) {
 		scenario{"one pod rolls", c.onePodRolls},
 		scenario{"an autoscaled bot by its chart", c.botChart},
 		scenario{"scraped by Prometheus", c.metrics})
+	s.play(t,
+		scenario{"the previous release's server", c.pinned},
+		scenario{"a minute without Redis", c.redisAway})
 	s.play(t, scenario{"without the operator", c.withoutOperator})
 	s.play(t, scenario{"uninstalled", c.uninstalled})
 	s.play(t, scenario{"upgraded", c.upgraded})
