@@ -75,24 +75,34 @@ chaos: controlplane ## kill servers, Redis and the API server while followers ch
 	go test -tags chaos -count 1 -timeout 20m -v ./test/chaos
 
 .PHONY: e2e
-e2e: bin/helm ## the life of an installation on a real cluster: chart, chat, upgrade, uninstall (test/e2e; CLUSTER=own as root)
+e2e: needs-cluster ## the life of an installation on a real cluster: chart, chat, upgrade, uninstall (test/e2e; CLUSTER=own as root)
+	@CLUSTER=$(CLUSTER) hack/e2e.sh guard
+	$(MAKE) bin/helm
 	$(MAKE) cluster-up CLUSTER=$(CLUSTER)
 	@status=0; CLUSTER=$(CLUSTER) RUN='$(strip $(RUN))' hack/e2e.sh || status=$$?; \
 	if [[ '$(strip $(KEEP))' != 1 ]]; then $(MAKE) cluster-down CLUSTER=$(CLUSTER); fi; exit $$status
 
 .PHONY: install
-install: bin/helm ## install this repository's operator in the cluster of `make cluster-up`
+install: needs-cluster bin/helm ## install this repository's operator in the cluster of `make cluster-up`
 	@hack/install.sh
 
 .PHONY: sample
-sample: ## make the minimal sample there, with a stand-in for Dify, and say how to chat with it
+sample: needs-cluster ## make the minimal sample there, with a stand-in for Dify, and say how to chat with it
 	@hack/sample.sh
 
 .PHONY: run
 run: controlplane ## show the operator at work on a sample, without a cluster
 	go run ./test/run
 
-# Before half an hour of building, not after it.
+# Before half an hour of building, not after it: all that the cluster, the image and the tests on it need, in one line.
+.PHONY: needs-cluster
+ifeq ($(strip $(CLUSTER)),own)
+needs-cluster: linux-root
+	@hack/packages.sh cluster image
+else
+needs-cluster:
+endif
+
 .PHONY: linux-root
 linux-root:
 	@[[ $$(uname -s) == Linux && $$(id -u) == 0 ]] || { \
@@ -100,7 +110,7 @@ linux-root:
 
 .PHONY: cluster-up
 ifeq ($(strip $(CLUSTER)),own)
-cluster-up: linux-root bin/cluster/.built ## bring up a real cluster of one node, with ingress and certificates (docs/cluster.md)
+cluster-up: needs-cluster bin/cluster/.built ## bring up a real cluster of one node, with ingress and certificates (docs/cluster.md)
 	CGO_ENABLED=0 go build -trimpath -o bin/cluster/cluster ./test/cluster/cmd/cluster
 	@bin/cluster/cluster up
 

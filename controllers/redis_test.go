@@ -337,19 +337,31 @@ func managedPod(t *testing.T, w *world, _ *operator) {
 }
 
 func managedNames(t *testing.T, w *world, _ *operator) {
-	w.secret("winter-redis", map[string]string{"password": "somebody's"})
+	// One that is another controller's is not taken.
+	w.secret("winter-redis", map[string]string{"password": "somebody's", "auth.conf": "requirepass somebody's\n"})
+	secret := named(w, new(corev1.Secret), "winter-redis")
+	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "theirs", UID: "1", Controller: new(true)}
+	w.patch(secret, func() { secret.OwnerReferences = []metav1.OwnerReference{owner} })
 	w.create(managed)
 	w.expectMessage(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict, "secret/winter-redis")
-	secret := named(w, new(corev1.Secret), "winter-redis")
-	w.get(secret)
-	if string(secret.Data["password"]) != "somebody's" || len(secret.OwnerReferences) > 0 {
-		t.Error("a foreign Secret was taken")
-	}
-	if err := admin.Delete(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
+	// One's own is: it is used and never written.
+	w.patch(secret, func() { secret.OwnerReferences = nil })
 	w.redisRuns()
 	w.serve()
+	w.get(secret)
+	if string(secret.Data["password"]) != "somebody's" || len(secret.OwnerReferences) > 0 {
+		t.Errorf("the user's Secret was written: %v", secret.ObjectMeta)
+	}
+	// Another password restarts Redis, which reads it when it starts.
+	before := w.statefulSet().Generation
+	w.secret("winter-redis", map[string]string{"password": "another", "auth.conf": "requirepass another\n"})
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = 5 }) // nothing tells of a Secret's change but a look
+	eventually(t, func() error {
+		return unless(w.statefulSet().Generation > before, "the Redis is not restarted")
+	})
+	if text := fmt.Sprintf("%+v", w.statefulSet()); strings.Contains(text, "another") {
+		t.Error("the password is in the StatefulSet")
+	}
 }
 
 // Another release changes the image of the servers, and no Redis; a restart writes nothing.

@@ -2,6 +2,8 @@
 # `make e2e`: what test/e2e needs, and the tests themselves. With CLUSTER=own the cluster of `make cluster-up`: images are
 # built and loaded. With CLUSTER=current the cluster of the kubeconfig's context, and all of these are set:
 #   E2E_IMAGE E2E_NEW_IMAGE   the operator's image under two tags, which the nodes can pull
+#   E2E_PREVIOUS_IMAGE        the previous release's operator (test/previous), likewise
+#   E2E_PREVIOUS_CHART        the folder of its chart
 #   E2E_DIFY_IMAGE            test/e2e/cmd/dify, likewise
 #   E2E_PROMETHEUS_IMAGE      a Prometheus, likewise
 #   E2E_REDIS_IMAGE           a Redis, likewise
@@ -30,8 +32,34 @@ prometheus_files() {
   rm -r "$1/package"
 }
 
+# previous_release: the image and the chart of the previous release, made of its source in this repository's history.
+previous_release() {
+  local commit
+  commit=$(sed -n 's/^const Commit = "\(.*\)"/\1/p' test/previous/previous.go)
+  previous=$images/previous
+  rm -rf "$previous"
+  mkdir -p "$previous"
+  git archive --format=tar "$commit" | tar -x -C "$previous" # a shallow clone lacks it: git fetch --unshallow
+  ln -s "$PWD/bin" "$previous/bin"
+  (cd "$previous" && IMAGE=localhost/wechatbot-operator VERSION=e2e-previous BASES=local ARCHIVES=$images hack/image.sh)
+  bin/cluster/cluster load "$images/wechatbot-operator-e2e-previous-linux-$(go env GOARCH).oci.tar"
+  export E2E_PREVIOUS_IMAGE=localhost/wechatbot-operator:e2e-previous E2E_PREVIOUS_CHART=$previous/charts/wechatbot-operator
+}
+
+# refuse_others_bots: the last scenario deletes all bots of the cluster.
+refuse_others_bots() {
+  local others
+  others=$(kubectl get wechatbots --all-namespaces --no-headers -o custom-columns=N:.metadata.namespace,B:.metadata.name 2>/dev/null |
+    grep -v '^e2e-' || true)
+  if [[ -n $others ]]; then
+    printf 'the cluster has bots that are not of these tests, which would delete them and end the cluster: move or delete these first\n%s\n' "$others" >&2
+    exit 1
+  fi
+}
+
 own_cluster() {
   . hack/cluster-env.sh
+  previous_release
   operator_image localhost/wechatbot-operator e2e
   operator_image localhost/wechatbot-operator e2e-new
   # What the documentation's commands install.
@@ -44,6 +72,15 @@ own_cluster() {
   export E2E_CONNECT=$CONNECT E2E_ISSUER=acme E2E_CA_ISSUER=test-ca E2E_CA=$CA E2E_GATEWAY=traefik/traefik/https
   export E2E_DISPOSABLE=1
 }
+
+# Before anything is built, and before a cluster that is up could be ended.
+if [[ ${1:-} == guard ]]; then
+  if [[ ${CLUSTER:-own} == own && -e bin/cluster/state/addresses ]]; then
+    . hack/cluster-env.sh
+    refuse_others_bots
+  fi
+  exit
+fi
 
 if [[ ${CLUSTER:-own} == own ]]; then
   own_cluster

@@ -17,6 +17,11 @@ api=./api/v1alpha1
 bin/controller-gen object paths=$api
 bin/controller-gen crd paths=$api output:crd:dir=config/crd/bases
 bin/controller-gen rbac:roleName=manager,headerFile=hack/rbac.header.yaml paths=./controllers output:rbac:dir=config/rbac
+{
+  cat hack/rbac.header.yaml
+  printf -- '---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: wechatbot-installer\nrules:\n'
+  awk 'FNR == 1 || /^---/ { rules = 0 } rules; /^rules:/ { rules = 1 }' config/rbac/role.yaml config/rbac/leader_election.yaml
+} >config/installer/role.yaml
 bin/crd-ref-docs --source-path=$api --config=hack/apidocs/config.yaml --templates-dir=hack/apidocs --renderer=markdown \
   --output-path=docs/api.md --log-level=ERROR
 

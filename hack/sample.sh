@@ -8,6 +8,8 @@ namespace=sample domain=sample.example.test
 dify_image
 kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f -
 kubectl --namespace "$namespace" apply -f test/e2e/dify.yaml
+# The bot asks it as soon as it is made.
+kubectl --namespace "$namespace" rollout status deployment/dify --timeout=2m
 kubectl --namespace "$namespace" create secret generic winter --from-literal=token=sampleToken \
   --from-literal=dify-key=app-sample --dry-run=client -o yaml | kubectl apply -f -
 sed "s|^  domain: .*|  domain: $domain|; s|^  dify:|&\n    baseURL: http://dify.$namespace.svc.cluster.local/v1|" config/samples/minimal.yaml |

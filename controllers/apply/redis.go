@@ -33,6 +33,10 @@ func (w *Writer) redis(ctx context.Context, bot *v1alpha1.WechatBot, want *desir
 	if want.RetainPods && have.Redis != nil {
 		return err
 	}
+	if want.Redis != nil && have.Password != nil {
+		// Redis reads its password when it starts. A hash of it would let it be guessed.
+		want.Redis.Spec.Template.WithAnnotations(map[string]string{desired.AnnotationSecret: have.Password.ResourceVersion})
+	}
 	return errors.Join(err, ensure(ctx, w, bot, want.Redis, &have.Redis, appsv1.ExtractStatefulSet))
 }
 
@@ -43,8 +47,9 @@ func (w *Writer) password(ctx context.Context, bot *v1alpha1.WechatBot, want *co
 	case want == nil:
 		return nil
 	case have.Password == nil:
+	case metav1.GetControllerOf(have.Password) == nil && have.Password.DeletionTimestamp.IsZero():
+		return nil // the user's own, or one that was restored: it is used and never written, and stays without an owner
 	default:
-		// One that was restored stays without an owner: the operator may not write it.
 		return takeable(have.Password, bot, kindOf[core.Secret]())
 	}
 	password := rand.Text()

@@ -27,6 +27,10 @@ const (
 	// change of it rolls the pods, any other change of the settings does not.
 	AnnotationConfig = "wechatbot.dev/config"
 
+	// AnnotationSecret of a managed Redis' pod is the resourceVersion of the Secret with its password: another one restarts
+	// Redis.
+	AnnotationSecret = "wechatbot.dev/secret"
+
 	// AnnotationTemplate of the Deployment and of a managed Redis' StatefulSet is the hash of its pod template as the operator
 	// wants it: another one replaces the pods.
 	AnnotationTemplate = "wechatbot.dev/template"

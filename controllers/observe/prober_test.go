@@ -223,8 +223,8 @@ func TestProber_AsksOnChangeAndInTime(t *testing.T) {
 			t.Errorf("a bad key gives %+v", d)
 		}
 		before := calls.Load()
-		for _, wait := range []time.Duration{2, 5, 15, 60, 60} {
-			time.Sleep(wait * time.Second)
+		for _, seconds := range []int{2, 5, 15, 60, 60} {
+			time.Sleep(time.Duration(seconds) * time.Second)
 			r.wait(t, "winter")
 		}
 		if n := calls.Load() - before; n != 5 {

@@ -32,7 +32,7 @@ func secretsResolved(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	p := state.Secrets[0]
 	if p.Ref.Generated {
 		return bad(p.Reason, "spec.%s: key %q of the generated Secret %q is not as it was made: delete the Secret, another is made within a minute, "+
-			"and restart the Redis then (kubectl rollout restart statefulset/%s)", p.Ref.Field, p.Ref.Key, p.Ref.Name, p.Ref.Name)
+			"which restarts the Redis", p.Ref.Field, p.Ref.Key, p.Ref.Name)
 	}
 	switch p.Reason {
 	case v1alpha1.ReasonSecretNotFound:

@@ -11,11 +11,29 @@ out=$(cd "$2" && pwd)
 cd "$(dirname "$0")"
 export CGO_ENABLED=0
 
-# build OUTPUT PACKAGE...: below the folder for the output.
+# build OUTPUT PACKAGE...: below the folder for the output, one after the other, with a line every 15 s.
 build() {
-  local output=$1
+  local output=$1 package started=$SECONDS left
   shift
-  go build -trimpath -ldflags "-s -w ${stamp:-}" -o "$out/$output" "$@"
+  left=$#
+  for package; do
+    left=$((left - 1))
+    go build -trimpath -ldflags "-s -w ${stamp:-}" -o "$out/$output" "$package" &
+    local compiler=$!
+    while wait_for "$compiler"; do
+      echo "  $package: $((SECONDS - started)) s, $left to follow"
+    done
+    wait "$compiler"
+  done
+}
+
+# wait_for PROCESS: true if it still runs after 15 s.
+wait_for() {
+  local i
+  for ((i = 0; i < 15; i++)); do
+    kill -0 "$1" 2>/dev/null || return 1
+    sleep 1
+  done
 }
 
 # Unstamped binaries call themselves v0.0.0-master, and clients then turn features off.

@@ -44,6 +44,31 @@ func TestTheAPIServerTakesEveryRendering(t *testing.T) {
 	}
 }
 
+// A value that is null, as a parent chart or --set writes it, is as if it were not there.
+func TestOperatorChart_NullValuesRender(t *testing.T) {
+	content, err := os.ReadFile(operatorChart + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(values map[string]any, path string)
+	walk = func(values map[string]any, path string) {
+		for name, value := range values {
+			field := strings.TrimPrefix(path+"."+name, ".")
+			if _, err := tryTool(t, "helm", "template", "release", operatorChart, "--namespace", namespace, "--set", field+"=null"); err != nil {
+				t.Errorf("%s is null: %v", field, err)
+			}
+			if below, ok := value.(map[string]any); ok {
+				walk(below, field)
+			}
+		}
+	}
+	walk(values, "")
+}
+
 // What the test above trusts in: the API server refuses what is not restricted, unknown or out of bounds.
 func TestTheAPIServerRefusesWhatIsWrong(t *testing.T) {
 	operator, bot := render(t, "release", namespace, operatorChart), render(t, "release", namespace, botChart, botChart+"/ci/minimal-values.yaml")

@@ -59,7 +59,7 @@ func (d *Dify) Behave(r difysim.Request) difysim.Behaviour {
 	id := idInQuery.FindString(r.Query)
 	plan, ok := planOf(r.Query)
 	if id == "" || !ok {
-		return difysim.Behaviour{Answer: "无人问过的问题。"}
+		return difysim.Behaviour{Answer: "您问的是：" + r.Query} // of a person who tries it out
 	}
 	d.mu.Lock()
 	if d.calls == nil {

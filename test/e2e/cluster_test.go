@@ -37,6 +37,8 @@ type cluster struct {
 	gateway    string         // namespace/name/listener of a Gateway for the domains of the tests
 	image      image          // of the operator
 	newImage   image          // the same under another tag
+	oldImage   image          // of the previous release
+	oldChart   string         // likewise
 	difyImage  string
 	redisImage string
 
@@ -70,6 +72,7 @@ func open(t *testing.T) *cluster {
 	c := &cluster{
 		root: root, connect: need("E2E_CONNECT"), issuer: need("E2E_ISSUER"), caIssuer: need("E2E_CA_ISSUER"), gateway: need("E2E_GATEWAY"),
 		image: parseImage(need("E2E_IMAGE")), newImage: parseImage(need("E2E_NEW_IMAGE")),
+		oldImage: parseImage(need("E2E_PREVIOUS_IMAGE")), oldChart: need("E2E_PREVIOUS_CHART"),
 		difyImage: need("E2E_DIFY_IMAGE"), redisImage: need("E2E_REDIS_IMAGE"), prometheusImage: need("E2E_PROMETHEUS_IMAGE"),
 	}
 	pem, err := os.ReadFile(need("E2E_CA"))

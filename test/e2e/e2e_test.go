@@ -108,7 +108,9 @@ func TestEndToEnd(t *testing.T) {
 		scenario{"restored without owners", c.restored},
 		scenario{"className there and back", c.classThereAndBack},
 		scenario{"an autoscaler of the Deployment", c.autoscalerOfDeployment},
-		scenario{"a policy that relabels", c.relabelling})
+		scenario{"a policy that relabels", c.relabelling},
+		scenario{"the previous release's server", c.pinned},
+		scenario{"a minute without Redis", c.redisAway})
 	s.play(t, scenario{"a user's certificate", c.usersCertificate})
 	s.play(t, scenario{"without the operator", c.withoutOperator})
 	s.play(t, scenario{"uninstalled", c.uninstalled})

@@ -60,6 +60,50 @@ func (c *cluster) managedRedis(t *testing.T) string {
 		seconds(chat.away[0].to.Sub(chat.away[0].from)), o)
 }
 
+// redisAway: a Redis is away for a minute while followers ask through the Ingress. Each gets a line every time, and none
+// the platform's fault.
+func (c *cluster) redisAway(t *testing.T) string {
+	b := c.redisBot(t, c.namespace(t, "e2e-redis-away"), true)
+	b.start(t)
+	b.reachable(t)
+	chat := b.chat(t, 12)
+	chat.answered(t, 20)
+	scale := func(replicas string) {
+		c.kubectl(t, "--namespace", b.namespace, "scale", "statefulset/"+b.name+"-redis", "--replicas="+replicas)
+	}
+	// The operator would bring it back.
+	b.set(t, true, "suspend")
+	b.apply(t)
+	await(t, readyWithin, "the operator leaves the bot alone", func() (bool, string, error) {
+		live, err := b.get(t.Context())
+		if err != nil {
+			return false, "", err
+		}
+		return live.Status.ObservedGeneration == live.Generation, fmt.Sprint(live.Status.ObservedGeneration), nil
+	})
+	from := time.Now()
+	scale("0")
+	before := chat.platform.Stats().Answered
+	await(t, 2*time.Minute, "a minute without Redis is over", func() (bool, string, error) {
+		return time.Since(from) >= time.Minute, "", nil
+	})
+	told := chat.platform.Stats().Answered - before
+	scale("1")
+	b.set(t, false, "suspend")
+	b.apply(t)
+	b.ready(t)
+	chat.away = append(chat.away, window{from, time.Now()})
+	chat.more(t, 20)
+	o := chat.finish(t)
+	if o.toasts > 0 {
+		t.Errorf("%d fault toasts", o.toasts)
+	}
+	if told == 0 {
+		t.Error("nobody was told anything while Redis was away")
+	}
+	return fmt.Sprintf("Redis %s away, %d replies meanwhile: %s", seconds(chat.away[0].to.Sub(from)), told, o)
+}
+
 // answering gives a pod that Dify is answering a question of the chat to at this moment.
 func (b *bot) answering(t *testing.T, chat *chat) core.Pod {
 	t.Helper()

@@ -35,7 +35,7 @@ func Source(ctx context.Context, dir string) error {
 func Build(ctx context.Context, dir, command string, env ...string) (string, error) {
 	binary := filepath.Join(dir, "bin", command)
 	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+Commit,
-		"-o", binary, "./cmd/"+command)
+		"-o", binary, "./cmd/"+command) //nolint:gosec // a test names the command
 	build.Dir = dir
 	build.Env = append(os.Environ(), env...)
 	if out, err := build.CombinedOutput(); err != nil {
@@ -46,7 +46,7 @@ func Build(ctx context.Context, dir, command string, env ...string) (string, err
 
 func output(ctx context.Context, dir, name string, args ...string) (string, error) {
 	var stderr strings.Builder
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // git and tar
 	cmd.Dir, cmd.Stderr = dir, io.Writer(&stderr)
 	out, err := cmd.Output()
 	if err != nil {

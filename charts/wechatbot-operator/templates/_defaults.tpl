@@ -11,10 +11,10 @@ goes into a pod as it is (resources and security contexts) stays away: null is h
 {{- $values := index . 0 }}
 {{- range $name, $default := index . 1 }}
 {{- if has $name (list "resources" "podSecurityContext" "securityContext") }}
-{{- else if kindIs "invalid" (get $values $name) }}
+{{- else if kindIs "invalid" (index $values $name) }}
 {{- $_ := set $values $name $default }}
-{{- else if and (kindIs "map" $default) (kindIs "map" (get $values $name)) }}
-{{- include "wechatbot-operator.fill" (list (get $values $name) $default) }}
+{{- else if and (kindIs "map" $default) (kindIs "map" (index $values $name)) }}
+{{- include "wechatbot-operator.fill" (list (index $values $name) $default) }}
 {{- end }}
 {{- end }}
 {{- end }}
