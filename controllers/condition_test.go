@@ -349,7 +349,7 @@ func podTemplateReasons(t *testing.T, w *world, _ *operator) {
 	w.edit(func(s *v1alpha1.WechatBotSpec) {
 		s.PodTemplate = raw(`{"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}}`)
 	})
-	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidPodTemplate), "does not match template")
+	says(t, w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonInvalidPodTemplate), "the label app.kubernetes.io/instance, which is reserved")
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.PodTemplate = raw(`{"spec": {"nodeSelector": {"disk": "ssd"}}}`) })
 	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonPodsNotReady)
 	d := named(w, &appsv1.Deployment{}, "winter")
