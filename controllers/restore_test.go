@@ -65,7 +65,7 @@ func TestRestore_ChildrenAreAdopted(t *testing.T) {
 					t.Fatalf("restoring %T %s: %v", o, o.GetName(), err)
 				}
 			}
-			restored := w.create(func(b *v1alpha1.WechatBot) { b.Spec.Session = bot.Spec.Session })
+			w.create(func(b *v1alpha1.WechatBot) { b.Spec.Session = bot.Spec.Session })
 			w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady)
 			// All but the Secret of a managed Redis, which the operator may not write.
 			want := slices.DeleteFunc(slices.Clone(owned), func(name string) bool { return strings.HasPrefix(name, "Secret/") })
