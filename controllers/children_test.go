@@ -48,6 +48,15 @@ func (w *world) owned() []string {
 // configHash is the end of the name of a ConfigMap with a configuration.
 var configHash = regexp.MustCompile("-[0-9a-f]{10}$")
 
+// futureConfig is the name that the ConfigMap with the configuration will have of a bot that create is to make.
+func (w *world) futureConfig() string {
+	w.t.Helper()
+	bot := sample(w.t, "minimal")
+	bot.Namespace = w.namespace
+	config := desired.Config(bot)
+	return naming.Config(bot, config.StartHash())
+}
+
 // config is the ConfigMap with the configuration that the bot's servers are to start with.
 func (w *world) config() *corev1.ConfigMap {
 	w.t.Helper()

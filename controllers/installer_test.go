@@ -27,7 +27,14 @@ func TestInstaller_NamespacesAdminGrantsTheOperatorsRights(t *testing.T) {
 	}
 	namespace := controlPlane.Namespace(t, "team")
 	const jane = "jane"
-	bind(t, namespace, "admin", jane)
+	// The role admin as far as it matters here: Kubernetes' own is put together by a controller that does not run here.
+	administers := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "administers-roles"}, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings"}, Verbs: []string{"get", "create", "patch"},
+	}}}
+	if err := admin.Create(t.Context(), administers); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, namespace, administers.Name, jane)
 	access := rest.CopyConfig(controlPlane.Config)
 	access.Impersonate = rest.ImpersonationConfig{UserName: jane, Groups: []string{"system:authenticated"}}
 	hers, err := client.New(access, client.Options{Scheme: controllers.Scheme()})

@@ -65,14 +65,14 @@ func TestRestore_ChildrenAreAdopted(t *testing.T) {
 					t.Fatalf("restoring %T %s: %v", o, o.GetName(), err)
 				}
 			}
-			restored := w.create(func(b *v1alpha1.WechatBot) { b.Spec.Session = bot.Spec.Session })
+			w.create(func(b *v1alpha1.WechatBot) { b.Spec.Session = bot.Spec.Session })
 			w.expect(v1alpha1.ConditionAvailable, isFalse, v1alpha1.ReasonPodsNotReady)
 			// All but the Secret of a managed Redis, which the operator may not write.
 			want := slices.DeleteFunc(slices.Clone(owned), func(name string) bool { return strings.HasPrefix(name, "Secret/") })
 			eventually(t, func() error { return unless(slices.Equal(w.owned(), want), w.owned()) })
 			w.edit(func(s *v1alpha1.WechatBotSpec) { s.Limits.Questions = 7 })
-			config := named(w, new(corev1.ConfigMap), restored.Name+"-config")
 			eventually(t, func() error {
+				config := w.config()
 				w.get(config)
 				return unless(strings.Contains(config.Data["config.yaml"], "questions: 7"), config.Data)
 			})
@@ -129,7 +129,7 @@ func TestNameConflict_OneCommand(t *testing.T) {
 	w := newWorld(t)
 	selector := map[string]string{"app": "mine"}
 	service := named(w, &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1234}}, Selector: selector}}, "winter")
-	config := named(w, new(corev1.ConfigMap), "winter-config")
+	config := named(w, new(corev1.ConfigMap), w.futureConfig())
 	store := named(w, new(corev1.ConfigMap), "winter-sessions-3")
 	for _, o := range []client.Object{service, config, store} {
 		if err := admin.Create(t.Context(), o); err != nil {
@@ -138,7 +138,7 @@ func TestNameConflict_OneCommand(t *testing.T) {
 	}
 	w.create()
 	message := w.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict)
-	says(t, message, "configmap/winter-config configmap/winter-sessions-3 service/winter", "give the bot another name")
+	says(t, message, "configmap/"+config.Name+" configmap/winter-sessions-3 service/winter", "give the bot another name")
 	_, command, ok := strings.Cut(message, ": kubectl ")
 	if !ok {
 		t.Fatalf("%q has no command", message)
@@ -157,14 +157,14 @@ func TestNameConflict_OneCommand(t *testing.T) {
 	if err := admin.Create(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
-	taken := named(other, new(corev1.ConfigMap), "winter-config")
+	taken := named(other, new(corev1.ConfigMap), other.futureConfig())
 	taken.Labels = naming.Labels(w.bot, naming.Server)
 	taken.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
 	if err := admin.Create(t.Context(), taken); err != nil {
 		t.Fatal(err)
 	}
 	other.create()
-	says(t, other.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "configmap/winter-config (of ConfigMap owner)", "another name")
+	says(t, other.expect(v1alpha1.ConditionStalled, isTrue, v1alpha1.ReasonNameConflict), "configmap/"+taken.Name+" (of ConfigMap owner)", "another name")
 }
 
 // A former child that a finalizer holds is not somebody else's: the bot waits for its end.
@@ -172,7 +172,7 @@ func TestObjectTerminating(t *testing.T) {
 	t.Parallel()
 	sharedOperator(t)
 	w := newWorld(t)
-	held := named(w, new(corev1.ConfigMap), "winter-config")
+	held := named(w, new(corev1.ConfigMap), w.futureConfig())
 	held.Finalizers = []string{"example.com/archive"}
 	if err := admin.Create(t.Context(), held); err != nil {
 		t.Fatal(err)
@@ -181,8 +181,8 @@ func TestObjectTerminating(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.create()
-	says(t, w.expect(v1alpha1.ConditionReconciling, isTrue, v1alpha1.ReasonObjectTerminating), "ConfigMap winter-config is being deleted", "example.com/archive")
-	says(t, w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonObjectTerminating), "winter-config")
+	says(t, w.expect(v1alpha1.ConditionReconciling, isTrue, v1alpha1.ReasonObjectTerminating), "ConfigMap "+held.Name+" is being deleted", "example.com/archive")
+	says(t, w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonObjectTerminating), held.Name)
 	w.patch(held, func() { held.Finalizers = nil })
 	w.serve()
 	if got := w.owned(); !slices.Equal(got, minimalChildren) {

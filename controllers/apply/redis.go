@@ -30,8 +30,11 @@ func (w *Writer) redis(ctx context.Context, bot *v1alpha1.WechatBot, want *desir
 		ensure(ctx, w, bot, want.RedisPolicy, &have.RedisPolicy, networkingv1.ExtractNetworkPolicy),
 		w.grow(ctx, want.RedisVolume, have),
 	)
-	if want.RetainPods && have.Redis != nil {
+	switch {
+	case want.RetainPods && have.Redis != nil:
 		return err
+	case want.Redis != nil && have.Redis == nil && have.Password == nil:
+		return err // no pod of it could start
 	}
 	if want.Redis != nil && have.Password != nil {
 		// Redis reads its password when it starts. A hash of it would let it be guessed.
