@@ -13,8 +13,42 @@ const (
 	LanguageEnglish Language = "en"
 )
 
+// ReplyMode is the way of an answer that is not there in time.
+//
+// +kubebuilder:validation:Enum=Passive;CustomerService
+type ReplyMode string
+
+// The modes.
+const (
+	ReplyPassive         ReplyMode = "Passive"
+	ReplyCustomerService ReplyMode = "CustomerService"
+)
+
+// Push bounds what is sent outside of replies.
+type Push struct {
+	// maxSends is how many messages carry one answer, 1 to 5; the last ends in a
+	// link to the rest. Default 4.
+	// +optional
+	// +kubebuilder:default=4
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=5
+	MaxSends *int32 `json:"maxSends,omitempty"`
+}
+
 // Reply says how followers are answered.
 type Reply struct {
+	// mode is Passive (answers are replies, which every account may give) or
+	// CustomerService (an answer that is not there by the deadline is pushed through
+	// WeChat's API: verified accounts may; takes wechat.appSecretRef). Default
+	// Passive.
+	// +optional
+	// +kubebuilder:default="Passive"
+	Mode ReplyMode `json:"mode,omitempty"`
+
+	// push is for the mode CustomerService.
+	// +optional
+	Push *Push `json:"push,omitempty"`
+
 	// deadline is how long one push may wait for an answer before it is replied
 	// to, counted from its first byte, 1s to 4800ms: WeChat hangs up after 5 s.
 	// Lower it if the way from WeChat to the pod is slow. Default 4500ms.
@@ -74,6 +108,7 @@ type Reply struct {
 	// - tooLong (question and conversation are too long for the model)
 	// - paused (the app's workflow waits for a person)
 	// - nothingYet (a continue word before any question)
+	// - sent (a continue word while the answer was being pushed, which has arrived since)
 	// - emptyAnswer (the app answered with nothing to show)
 	// - continue (label of the link to what follows)
 	// - orReply (follows that label, for clients without such links)
@@ -81,7 +116,7 @@ type Reply struct {
 	// - cutShort (follows an answer that broke off)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

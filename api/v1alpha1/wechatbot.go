@@ -58,6 +58,7 @@ type WechatBotList struct {
 //
 // +kubebuilder:validation:XValidation:rule=`!(has(self.ingress) && has(self.gateway))`,message="set ingress or gateway, not both: remove one of them",fieldPath=`.gateway`
 // +kubebuilder:validation:XValidation:rule=`!has(self.replicas) || self.replicas <= 1 || (has(self.session) && has(self.session.type) && self.session.type == 'Redis')`,message="more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1",fieldPath=`.replicas`
+// +kubebuilder:validation:XValidation:rule=`!has(self.reply) || !has(self.reply.mode) || self.reply.mode != 'CustomerService' || has(self.wechat) && has(self.wechat.appSecretRef)`,message="answers are pushed through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.reply.mode`
 // +kubebuilder:validation:XValidation:rule=`!has(self.menu) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.menu`
 type WechatBotSpec struct {
 	// domain is the public DNS name of the webhook, for example bot.example.com:

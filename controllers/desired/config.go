@@ -32,6 +32,10 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	set(&c.Dify.Timeout, duration(spec.Dify.Timeout.Duration))
 	set(&c.Dify.IdleTimeout, duration(spec.Dify.IdleTimeout.Duration))
 
+	set(&c.Reply.Mode, string(spec.Reply.Mode))
+	if push := spec.Reply.Push; push != nil && push.MaxSends != nil {
+		c.Reply.Push.MaxSends = int(*push.MaxSends)
+	}
 	set(&c.Reply.Deadline, duration(spec.Reply.Deadline.Duration))
 	if spec.Reply.HoldsPerMinute != nil {
 		c.Reply.HoldsPerMinute = int(*spec.Reply.HoldsPerMinute)
