@@ -381,7 +381,7 @@ func TestAManagedRedisOverAnUpgrade(t *testing.T) {
 		})
 	}
 	again.stop()
-	if writes := again.calls.writes(""); len(writes) > 0 {
+	if writes := again.calls.writes(w.namespace); len(writes) > 0 {
 		t.Errorf("a restart writes %v", writes)
 	}
 	next := quick()

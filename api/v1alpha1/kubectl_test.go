@@ -66,6 +66,7 @@ status:
   replicas: 1
   readyReplicas: 1
   dify: {appName: Winter}
+  summary: 1/1 replicas serve
   conditions:
   - {type: Available, status: "True", reason: PodsReady, message: not shown, lastTransitionTime: "2026-01-02T03:04:05Z"}
   - {type: Ready, status: "True", reason: Serving, message: 1/1 replicas serve, lastTransitionTime: "2026-01-02T03:04:05Z"}
@@ -78,14 +79,14 @@ status:
 		want string
 	}{
 		{"narrow", []string{"get", "wbot"}, `
-NAME     READY   STATUS               URL                              AGE
-fresh                                                                  0s
-winter   True    1/1 replicas serve   https://bot.example.com/wechat   0s
+NAME     READY   REASON    URL                              AGE   STATUS
+fresh                                                       0s    
+winter   True    Serving   https://bot.example.com/wechat   0s    1/1 replicas serve
 `},
 		{"wide", []string{"get", "wechatbots", "-o", "wide"}, `
-NAME     READY   STATUS               URL                              AGE   REPLICAS   SESSION     DIFY
-fresh                                                                  0s               ConfigMap   
-winter   True    1/1 replicas serve   https://bot.example.com/wechat   0s    1          ConfigMap   Winter
+NAME     READY   REASON    URL                              AGE   REPLICAS   SESSION     DIFY     STATUS
+fresh                                                       0s               ConfigMap            
+winter   True    Serving   https://bot.example.com/wechat   0s    1          ConfigMap   Winter   1/1 replicas serve
 `},
 		{"by category", []string{"get", "wechat", "-o", "name"}, `
 wechatbot.wechatbot.dev/fresh

@@ -109,7 +109,8 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"unknown text", `spec: {reply: {texts: {hello: hi}}}`, "spec.reply.texts: Invalid value: unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"},
 		{"blank text", `spec: {reply: {texts: {welcome: " \u3000\v\u0085\n"}}}`, `spec.reply.texts[welcome]: Invalid value: " \u3000\v\u0085\n": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
 		{"text of 201 Chinese characters", `spec: {reply: {texts: {welcome: ` + strings.Repeat("好", 201) + `}}}`, `spec.reply.texts[welcome]: Invalid value: "` + strings.Repeat("好", 201) + `": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
-		{"reply mode of a later release", `spec: {reply: {mode: CustomerService}}`, `WechatBot in version "v1alpha1" cannot be handled as a WechatBot: strict decoding error: unknown field "spec.reply.mode"`},
+		{"reply mode without an AppSecret", `spec: {reply: {mode: CustomerService}}`, `spec.reply.mode: Invalid value: answers are pushed through WeChat's API: set wechat.appSecretRef and wechat.appID`},
+		{"reply mode of a later release", `spec: {reply: {mode: Push}}`, `[spec.reply.mode: Unsupported value: "Push": supported values: "Passive", "CustomerService", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]`},
 
 		{"no questions", `spec: {limits: {questions: 0}}`, `spec.limits.questions: Invalid value: 0: spec.limits.questions in body should be greater than or equal to 1`},
 		{"window over a day", `spec: {limits: {window: 25h}}`, `spec.limits.window: Invalid value: "25h": window must be a duration from 1s to 24h, like 10m`},

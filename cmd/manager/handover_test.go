@@ -175,14 +175,15 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bot-%d", i), Namespace: h.namespace},
 			Spec: v1alpha1.WechatBotSpec{
 				Domain: fmt.Sprintf("bot-%d.example.com", i), TokenSecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "token"},
-				Dify: v1alpha1.Dify{BaseURL: url, APIKeySecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "dify-key"}},
+				Dify:   v1alpha1.Dify{BaseURL: url, APIKeySecretRef: v1alpha1.SecretKeyRef{Name: "bots", Key: "dify-key"}},
+				Limits: v1alpha1.Limits{Questions: 19},
 			},
 		}
 		if err := c.Create(t.Context(), bot); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.configured(2, 20)
+	h.configured(2, 19)
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +196,7 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 		t.Errorf("the first process was killed when it had made %d Deployments of %d: not in the middle", n, handoverBots)
 	}
 	leader = h.leader(leader)
-	h.configured(handoverBots, 20)
+	h.configured(handoverBots, 19)
 	h.settled()
 	// What was on its way when the process was killed may have been given up by the API server.
 	if n := h.applies() - before; n < handoverBots*childrenPerBot || n > handoverBots*childrenPerBot+1 {

@@ -74,17 +74,17 @@ func TestFlags(t *testing.T) {
 		"the image is needed": {nil, controllers.Options{}, "--server-image is missing"},
 		"the image is enough": {
 			[]string{"--server-image=a/b:1"},
-			controllers.Options{Operator: desired.Operator{Image: "a/b:1", RedisImage: desired.DefaultRedisImage}, Concurrency: 8}, "",
+			controllers.Options{Operator: desired.Operator{Image: "a/b:1", RedisImage: desired.DefaultRedisImage}, Concurrency: 8, RolloutConcurrency: 10}, "",
 		},
 		"all": {
-			[]string{"--server-image=a", "--redis-image=mirror/redis:7", "--default-ingress-class=edge", "--default-issuer=ClusterIssuer/acme", "--concurrency=9"},
-			controllers.Options{Concurrency: 9, Operator: desired.Operator{
+			[]string{"--server-image=a", "--redis-image=mirror/redis:7", "--default-ingress-class=edge", "--default-issuer=ClusterIssuer/acme", "--concurrency=9", "--rollout-concurrency=3"},
+			controllers.Options{Concurrency: 9, RolloutConcurrency: 3, Operator: desired.Operator{
 				Image: "a", RedisImage: "mirror/redis:7", IngressClass: "edge", Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.ClusterIssuer, Name: "acme"},
 			}}, "",
 		},
 		"an Issuer of the namespace": {
 			[]string{"--server-image=a", "--default-issuer=acme"},
-			controllers.Options{Concurrency: 8, Operator: desired.Operator{
+			controllers.Options{Concurrency: 8, RolloutConcurrency: 10, Operator: desired.Operator{
 				Image: "a", RedisImage: desired.DefaultRedisImage, Issuer: &v1alpha1.IssuerRef{Kind: v1alpha1.NamespacedIssuer, Name: "acme"},
 			}}, "",
 		},
@@ -98,7 +98,7 @@ func TestFlags(t *testing.T) {
 		},
 		"Dify is not asked": {
 			[]string{"--server-image=a", "--probe-dify=false"},
-			controllers.Options{Concurrency: 8, Operator: desired.Operator{Image: "a", RedisImage: desired.DefaultRedisImage}, WithoutDify: true}, "",
+			controllers.Options{Concurrency: 8, RolloutConcurrency: 10, Operator: desired.Operator{Image: "a", RedisImage: desired.DefaultRedisImage}, WithoutDify: true}, "",
 		},
 		"no workers":        {[]string{"--server-image=a", "--concurrency=0"}, controllers.Options{}, "out of range"},
 		"no image of Redis": {[]string{"--server-image=a", "--redis-image="}, controllers.Options{}, "--redis-image is empty"},

@@ -40,6 +40,8 @@ config wechat verificationFiles MP_verify_AbCdEfGhIjKlMnOp.txt`},
 		{"dify.timeout", "minimal", `7m`, "", `Deployment winter spec template spec terminationGracePeriodSeconds
 config dify timeout`},
 		{"dify.idleTimeout", "minimal", `7s`, "7s", `config dify idleTimeout`},
+		{"reply.mode", "menu", `CustomerService`, "CustomerService", `config reply mode`},
+		{"reply.push.maxSends", "minimal", `2`, "2", `config reply push maxSends`},
 		{"reply.deadline", "minimal", `2s`, "2s", `config reply deadline`},
 		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
