@@ -208,10 +208,16 @@ func (w *world) certificate(name, domain string, notAfter time.Time) {
 // serve makes everything that a cluster adds, so that the bot becomes ready.
 func (w *world) serve() {
 	w.t.Helper()
+	w.reach()
+	w.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServing)
+}
+
+// reach lets everything be done that others do for a bot but its Redis.
+func (w *world) reach() {
+	w.t.Helper()
 	w.certificate(desired.CertificateSecret(w.bot), w.bot.Spec.Domain, time.Now().Add(90*24*time.Hour))
 	w.roll()
 	w.address()
-	w.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServing)
 }
 
 // expect waits until a condition of the bot says something, at the bot's generation, checks all of them, and gives its
