@@ -109,7 +109,7 @@ func pod(t *testing.T, all []*unstructured.Unstructured) corev1.PodSpec {
 			arg = "--server-image=the operator's"
 		case "--watch-namespaces=$(POD_NAMESPACE)":
 			arg = "--watch-namespaces=" + deployment(t, all).Namespace
-		case "--concurrency=8", "--log-level=info", "--log-format=json":
+		case "--concurrency=8", "--rollout-concurrency=10", "--log-level=info", "--log-format=json":
 			arg = "" // the defaults of the flags
 		}
 		c.Args[i] = arg
