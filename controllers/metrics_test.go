@@ -37,13 +37,13 @@ func bot(namespace, name string, conditions ...metav1.Condition) v1alpha1.Wechat
 	}
 }
 
-// gather gives the series of a registry as Prometheus writes them.
-func gather(t *testing.T, g prometheus.Gatherer, name string) ([]string, error) {
+// gather gives the series of wechatbot_condition in a registry.
+func gather(t *testing.T, g prometheus.Gatherer) ([]string, error) {
 	t.Helper()
 	families, err := g.Gather()
 	var all []string
 	for _, f := range families {
-		if f.GetName() != name {
+		if f.GetName() != "wechatbot_condition" {
 			continue
 		}
 		for _, m := range f.GetMetric() {
@@ -68,7 +68,7 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 	cache := &cached{bots: []v1alpha1.WechatBot{bot("a", "one", ready), bot("a", "two", ready), bot("a", "three", lacking), bot("b", "one", ready, stalled), bot("c", "one")}}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(&conditions{bots: cache})
-	got, err := gather(t, registry, "wechatbot_condition")
+	got, err := gather(t, registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,12 +85,12 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 	for i := range maxNamed + 3 {
 		cache.bots = append(cache.bots, bot("a", fmt.Sprintf("bot-%05d", i), ready))
 	}
-	got, err = gather(t, registry, "wechatbot_condition")
+	got, err = gather(t, registry)
 	if err != nil || len(got) != maxNamed+1 || got[0] != "name=,namespace=a,reason=Serving,status=True,type=Ready 3" {
 		t.Errorf("%d series (%v), the first is %s", len(got), err, got[0])
 	}
 	cache.err = errors.New("no cache")
-	if _, err := gather(t, registry, "wechatbot_condition"); err == nil {
+	if _, err := gather(t, registry); err == nil {
 		t.Error("a count that could not be made is not an error")
 	}
 }
@@ -103,7 +103,7 @@ func TestConditionsAreMetricsWhileTheOperatorWorks(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- (&conditions{bots: one, registry: registry}).Start(ctx) }()
 	has := func() bool {
-		series, err := gather(t, registry, "wechatbot_condition")
+		series, err := gather(t, registry)
 		return err == nil && len(series) == 1
 	}
 	for again := time.NewTicker(time.Millisecond); !has(); <-again.C {

@@ -64,8 +64,8 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 	switch {
 	case err == nil:
 		return !d.turn.State.Over(), nil
-	case ctx.Err() != nil: // the channel has given this delivery up, as is wanted
-		return true, nil
+	case ctx.Err() != nil:
+		return true, nil //nolint:nilerr // the channel has given this delivery up, as is wanted
 	case time.Now().Before(c.reply): // there is time to say that the answer is waited for
 		return false, err
 	}

@@ -80,7 +80,8 @@ func (r *run) accompany(ctx context.Context) {
 			return
 		case <-typing.C:
 			r.Pusher.Typing(ctx, t.Key.Follower)
-			if typed++; typed < typings {
+			typed++
+			if typed < typings {
 				typing.Reset(typingLasts)
 			}
 		case <-look.C:

@@ -151,11 +151,11 @@ func paragraphs(n int) string {
 	return strings.Join(all, "\n\n")
 }
 
-// slow answers with a text after a time.
-func slow(after time.Duration, text string) *scripted {
+// slow answers with a text after 8 s.
+func slow(text string) *scripted {
 	return &scripted{chat: func(ctx context.Context, _ int, _ dify.ChatRequest, _ func(string)) (dify.Answer, error) {
 		select {
-		case <-time.After(after):
+		case <-time.After(8 * time.Second):
 			return dify.Answer{Text: text, ConversationID: "c1"}, nil
 		case <-ctx.Done():
 			return dify.Answer{}, canceled(ctx)
@@ -177,7 +177,7 @@ func TestPush_LongAnswerIsSentInPages(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPhone()
 				text := paragraphs(c.paragraphs)
-				b := start(t, setup{pusher: p, settings: pushing(c.sends), dify: slow(8*time.Second, text)})
+				b := start(t, setup{pusher: p, settings: pushing(c.sends), dify: slow(text)})
 				f := caller(b)
 				f.Send(ask)
 				<-time.After(time.Minute)
@@ -185,7 +185,7 @@ func TestPush_LongAnswerIsSentInPages(t *testing.T) {
 				if len(got) != c.messages {
 					t.Fatalf("%d messages, want %d", len(got), c.messages)
 				}
-				all := ""
+				var all []string
 				for i, m := range got {
 					if len(m) > pageBytes {
 						t.Errorf("a message of %d bytes", len(m))
@@ -193,17 +193,17 @@ func TestPush_LongAnswerIsSentInPages(t *testing.T) {
 					if linked := strings.HasSuffix(m, more); linked == (c.whole || i < len(got)-1) {
 						t.Errorf("message %d ends in a link: %v", i+1, linked)
 					}
-					all += body(m)
+					all = append(all, body(m))
 				}
 				for !c.whole {
 					x := f.Send("1")
-					all += body(x.text)
+					all = append(all, body(x.text))
 					if x.kind == turn.Answer {
 						break
 					}
 				}
-				if squeeze(all) != squeeze(text) {
-					t.Errorf("the follower has read %d bytes, want %d", len(all), len(text))
+				if squeeze(strings.Join(all, "")) != squeeze(text) {
+					t.Errorf("the follower has read %d bytes, want %d", len(strings.Join(all, "")), len(text))
 				}
 			})
 		})
@@ -215,7 +215,7 @@ func TestPush_PartOfALongTurnIsSentWhileItGrows(t *testing.T) {
 		p := newPhone()
 		text := paragraphs(3)
 		first, rest, _ := strings.Cut(text, "\n\n")
-		growing := &scripted{chat: func(ctx context.Context, _ int, _ dify.ChatRequest, say func(string)) (dify.Answer, error) {
+		growing := &scripted{chat: func(_ context.Context, _ int, _ dify.ChatRequest, say func(string)) (dify.Answer, error) {
 			say(first[:30])
 			<-time.After(17 * time.Second)
 			say(first + "\n\n" + rest[:30])
@@ -255,7 +255,7 @@ func TestPush_WhatIsNotSentCanBeAskedFor(t *testing.T) {
 				p := newPhone()
 				p.send = c.send
 				text := paragraphs(6)
-				b := start(t, setup{pusher: p, settings: pushing(4), dify: slow(8*time.Second, text)})
+				b := start(t, setup{pusher: p, settings: pushing(4), dify: slow(text)})
 				f := caller(b)
 				f.window = c.window
 				if c.human {
@@ -269,20 +269,20 @@ func TestPush_WhatIsNotSentCanBeAskedFor(t *testing.T) {
 				if len(got) != c.sent || p.tried != c.tried {
 					t.Errorf("%d messages arrived of %d, want %d of %d", len(got), p.tried, c.sent, c.tried)
 				}
-				all := ""
+				var all []string
 				for _, m := range got {
-					all += body(m)
+					all = append(all, body(m))
 				}
 				f.window = nil
 				for range 9 {
 					x := f.Send("1")
-					all += body(x.text)
+					all = append(all, body(x.text))
 					if x.kind == turn.Answer {
 						break
 					}
 				}
-				if squeeze(all) != squeeze(text) {
-					t.Errorf("the follower has read %d bytes, want %d", len(all), len(text))
+				if squeeze(strings.Join(all, "")) != squeeze(text) {
+					t.Errorf("the follower has read %d bytes, want %d", len(strings.Join(all, "")), len(text))
 				}
 				if p.tried != c.tried {
 					t.Errorf("%d sends after all, want %d", p.tried, c.tried)
@@ -384,19 +384,19 @@ func TestPush_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 			dead := func() bool { return k > 0 && s.calls.Load() > k }
 			p := newPhone()
 			p.dead = dead
-			first := start(t, setup{pusher: p, settings: pushing(4), store: s, dify: slow(8*time.Second, text), idle: true})
+			first := start(t, setup{pusher: p, settings: pushing(4), store: s, dify: slow(text), idle: true})
 			f := caller(first)
 			f.drop(ask)
 			<-time.After(20 * time.Second)
 			calls = s.calls.Load()
 			next := newPhone()
-			second := start(t, setup{pusher: next, settings: pushing(4), store: base.of("pod-2"), dify: slow(8*time.Second, text)})
+			second := start(t, setup{pusher: next, settings: pushing(4), store: base.of("pod-2"), dify: slow(text)})
 			<-time.After(time.Minute)
-			all := ""
+			var all []string
 			for _, m := range append(p.messages(), next.messages()...) {
-				all += body(m)
+				all = append(all, body(m))
 			}
-			arrived := squeeze(all)
+			arrived := squeeze(strings.Join(all, ""))
 			g := second.follower("alice")
 			for i := range 9 {
 				x := g.push(fmt.Sprint("more-", i), "1")
@@ -406,14 +406,14 @@ func TestPush_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 				if arrived == squeeze(text) { // all is there, and is shown again as nothing else is asked
 					break
 				}
-				all += body(x.text)
+				all = append(all, body(x.text))
 				if x.kind == turn.Answer {
 					break
 				}
 			}
-			want, got := squeeze(text), squeeze(all)
+			want, got := squeeze(text), squeeze(strings.Join(all, ""))
 			if k > 0 && k < calls && got != want && !repeatsOnePage(got, want, p.messages()) {
-				t.Errorf("death after call %d: the follower has read\n%s\nwant\n%s", k, squeeze(all), squeeze(text))
+				t.Errorf("death after call %d: the follower has read\n%s\nwant\n%s", k, squeeze(strings.Join(all, "")), squeeze(text))
 			}
 			if k > 0 {
 				first.end()
@@ -436,11 +436,11 @@ func repeatsOnePage(got, want string, messages []string) bool {
 	if len(messages) == 0 {
 		return false
 	}
-	before := ""
-	for _, m := range messages {
-		before += body(m)
+	bodies := make([]string, len(messages))
+	for i, m := range messages {
+		bodies[i] = body(m)
 	}
 	last := squeeze(body(messages[len(messages)-1]))
-	upTo := squeeze(before)
+	upTo := squeeze(strings.Join(bodies, ""))
 	return strings.HasPrefix(want, upTo) && got == upTo+last+strings.TrimPrefix(want, upTo)
 }

@@ -60,7 +60,7 @@ func window(p *wechat.Push) *session.Window {
 func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) turn.Reply {
 	switch strings.ToLower(p.Event) {
 	case "subscribe", "scan":
-		h.engine.Contact(m)
+		h.engine.Contact(m) //nolint:contextcheck // the engine's own, behind the delivery
 		return h.engine.Welcome(ctx, m.Received)
 	case "click", "scancode_waitmsg":
 		m.Text = p.EventKey

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -79,7 +80,7 @@ func (c *cluster) usersCertificate(t *testing.T) string {
 	took := asked.start(t)
 	unnamed.says(t, v1alpha1.ConditionCertificateReady, v1alpha1.ReasonCertificateValid, "cert-manager did not make this Secret")
 	for _, name := range []string{"bought", "unnamed-tls"} {
-		if now := c.content(t, namespace, name); !maps.EqualFunc(now, source, func(a, b []byte) bool { return string(a) == string(b) }) {
+		if now := c.content(t, namespace, name); !maps.EqualFunc(now, source, bytes.Equal) {
 			t.Errorf("Secret %s of a user was overwritten", name)
 		}
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func (c *cluster) redisAway(t *testing.T) string {
 		if err != nil {
 			return false, "", err
 		}
-		return live.Status.ObservedGeneration == live.Generation, fmt.Sprint(live.Status.ObservedGeneration), nil
+		return live.Status.ObservedGeneration == live.Generation, strconv.FormatInt(live.Status.ObservedGeneration, 10), nil
 	})
 	from := time.Now()
 	scale("0")

@@ -34,8 +34,8 @@ func Source(ctx context.Context, dir string) error {
 // Build builds a command, such as server, from the source in dir and returns the binary's path.
 func Build(ctx context.Context, dir, command string, env ...string) (string, error) {
 	binary := filepath.Join(dir, "bin", command)
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+Commit,
-		"-o", binary, "./cmd/"+command) //nolint:gosec // a test names the command
+	version := "-X main.version=" + Commit
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", version, "-o", binary, "./cmd/"+command) //nolint:gosec // a test names it
 	build.Dir = dir
 	build.Env = append(os.Environ(), env...)
 	if out, err := build.CombinedOutput(); err != nil {

@@ -72,7 +72,12 @@ func oneNewOwner(t *testing.T, h Harness) {
 	for i := range turns {
 		a.start(fmt.Sprintf("follower-%d", i), "1")
 	}
-	claimed := make(chan *session.Lease, turns*newOwners)
+	type claim struct {
+		*session.Lease
+
+		at time.Time
+	}
+	claimed := make(chan claim, turns*newOwners)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for i := range newOwners {
@@ -80,20 +85,29 @@ func oneNewOwner(t *testing.T, h Harness) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if c, err := newOwner.store.Next(ctx, newOwner.limits); err == nil {
-					claimed <- c.Lease
+					claimed <- claim{c.Lease, time.Now()}
 				}
 			}
 		})
 	}
-	for range turns {
-		if l := <-claimed; l.Turn.Attempts != 2 {
-			t.Errorf("taken over as attempt %d", l.Turn.Attempts)
+	taken := make(map[string]time.Time)
+	take := func(c claim) {
+		// On a slow machine a lease may run out before all are taken: nobody renews it.
+		if before, ok := taken[c.Turn.Key.Follower]; ok && c.at.Sub(before) < o.LeaseTTL/2 || !ok && c.Turn.Attempts != 2 {
+			t.Errorf("taken over as attempt %d, %v after another", c.Turn.Attempts, c.at.Sub(before))
 		}
+		taken[c.Turn.Key.Follower] = c.at
 	}
-	select {
-	case l := <-claimed:
-		t.Errorf("one was taken over again, as attempt %d", l.Turn.Attempts)
-	case <-time.After(o.LeaseTTL / 10):
+	for len(taken) < turns {
+		take(<-claimed)
+	}
+	for quiet := false; !quiet; {
+		select {
+		case c := <-claimed:
+			take(c)
+		case <-time.After(o.LeaseTTL / 10):
+			quiet = true
+		}
 	}
 	cancel()
 	all.Wait()
