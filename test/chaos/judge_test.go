@@ -166,7 +166,11 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 		switch why {
 		case killed:
 			v.crashed++
-			took := next.Started.Sub(at) - shared(w.outages, at, next.Started)
+			from := at
+			if w.mode == difysim.Chatflow && c.Ended.After(from) {
+				from = c.Ended // its run went on without it, and was awaited
+			}
+			took := next.Started.Sub(from) - shared(w.outages, from, next.Started)
 			v.takeovers = append(v.takeovers, took)
 			switch {
 			case took <= takeover+settling:

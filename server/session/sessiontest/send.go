@@ -25,9 +25,9 @@ func sendCases() []Case {
 var message = session.Window{Kind: "message", Lasts: time.Hour, Sends: 5}
 
 // pushed answers a question of alice, who may be written to, and leaves the answer to be sent.
-func (h *handle) pushed(id string, w session.Window) *session.Lease {
+func (h *handle) pushed(w session.Window) *session.Lease {
 	h.t.Helper()
-	q := session.Question{Key: key("alice", id), Text: "question " + id, Window: &w}
+	q := session.Question{Key: key("alice", "1"), Text: "question 1", Window: &w}
 	b, err := h.store.Begin(h.t.Context(), q, true, h.limits)
 	h.check("Begin", err)
 	if b.Lease == nil {
@@ -56,7 +56,7 @@ func (h *handle) endSend(l *session.Lease, r session.SendResult) {
 
 func pushedTurn(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	b.enqueue("alice", "2")
 	for _, h := range []*handle{a, b} {
 		if got := h.peek(key("alice", "1")); got.State != session.Answered || !got.Pushing || got.Answer.Markdown != "answer" {
@@ -77,7 +77,7 @@ func pushedTurn(t *testing.T, h Harness) {
 
 func sentOnce(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	a.wantSend(l, 0, 3, false, session.SendNow)
 	a.wantSend(l, 0, 3, false, session.SendMoved)
 	if err := b.store.Show(t.Context(), "alice", page("2", 0, 3)); !errors.Is(err, session.ErrMoved) {
@@ -101,7 +101,7 @@ func sendCutOff(t *testing.T, h Harness) {
 	o := options()
 	o.LeaseTTL = 200 * time.Millisecond
 	a, b := open(t, h, o)
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	a.wantSend(l, 0, 3, false, session.SendNow)
 	_ = background(func() (session.Claimed, error) { return b.store.Next(b.t.Context(), b.limits) })
 	b.eventually("the lease has run out and its part has an unknown outcome", func() bool {
@@ -118,7 +118,7 @@ func sendCutOff(t *testing.T, h Harness) {
 
 func pushShown(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	whole := page("1", 0, 6)
 	whole.End = true
 	b.show("alice", whole)
@@ -133,7 +133,7 @@ func windowsSpent(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	w := message
 	w.Sends = 1
-	l := a.pushed("1", w)
+	l := a.pushed(w)
 	a.wantSend(l, 0, 1, false, session.SendNow)
 	a.endSend(l, session.Sent)
 	a.wantSend(l, 1, 2, false, session.SendNot)
@@ -148,7 +148,7 @@ func windowsSpent(t *testing.T, h Harness) {
 
 func windowsClosed(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	a.wantSend(l, 0, 1, false, session.SendNow)
 	a.endSend(l, session.WindowClosed)
 	a.wantSend(l, 0, 1, false, session.SendNot)
@@ -158,7 +158,7 @@ func windowsClosed(t *testing.T, h Harness) {
 
 func servedByPerson(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
-	l := a.pushed("1", message)
+	l := a.pushed(message)
 	b.check("Serve", b.store.Serve(t.Context(), "alice", time.Hour))
 	a.wantSend(l, 0, 1, false, session.SendNot)
 	s, err := a.store.Get(t.Context(), "alice")
