@@ -12,8 +12,10 @@ type Run struct {
 	// MessageID is that of Update or Answer. Without it, the message is found by Query and Since, a time before this
 	// question and after the user's previous one.
 	MessageID string
-	Query     string
-	Since     time.Time
+	// Except is a message that is not the run's, though it answers the same question: one that was stopped.
+	Except string
+	Query  string
+	Since  time.Time
 }
 
 const (
@@ -66,7 +68,7 @@ func (c *Client) find(ctx context.Context, r Run) (Message, error) {
 	}
 	since := r.Since.Add(-time.Second) // Dify's times have whole seconds
 	for _, m := range slices.Backward(messages) {
-		if m.ID == r.MessageID || r.MessageID == "" && m.Query == r.Query && !m.CreatedAt.Before(since) {
+		if m.ID == r.MessageID || r.MessageID == "" && m.ID != r.Except && m.Query == r.Query && !m.CreatedAt.Before(since) {
 			return m, nil
 		}
 	}

@@ -30,7 +30,7 @@ func (r *run) ask(ctx context.Context) (dify.Answer, error) {
 		}
 		e := difyError(err)
 		if e.RunContinues || lostStream(e) && answer.MessageID != "" {
-			if whole, err := r.await(ctx, answer.MessageID, r.began); !unknownRun(err) {
+			if whole, err := r.await(ctx, reference{message: answer.MessageID}, r.began); !unknownRun(err) {
 				return whole, err
 			}
 		}

@@ -2,40 +2,57 @@ package turn
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
-// begunMark is the third word of a turn's reference once Dify has begun to run nodes or tools.
-const begunMark = "begun"
+// reference is what a turn's Ref says of its run in Dify.
+type reference struct {
+	message, task string
+	begun         bool // nodes or tools have been run: there may have been effects
+	stopped       bool // it was stopped, or is about to be: what Dify keeps of its answer looks like a whole one
+}
 
-// refOf returns a turn's reference: the IDs of Dify's message and task, and whether the run may have had effects. It is
-// empty as long as Dify has named neither.
-func refOf(message, task string, begun bool) string {
-	if message == "" && task == "" {
+// String is empty as long as Dify has named neither message nor task.
+func (r reference) String() string {
+	if r.message == "" && r.task == "" {
 		return ""
 	}
-	ref := message + " " + task
-	if begun {
-		ref += " " + begunMark
+	ref := r.message + " " + r.task
+	if r.begun {
+		ref += " begun"
+	}
+	if r.stopped {
+		ref += " stopped"
 	}
 	return ref
 }
 
+func parseReference(ref string) reference {
+	var r reference
+	r.message, ref, _ = strings.Cut(ref, " ")
+	r.task, ref, _ = strings.Cut(ref, " ")
+	marks := strings.Fields(ref)
+	r.begun, r.stopped = slices.Contains(marks, "begun"), slices.Contains(marks, "stopped")
+	return r
+}
+
 // takeOver continues from what the previous owner has reported.
-func (r *run) takeOver() dify.Update {
-	message, rest, _ := strings.Cut(r.lease.Turn.Ref, " ")
-	task, mark, _ := strings.Cut(rest, " ")
+func (r *run) takeOver() (dify.Update, reference) {
+	ref := parseReference(r.lease.Turn.Ref)
 	u := dify.Update{
 		Text: r.lease.Turn.Answer.Markdown, ConversationID: r.lease.ConversationID,
-		TaskID: task, MessageID: message, Begun: mark == begunMark,
+		TaskID: ref.task, MessageID: ref.message, Begun: ref.begun,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.latest = u
-	return u
+	return u, ref
 }
 
 // resume takes the answer of a turn whose previous owner has died or given it up, if Dify has it: a run that outlives its
@@ -45,30 +62,51 @@ func (r *run) resume(ctx context.Context) (answer dify.Answer, found bool, err e
 	if r.lease.Turn.Attempts < 2 {
 		return dify.Answer{}, false, nil
 	}
-	before := r.takeOver()
-	if r.conversation != "" {
-		answer, err = r.await(ctx, before.MessageID, r.askedAfter(ctx))
+	before, ref := r.takeOver()
+	if r.conversation != "" && (!ref.stopped || ref.message != "") {
+		answer, err = r.await(ctx, ref, r.askedAfter(ctx))
 		if !unknownRun(err) {
 			return answer, true, err
 		}
 	}
-	if before.Begun { // the run is gone, but may have sent a mail: the follower decides whether to ask again
+	if ref.begun { // the run is gone, but may have sent a mail: the follower decides whether to ask again
 		return dify.Answer{Text: before.Text, ConversationID: r.conversation, MessageID: before.MessageID}, true,
 			&dify.Error{Op: "await", Kind: dify.NotRunning, Effects: dify.BegunEffects}
 	}
-	r.jobs.run(func() { r.stopDify(before.TaskID) }) // nobody waits for what may still be generated
+	if r.markStopped(before) {
+		r.jobs.run(func() { r.stopDify(before.TaskID) }) // nobody waits for what may still be generated
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.latest = dify.Update{}
 	return dify.Answer{}, false, nil
 }
 
-// await waits until Dify has the answer to the turn's question, which was asked for the first time after since.
-func (r *run) await(ctx context.Context, message string, since time.Time) (dify.Answer, error) {
+// markStopped records that a run is about to be stopped, so that no later owner of the turn takes what Dify keeps of its
+// answer for the whole; false if that could not be recorded.
+func (r *run) markStopped(u dify.Update) bool {
+	if u.TaskID == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(r.life, callTimeout)
+	defer cancel()
+	ref := reference{u.MessageID, u.TaskID, u.Begun, true}
+	err := r.Store.Progress(ctx, r.lease, session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: ref.String()})
+	if err != nil && !errors.Is(err, session.ErrLeaseLost) {
+		r.storeFailed("recording that a run is stopped", err)
+	}
+	return err == nil
+}
+
+// await waits until Dify has the answer to the turn's question, which was asked for the first time after since, and not
+// that of a run which was stopped.
+func (r *run) await(ctx context.Context, ref reference, since time.Time) (dify.Answer, error) {
 	t := r.lease.Turn
-	answer, err := r.Dify.Await(ctx, dify.Run{
-		User: t.Key.Follower, ConversationID: r.conversation, MessageID: message, Query: t.Question, Since: since,
-	})
+	lost := dify.Run{User: t.Key.Follower, ConversationID: r.conversation, MessageID: ref.message, Query: t.Question, Since: since}
+	if ref.stopped {
+		lost.MessageID, lost.Except = "", ref.message
+	}
+	answer, err := r.Dify.Await(ctx, lost)
 	if answer.Text == "" && err != nil {
 		answer.Text = r.sofar().Text
 	}

@@ -50,7 +50,12 @@ func (m mortal) Chat(ctx context.Context, r dify.ChatRequest, onUpdate func(dify
 	return m.Dify.Chat(ctx, r, onUpdate)
 }
 
-func (m mortal) Stop(context.Context, string, string) error { return nil }
+func (m mortal) Stop(ctx context.Context, task, user string) error {
+	if m.life.Err() != nil {
+		return nil //nolint:nilerr // it is dead, and nobody hears of it
+	}
+	return m.Dify.Stop(ctx, task, user)
+}
 
 // A chatflow goes on without its client: whoever takes the turn over waits for its answer and asks nothing.
 func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
@@ -243,6 +248,39 @@ func TestALostRun_IsLeftToItsNewOwner(t *testing.T) {
 			t.Errorf("the turn was never lost: %+v", turns)
 		}
 		first.calls(1)
+	})
+}
+
+// A run that a new owner has stopped leaves a part of an answer in Dify, which looks like a whole one. When that owner dies
+// before it has another, the next one asks again.
+func TestTakenOver_AStoppedRunIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		sim := difysim.New(difysim.Options{Behaviour: steady(20*time.Second, 80)})
+		t.Cleanup(sim.Close)
+		cut := time.Now().Add(8 * time.Second)
+		severed := sound(store) // reaches Dify, and no store
+		severed.fails = func(int64, string) bool { return time.Now().After(cut) }
+		start(t, setup{sim: sim, store: severed, idle: true}).follower("alice").drop(ask)
+		<-time.After(9 * time.Second)
+		dying, die := context.WithCancel(t.Context())
+		dies := sound(store.of("pod-2"))
+		dies.fails = func(int64, string) bool { return dying.Err() != nil }
+		second := start(t, setup{dify: mortal{difyOf(t, sim), dying}, sim: sim, store: dies})
+		for sim.CallCount() < 2 {
+			<-time.After(100 * time.Millisecond)
+		}
+		<-time.After(time.Second)
+		die()
+		second.end()
+		if got := sim.Calls()[0].Outcome; got != difysim.Stopped {
+			t.Fatalf("the first run is %v, want it stopped: %+v", got, sim.Calls())
+		}
+		sim.SetBehaviour(difysim.Behaviour{Length: 90})
+		third := start(t, setup{sim: sim, store: store.of("pod-3")})
+		<-time.After(time.Minute)
+		third.follower("alice").push("2", "1").want(t, turn.Answer, quoted(ask, echo(ask, 90)))
+		third.calls(3)
 	})
 }
 

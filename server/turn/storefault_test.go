@@ -187,8 +187,9 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 		store := newStore()
 		s := sound(store)
 		var noted atomic.Bool
+		began := time.Now()
 		s.fails = func(_ int64, method string) bool {
-			return method == "Renew" || method == "Progress" && noted.Swap(true)
+			return method == "Renew" || method == "Progress" && noted.Swap(true) && time.Since(began) < leaseTTL
 		}
 		d := &scripted{}
 		d.chat = func(ctx context.Context, n int, r dify.ChatRequest, say func(string)) (dify.Answer, error) {
@@ -201,7 +202,7 @@ func TestALostLeaseEndsTheCall(t *testing.T) {
 		b.follower("alice").Send(ask).want(t, turn.Answer, "第2次。")
 		synctest.Wait()
 		d.wantCalls(t, 2)
-		if len(d.stopped) == 0 { // by its newOwner, and by itself if that was faster
+		if len(d.stopped) == 0 { // by its new owner, and by itself if that was faster
 			t.Error("the first generation goes on")
 		}
 	})

@@ -128,7 +128,7 @@ func (r *run) progress() (p session.Progress, changed bool) {
 	}
 	r.reported = true
 	u := r.latest
-	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: refOf(u.MessageID, u.TaskID, u.Begun)}, true
+	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: reference{u.MessageID, u.TaskID, u.Begun, false}.String()}, true
 }
 
 // again has the latest update reported once more.
@@ -151,7 +151,7 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 		return "released", false
 	}
 	if ctx.Err() != nil || err != nil && lostStream(difyError(err)) {
-		r.stopFirst(r.sofar().TaskID)
+		r.stopFirst(r.sofar())
 	}
 	o := r.outcome(answer, err)
 	if o.Push = r.pushes(r.settings); o.Push {
@@ -189,7 +189,7 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 	o := session.Outcome{
 		State: session.Answered, Answer: session.Answer{Markdown: answer.Text, Files: filesOf(answer.Files)},
 		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
-		Ref:            refOf(answer.MessageID, answer.TaskID, answer.Begun),
+		Ref:            reference{answer.MessageID, answer.TaskID, answer.Begun, false}.String(),
 	}
 	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
 	switch {
@@ -243,9 +243,9 @@ func (r *run) persistently(doing string, call func(ctx context.Context) error) e
 
 // stopFirst stops a generation before the follower's next turn can begin, as that is in the same conversation. A Dify that
 // does not respond delays the end of the turn by no more than stopWait.
-func (r *run) stopFirst(task string) {
+func (r *run) stopFirst(u dify.Update) {
 	stopped := make(chan struct{})
-	if !r.jobs.run(func() { defer close(stopped); r.stopDify(task) }) {
+	if !r.jobs.run(func() { defer close(stopped); r.markStopped(u); r.stopDify(u.TaskID) }) {
 		return
 	}
 	t := time.NewTimer(stopWait)

@@ -49,8 +49,8 @@ func (w *world) judge(t *testing.T) *verdict {
 		v.Wrongs = append(v.Wrongs, fmt.Sprintf("Dify was asked %d times what no follower has asked", len(others)))
 	}
 	for _, f := range v.Failures {
-		if n := w.kills(f.Question.Asked, f.At); n < session.MaxAttempts {
-			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s %s was given up after %d kills", f.At.Format(crowd.Clock), f.Question.ID, n))
+		if n := w.ownersLost(f.Question.Asked, f.At); n < session.MaxAttempts {
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s %s was given up after %d owners were lost", f.At.Format(crowd.Clock), f.Question.ID, n))
 		}
 	}
 	for _, a := range w.crowd.Askers {
@@ -63,13 +63,19 @@ func (w *world) judge(t *testing.T) *verdict {
 	return v
 }
 
-// kills counts the replicas killed in a time.
-func (w *world) kills(from, to time.Time) (n int) {
+// ownersLost counts the replicas that were killed in a time, or cut off from the store for so long that their turns were
+// taken over.
+func (w *world) ownersLost(from, to time.Time) (n int) {
 	for _, r := range w.replicas {
 		for _, l := range r.all() {
 			if at := l.killedAt(); at.After(from) && at.Before(to) {
 				n++
 			}
+		}
+	}
+	for _, c := range w.cuts {
+		if c.to.Sub(c.from) > takeover/2 && c.overlaps(from, to) {
+			n++
 		}
 	}
 	return n
