@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -357,13 +358,23 @@ func TestPushesAreForwardedToWhoHasTheSessions(t *testing.T) {
 		t.Errorf("%d %v %q, %v, want the help", response.StatusCode, response.Header, body, err)
 	}
 	for name, s := range map[string]*Server{"forwarded": standby, "answered": owner} {
-		if err := testutil.GatherAndCompare(s.registry, strings.NewReader(`
+		want := fmt.Sprintf(`
 			# HELP wechatbot_pushes_total Deliveries of pushes, by type (unread if it was not opened) and by what became of them.
 			# TYPE wechatbot_pushes_total counter
-			wechatbot_pushes_total{outcome="`+name+`",type="text"} 1
-		`), "wechatbot_pushes_total"); err != nil {
-			t.Error(err)
+			wechatbot_pushes_total{outcome=%q,type="text"} 1
+		`, name)
+		counted := func() error {
+			return testutil.GatherAndCompare(s.registry, strings.NewReader(want), "wechatbot_pushes_total")
 		}
+		patience, look := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+		for err := counted(); err != nil; err = counted() { // a delivery is counted when its reply is out
+			select {
+			case <-look.C:
+			case <-patience:
+				t.Fatal(err)
+			}
+		}
+		look.Stop()
 	}
 }
 

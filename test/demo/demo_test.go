@@ -367,8 +367,11 @@ func TestStrangersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if events, _, _ := s.after(0); len(events) != 0 {
-		t.Errorf("%d events came of refused orders", len(events))
+	events, _, _ := s.after(0)
+	for _, e := range events {
+		if e.name != "call" && e.name != "account" { // the server's own calls of WeChat's API, of which every page is told
+			t.Errorf("an event %q came of refused orders", e.name)
+		}
 	}
 }
 
