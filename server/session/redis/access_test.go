@@ -81,8 +81,16 @@ func TestAccessIsExplained(t *testing.T) {
 	open, closed := startServer(t), startServer(t, "--requirepass", "secret")
 	admin := goredis.NewClient(&goredis.Options{Addr: closed.addr(), Password: "secret"})
 	defer func() { _ = admin.Close() }()
-	if err := admin.Do(t.Context(), "ACL", "SETUSER", "nobody", "on", ">secret", "~other:*", "+@all").Err(); err != nil {
-		t.Fatal(err)
+	for user, rights := range map[string][]any{
+		"otherkeys":  {"~other:*", "allchannels", "+@all"},
+		"nochannels": {"~wechatbot:*", "resetchannels", "+@all"},
+		"notime":     {"~wechatbot:*", "&wechatbot:*", "+@all", "-time"},
+		"noscripts":  {"~wechatbot:*", "&wechatbot:*", "+@all", "-@scripting"},
+		"readonly":   {"~wechatbot:*", "&wechatbot:*", "+@read", "+@connection", "+@pubsub", "+@scripting", "+time"},
+	} {
+		if err := admin.Do(t.Context(), append([]any{"ACL", "SETUSER", user, "on", ">secret"}, rights...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var wrong, right atomic.Value
 	wrong.Store("wr0ng-w0rd")
@@ -96,7 +104,11 @@ func TestAccessIsExplained(t *testing.T) {
 		"right":             {closed, with("", &right), ""},
 		"wrong password":    {closed, with("", &wrong), "the user name or password is wrong"},
 		"no password":       {closed, nil, "Redis wants a password"},
-		"no rights":         {closed, with("nobody", &right), "must be allowed"},
+		"other keys":        {closed, with("otherkeys", &right), "the Redis user must be allowed"},
+		"no channels":       {closed, with("nochannels", &right), "the Redis user must be allowed"},
+		"no clock":          {closed, with("notime", &right), "the Redis user must be allowed"},
+		"no scripts":        {closed, with("noscripts", &right), "the Redis user must be allowed"},
+		"only reading":      {closed, with("readonly", &right), "the Redis user must be allowed"},
 		"unwanted password": {open, with("", &wrong), ""},
 		"unreadable": {closed, func(context.Context) (string, string, error) {
 			return "", "", unreadable

@@ -91,7 +91,7 @@ var hints = []struct{ sign, hint string }{
 	{"WRONGPASS", "the user name or password is wrong"},
 	{"NOAUTH", "Redis wants a password, and none is configured"},
 	{"NOPERM", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
-	{"can't run this command or subcommand", "the Redis user must be allowed TIME, HSET, ZADD, PUBLISH and what else the scripts call: +@all on keys wechatbot:* and channels wechatbot:*"},
+	{"The user executing the script can't", "the Redis user must be allowed TIME, HSET, ZADD, PUBLISH and what else the scripts call: +@all on keys wechatbot:* and channels wechatbot:*"},
 	{"No permissions to access a channel", "the Redis user must be allowed channels wechatbot:*"},
 	{"in script: ACL", "the Redis user must be allowed all commands on keys wechatbot:* and channels wechatbot:*"},
 	{"bad lua script for redis cluster", "the proxy before Redis refuses scripts: set script_check_enable to 0 (Aliyun), or connect to Redis directly"},
