@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -64,4 +65,16 @@ func statusAdvice(v *wechatsim.VerifyError, f flags) string {
 	default:
 		return "WeChat would refuse this URL."
 	}
+}
+
+// refusal says of an exchange whose deliveries the bot has refused what to do: the verified URL has shown that the token is
+// right. Empty if none was refused.
+func refusal(x *wechatsim.Exchange, secure bool) string {
+	if !slices.ContainsFunc(x.Deliveries, func(d wechatsim.Delivery) bool { return d.Status == http.StatusForbidden }) {
+		return ""
+	}
+	if secure {
+		return "The bot refuses the push, and its token is right: --aes-key or --app-id is not the bot's. Its log says which."
+	}
+	return "The bot refuses the push, and its token is right: it takes encrypted pushes only. Set --aes-key and --app-id."
 }

@@ -215,6 +215,30 @@ func TestCtrlC(t *testing.T) {
 	}
 }
 
+// The signature of the URL needs the token alone: what is wrong beyond it shows when a push is refused.
+func TestRefusedPushIsExplained(t *testing.T) {
+	wrong := strings.Repeat("b", len(key))
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"another AES key": {[]string{"--aes-key", wrong, "--app-id", appID}, "--aes-key or --app-id is not the bot's"},
+		"another AppID":   {[]string{"--aes-key", key, "--app-id", "wx9999999999999999"}, "--aes-key or --app-id is not the bot's"},
+		"no AES key":      {nil, "takes encrypted pushes only. Set --aes-key and --app-id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bot := newBot(t, true)
+				bot.Refusing = true
+				got := runChat(t, t.Context(), bot, nil, nil, append(tt.args, "--token", token, "--message", "hello")...)
+				if got.Code != failed || strings.Count(got.Out, tt.want) != 1 {
+					t.Errorf("exit code %d, output %q; want %d and once %q", got.Code, got.Out, failed, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	status := func(code int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })

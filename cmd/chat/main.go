@@ -115,7 +115,7 @@ func (t terminal) chat(ctx context.Context, f flags) error {
 	if f.account.EncodingAESKey != "" {
 		f.account.Mode = wechatsim.Secure
 	}
-	s := &session{in: t.in, out: t.out}
+	s := &session{in: t.in, out: t.out, secure: f.account.Mode == wechatsim.Secure}
 	platform, err := wechatsim.New(f.account, wechatsim.Options{
 		Timeout: f.timeout, Transport: t.transport, Connect: f.connect, Observer: s.observe,
 	})

@@ -29,6 +29,7 @@ type session struct {
 	in       io.Reader
 	out      io.Writer
 	follower *wechatsim.Follower
+	secure   bool             // whether pushes are encrypted
 	taps     []wechatsim.Link // of the last reply
 }
 
@@ -178,6 +179,9 @@ func (s *session) show(x *wechatsim.Exchange) {
 	case wechatsim.Fault, wechatsim.Blocked:
 		if x.Toast {
 			s.say("[ %s ]\n", wechatsim.FaultToast)
+		}
+		if why := refusal(x, s.secure); why != "" {
+			s.say("%s\n", why)
 		}
 	}
 }

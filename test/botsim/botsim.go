@@ -16,6 +16,10 @@ type Bot struct {
 	t       testing.TB
 	account *wechat.Account
 	answer  func(http.ResponseWriter, *http.Request, *wechat.Push)
+
+	// Refusing is set by tests of who pushes wrongly: a push that does not open gets 403, as from the server, and is no
+	// failure of the test.
+	Refusing bool
 }
 
 // New returns the bot of the account that o describes. answer responds to each push; one that does not open fails the
@@ -48,7 +52,10 @@ func (b *Bot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	push, err := b.account.Open(q, body, time.Now())
 	if err != nil {
-		b.t.Errorf("opening the push: %v", err)
+		if !b.Refusing {
+			b.t.Errorf("opening the push: %v", err)
+		}
+		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	b.answer(w, r, push)
