@@ -203,14 +203,25 @@ type NetworkPolicy struct {
 	Enabled bool `json:"enabled,omitempty"`
 }
 
-// Resources are the requests and limits of a container.
+// Resources are the requests and limits of a container. What a pod would be refused for is refused here, where the
+// field is named as its author knows it.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(k, !(k in self.requests) || !(k in self.limits) || !quantity(string(self.requests[k])).isGreaterThan(quantity(string(self.limits[k]))))",message="requests are more than limits: raise the limit, or ask for less"
 type Resources struct {
 	// requests are what a node must have left, for example {cpu: 20m, memory: 64Mi}.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))",message="an unknown resource: use cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain like nvidia.com/gpu"
+	// +kubebuilder:validation:XValidation:rule="['cpu', 'memory', 'ephemeral-storage'].all(k, !(k in self) || !isQuantity(string(self[k])) || !quantity(string(self[k])).isLessThan(quantity('0')))",message="a quantity is below 0"
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || !isQuantity(string(self['memory'])) || !quantity(string(self['memory'])).isLessThan(quantity('4Mi'))",message="memory is below 4Mi, with which no container starts: write a unit, like 128Mi (128m is 0.128 bytes)"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 
 	// limits are the most that it may use, for example {memory: 256Mi}.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/'))",message="an unknown resource: use cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain like nvidia.com/gpu"
+	// +kubebuilder:validation:XValidation:rule="['cpu', 'memory', 'ephemeral-storage'].all(k, !(k in self) || !isQuantity(string(self[k])) || !quantity(string(self[k])).isLessThan(quantity('0')))",message="a quantity is below 0"
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || !isQuantity(string(self['memory'])) || !quantity(string(self['memory'])).isLessThan(quantity('4Mi'))",message="memory is below 4Mi, with which no container starts: write a unit, like 128Mi (128m is 0.128 bytes)"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }
 
