@@ -156,7 +156,7 @@ fmt: bin/golangci-lint ## format the Go code
 
 .PHONY: vet
 vet: ## run go vet
-	go vet -tags chromium,redis,chaos,cluster,charts,e2e $(PKG)
+	go vet -tags chromium,redis,cgroup,chaos,cluster,charts,e2e $(PKG)
 
 .PHONY: generate
 generate: ## write what is made from the code: deepcopy, CRD, RBAC, docs/api.md, parts of the charts

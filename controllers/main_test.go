@@ -69,6 +69,12 @@ func run(m *testing.M) (code int) {
 			code = 1
 		}
 	}
+	if all := flag.Lookup("test.run"); code == 0 && all.Value.String() == "" {
+		for _, right := range unusedRights() {
+			fmt.Fprintln(os.Stderr, "a right that no test of the package has needed:", right)
+			code = 1
+		}
+	}
 	return code
 }
 
@@ -212,7 +218,11 @@ func (c *calls) wrap(next http.RoundTripper) http.RoundTripper {
 			c.all = append(c.all, call{r.Method, r.URL.Path})
 			c.mu.Unlock()
 		}
-		return next.RoundTrip(r)
+		answer, err := next.RoundTrip(r)
+		if err == nil && answer.StatusCode < http.StatusBadRequest {
+			used.add(r, answer.StatusCode)
+		}
+		return answer, err
 	})
 }
 

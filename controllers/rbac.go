@@ -22,12 +22,11 @@ package controllers
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 //
-// ConfigMaps as well. "update" is not used by the operator: it gives it to the servers for their session store, and
-// nobody can give what they do not have.
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;update;patch;delete
+// ConfigMaps as well: configurations, and those of the servers' session stores.
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
 //
-// A server gets a Role for its own session store. Without "escalate" and "bind" the operator can grant nothing beyond
-// what is listed here.
+// A server gets a Role for its own session store: get and patch of its ConfigMaps. Without "escalate" and "bind" the
+// operator can grant nothing beyond what is listed here.
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 //
 // The volume of a managed Redis: to say why it is not there, and to let it grow. The StatefulSet's controller makes and
@@ -38,7 +37,7 @@ package controllers
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list
 //
 // Pods, to say why one does not start.
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 //
 // IngressClasses, to say that the one of a bot does not exist. They belong to the cluster: with --watch-namespaces the
 // operator does without.

@@ -32,6 +32,11 @@ if have redis-server; then
 else
   left_out+=("tests of the Redis store (no redis-server; apt-get install redis-server)")
 fi
+if [[ $EUID == 0 && ( -w /sys/fs/cgroup/memory || -w /sys/fs/cgroup/cgroup.subtree_control ) ]]; then
+  tags+=(cgroup)
+else
+  left_out+=("a server in the memory of a pod (no control groups; run as root)")
+fi
 if [[ $(go env CGO_ENABLED) == 1 ]] && have "$(go env CC)"; then
   flags+=(-race)
 else

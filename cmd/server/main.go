@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -67,6 +69,9 @@ func run(ctx context.Context, config string, byOperator bool, flags logging.Flag
 		return err
 	}
 	defer func() { _ = logger.Sync() }() // stderr cannot be synced on every system
+	if byOperator {
+		debug.SetMemoryLimit(belowContainer(debug.SetMemoryLimit(-1)))
+	}
 	s, err := server.New(server.Options{ //nolint:contextcheck // the listeners live as long as the server
 		ConfigPath:       config,
 		ConfigByOperator: byOperator,
@@ -80,6 +85,15 @@ func run(ctx context.Context, config string, byOperator bool, flags logging.Flag
 		return err
 	}
 	return s.Run(ctx)
+}
+
+// belowContainer is the soft limit of memory in a container whose own limit is GOMEMLIMIT, as the operator gives it. The
+// kernel counts more than Go does: code, and what sockets buffer.
+func belowContainer(limit int64) int64 {
+	if limit == math.MaxInt64 {
+		return limit // the container has none
+	}
+	return limit - limit/8
 }
 
 // httpLog takes what net/http says of broken connections: scanners cause it, so it is for debugging only.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -331,4 +332,12 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	}
 	leave()
 	<-gone
+}
+
+func TestBelowContainer(t *testing.T) {
+	for limit, want := range map[int64]int64{128 << 20: 112 << 20, math.MaxInt64: math.MaxInt64} {
+		if got := belowContainer(limit); got != want {
+			t.Errorf("a container's limit of %d gives %d, want %d", limit, got, want)
+		}
+	}
 }

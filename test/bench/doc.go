@@ -2,5 +2,5 @@
 //
 //	go test -run=NONE -bench=. ./test/bench/
 //
-// It has benchmarks only.
+// Its one test, with the build tag cgroup and as root, has the server in the memory of a pod.
 package bench

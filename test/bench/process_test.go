@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +28,8 @@ const (
 	ticks      = 100                    // of /proc, a second
 )
 
-var binary string
+// binary is the server, which is built when it is first needed.
+var binary func() (string, error)
 
 func TestMain(m *testing.M) {
 	if sizes := os.Getenv(asBare); sizes != "" {
@@ -38,28 +39,29 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	flag.Parse()
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
-	if flag.Lookup("test.bench").Value.String() == "" {
-		return m.Run() // nothing is measured, so nothing needs the server
-	}
 	dir, err := os.MkdirTemp("", "wechatbot-bench")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "server")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, "../../cmd/server") //nolint:noctx // there is no test yet
+	binary = sync.OnceValues(func() (string, error) { return build(dir) })
+	return m.Run()
+}
+
+// build makes the server as it is shipped.
+func build(dir string) (string, error) {
+	binary := filepath.Join(dir, "server")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, "../../cmd/server") //nolint:noctx // it is for all tests
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, out)
-		return 1
+		return "", fmt.Errorf("building the server: %w\n%s", err, out)
 	}
-	return m.Run()
+	return binary, nil
 }
 
 // process is a server in a process of its own.
@@ -69,7 +71,13 @@ type process struct {
 }
 
 // start starts the server with these lines of configuration beside the usual ones.
-func start(b *testing.B, secure bool, dify, more string) *process {
+func start(b testing.TB, secure bool, dify, more string) *process {
+	b.Helper()
+	return launch(b, serverCommand(b, "--config", configure(b, secure, dify, more), "--log-level", "info"))
+}
+
+// configure writes a configuration and what it names, and gives its path.
+func configure(b testing.TB, secure bool, dify, more string) string {
 	b.Helper()
 	dir := b.TempDir()
 	files := map[string]string{"token": token, "dify-api-key": "app-bench", "bot.yaml": fmt.Sprintf(
@@ -82,7 +90,16 @@ func start(b *testing.B, secure bool, dify, more string) *process {
 			b.Fatal(err)
 		}
 	}
-	return launch(b, exec.Command(binary, "--config", filepath.Join(dir, "bot.yaml"), "--log-level", "info")) //nolint:noctx // it ends by a signal
+	return filepath.Join(dir, "bot.yaml")
+}
+
+func serverCommand(b testing.TB, args ...string) *exec.Cmd {
+	b.Helper()
+	file, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return exec.Command(file, args...) //nolint:noctx // it ends by a signal
 }
 
 // startBare starts the server that only reads a body and writes as many bytes as ours replies with.
@@ -93,7 +110,7 @@ func startBare(b *testing.B, reply int) *process {
 	return launch(b, cmd)
 }
 
-func launch(b *testing.B, cmd *exec.Cmd) *process {
+func launch(b testing.TB, cmd *exec.Cmd) *process {
 	b.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -166,7 +183,7 @@ func (p *process) cpu(b *testing.B) time.Duration {
 }
 
 // memory is a field of /proc/PID/status in bytes: VmRSS is all, RssAnon what is not code.
-func (p *process) memory(b *testing.B, field string) float64 {
+func (p *process) memory(b testing.TB, field string) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -181,7 +198,7 @@ func (p *process) memory(b *testing.B, field string) float64 {
 }
 
 // metric is the sum of a metric's series.
-func (p *process) metric(b *testing.B, name string) float64 {
+func (p *process) metric(b testing.TB, name string) float64 {
 	b.Helper()
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+p.admin+"/metrics", http.NoBody)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 )
 
 // request is a whole push on the wire.
-func request(b *testing.B, secure bool, follower, text string, id int) []byte {
+func request(b testing.TB, secure bool, follower, text string, id int) []byte {
 	b.Helper()
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	body := "<xml><ToUserName><![CDATA[" + originalID + "]]></ToUserName>\n<FromUserName><![CDATA[" + follower + "]]></FromUserName>\n<CreateTime>" +

@@ -85,7 +85,7 @@ func (p *process) inUse(b *testing.B) float64 {
 	return p.metric(b, "go_memstats_heap_inuse_bytes") + p.metric(b, "go_memstats_stack_inuse_bytes")
 }
 
-func dialAll(b *testing.B, address string, n int) []net.Conn {
+func dialAll(b testing.TB, address string, n int) []net.Conn {
 	b.Helper()
 	conns := make([]net.Conn, n)
 	for i := range conns {
@@ -98,7 +98,7 @@ func dialAll(b *testing.B, address string, n int) []net.Conn {
 	return conns
 }
 
-func writeAll(b *testing.B, conns []net.Conn, requests [][]byte) {
+func writeAll(b testing.TB, conns []net.Conn, requests [][]byte) {
 	b.Helper()
 	for i, c := range conns {
 		if _, err := c.Write(requests[i]); err != nil {
