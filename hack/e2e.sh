@@ -85,4 +85,4 @@ fi
 if [[ ${CLUSTER:-own} == own ]]; then
   own_cluster
 fi
-go test -tags e2e -count 1 -timeout 40m -v -run "TestEndToEnd/${RUN:-.}" ./test/e2e
+go test -tags e2e -count 1 -timeout 40m -v -run "TestEndToEnd/(${RUN:-.})" ./test/e2e
