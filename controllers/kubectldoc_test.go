@@ -76,6 +76,8 @@ func TestTheDocumentationShowsWhatKubectlPrints(t *testing.T) {
 			if strings.Contains(command, " wait ") {
 				w.secret("winter", map[string]string{"token": "wintertoken", "dify-key": difyKey})
 				w.serve()
+				w.server("winter-6d4f9c7b8-x2x7k")
+				w.expect(v1alpha1.ConditionConnected, isFalse, v1alpha1.ReasonNoPushYet)
 			}
 			out, err := controlPlane.Kubectl(t.Context(), "", strings.Fields(command)...)
 			if err != nil {

@@ -113,6 +113,9 @@ const (
 // managerImage is what the operators of the tests are told.
 const managerImage = "registry.example.com/wechatbot-operator:v0.1.0"
 
+// adminPort is that of the tests' webhook servers, each of which has an address of its own.
+const adminPort = 29090
+
 // quick are waits that suit a test.
 func quick() controllers.Options {
 	return controllers.Options{
@@ -120,6 +123,8 @@ func quick() controllers.Options {
 		Waits:       report.Waits{Secret: 100 * time.Millisecond, Cluster: 100 * time.Millisecond, ResyncPeriod: time.Hour},
 		DifyUp:      time.Hour,
 		DifyDown:    100 * time.Millisecond,
+		PollEvery:   600 * time.Millisecond,
+		AdminPort:   adminPort,
 		Concurrency: 4,
 	}
 }

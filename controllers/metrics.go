@@ -20,7 +20,7 @@ var conditionDesc = prometheus.NewDesc("wechatbot_condition",
 	"1 for each condition of a bot, by its status and reason. Past 2,000 bots the others are counted by namespace, without a name.",
 	[]string{"namespace", "name", "type", "status", "reason"}, nil)
 
-// maxNamed bounds the series: a bot has up to ten.
+// maxNamed bounds the series: a bot has up to 13.
 const maxNamed = 2000
 
 // conditions counts the bots by their conditions whenever the metrics are read. A manager runs it where the operator

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -58,6 +59,13 @@ type Options struct {
 	// WithoutDify: no Dify is asked, so that the operator calls no address that a bot's author writes, and bots have no
 	// condition DifyReachable.
 	WithoutDify bool
+	// PollEvery is the distance between two looks at what a bot's webhook servers say of themselves; 0 means a minute.
+	PollEvery time.Duration
+	// AdminPort is where they say it; 0 means desired.AdminPort.
+	AdminPort int
+	// WithoutServers: no server is asked, so that the operator needs no way to pods, and bots have none of the conditions that
+	// servers tell.
+	WithoutServers bool
 	// RolloutConcurrency is how many bots' pods are replaced at once where the operator's own change is the reason: an
 	// upgrade, say. 0 is any number.
 	RolloutConcurrency int
@@ -89,6 +97,10 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
+	poller, err := newPoller(ctx, mgr, o, answers)
+	if err != nil {
+		return err
+	}
 	if err := mgr.Add(&conditions{bots: mgr.GetClient(), registry: metrics.Registry}); err != nil {
 		return fmt.Errorf("adding the metrics of bots: %w", err)
 	}
@@ -109,7 +121,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	r := &Reconciler{
 		client: mgr.GetClient(),
 		observer: &observe.Observer{
-			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, GatewayAPI: gateway.served,
+			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Dify: prober, Servers: poller, GatewayAPI: gateway.served,
 			Expectations: expectations, DefaultClass: classes.find, Operator: o.Operator, ClusterScoped: o.ClusterScoped, Now: o.Now,
 		},
 		writer:   &apply.Writer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: secrets, Writes: writes, Expectations: expectations, Now: o.Now},
@@ -154,6 +166,40 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 	return prober, nil
 }
 
+// newPoller makes the controller that asks webhook servers how they are, whose answers wake the bots that they say something
+// new of; nil if no server is to be asked.
+func newPoller(ctx context.Context, mgr manager.Manager, o Options, answers chan<- event.GenericEvent) (*observe.Poller, error) {
+	if o.WithoutServers {
+		return nil, nil //nolint:nilnil // as said
+	}
+	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, observe.IndexPodBot, func(o client.Object) []string {
+		pod, _ := o.(*corev1.Pod)
+		return []string{observe.PodBot(pod)}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("indexing pods by bot: %w", err)
+	}
+	poller := observe.NewPoller(observe.PollerOptions{
+		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now,
+		Part: func(d time.Duration) time.Duration { return rand.N(d + 1) },
+		Told: func(ctx context.Context, bot types.NamespacedName, servers observe.Servers) {
+			now := new(v1alpha1.WechatBot)
+			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfServers(now, servers) {
+				return
+			}
+			wake(ctx, answers, bot)
+		},
+	})
+	err = ctrl.NewControllerManagedBy(mgr).Named(o.Name + "-servers").
+		WatchesRawSource(poller.Source()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: observe.PollWorkers, ReconciliationTimeout: reconciliationTimeout}).
+		Complete(poller)
+	if err != nil {
+		return nil, fmt.Errorf("building the controller of the servers' polls: %w", err)
+	}
+	return poller, nil
+}
+
 // wake has a bot reconciled.
 func wake(ctx context.Context, bots chan<- event.GenericEvent, bot types.NamespacedName) {
 	select {
@@ -168,6 +214,9 @@ func complete(o Options) Options {
 	}
 	if o.Concurrency == 0 {
 		o.Concurrency = 8
+	}
+	if o.AdminPort == 0 {
+		o.AdminPort = desired.AdminPort
 	}
 	if o.Waits == (report.Waits{}) {
 		o.Waits = report.DefaultWaits()

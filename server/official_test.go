@@ -208,6 +208,9 @@ func TestStatus(t *testing.T) {
 		if status != http.StatusForbidden {
 			t.Fatalf("a wrong signature: %d", status)
 		}
+		if status, _ := send(t, o.Server, "", "a scanner's"); status != http.StatusForbidden { // it says nothing of the Token
+			t.Fatalf("no signature: %d", status)
+		}
 		time.Sleep(storeEvery + time.Second)
 		synctest.Wait()
 		_, body := o.get(t, "/status")

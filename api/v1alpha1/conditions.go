@@ -5,13 +5,15 @@ package v1alpha1
 const (
 	// ConditionReady (positive, always present) sums up: True when every other positive condition that applies is True, DifyReachable
 	// excepted once the bot was ready. When not, it has the reason and message of the first that fails, in the order of this list.
+	// Connected, AccountReady and MenuPublished do not decide it: a bot is ready before WeChat's console knows its URL, and answers
+	// without WeChat's API.
 	ConditionReady = "Ready"
 	// ConditionSecretsResolved (positive): every Secret and key that the spec names exists and is well-formed.
 	ConditionSecretsResolved = "SecretsResolved"
 	// ConditionDifyReachable (positive): Dify accepted the API key, and the app is of a mode that can chat. Absent where the
 	// operator asks no Dify (--probe-dify=false).
 	ConditionDifyReachable = "DifyReachable"
-	// ConditionSessionStoreReady (positive): the session store answers.
+	// ConditionSessionStoreReady (positive): the session store answers, as the webhook servers say.
 	ConditionSessionStoreReady = "SessionStoreReady"
 	// ConditionAvailable (positive): every replica of this generation serves.
 	ConditionAvailable = "Available"
@@ -20,6 +22,13 @@ const (
 	// ConditionCertificateReady (positive, only where the operator knows the certificate's Secret): the certificate covers the domain
 	// and is in date.
 	ConditionCertificateReady = "CertificateReady"
+	// ConditionConnected (positive): pushes come that are WeChat's, and can be read. As this and the two below are what the webhook
+	// servers say, they are Unknown where the operator cannot reach a server, and absent where it asks none (--poll-servers=false).
+	ConditionConnected = "Connected"
+	// ConditionAccountReady (positive, only with wechat.appSecretRef): WeChat's API does what the bot needs.
+	ConditionAccountReady = "AccountReady"
+	// ConditionMenuPublished (positive, only with menu): followers see the menu.
+	ConditionMenuPublished = "MenuPublished"
 	// ConditionReconciling (abnormal-true): the bot is on its way to what the spec says.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled (abnormal-true): the bot stays as it is until someone changes something.
@@ -51,6 +60,12 @@ const (
 	ReasonExternallyManaged = "ExternallyManaged"
 	// ReasonCertificateValid is CertificateReady's.
 	ReasonCertificateValid = "CertificateValid"
+	// ReasonPushesArrive is Connected's.
+	ReasonPushesArrive = "PushesArrive"
+	// ReasonAccountUsable is AccountReady's.
+	ReasonAccountUsable = "AccountUsable"
+	// ReasonPublished is MenuPublished's.
+	ReasonPublished = "Published"
 )
 
 // Reasons of SecretsResolved when it is False.
@@ -65,7 +80,8 @@ const (
 
 // Reasons of DifyReachable when it is not True.
 const (
-	// ReasonNotChecked (Unknown): Dify was not asked yet, or cannot be without the Secret of the API key.
+	// ReasonNotChecked (Unknown): Dify was not asked yet, or cannot be without the Secret of the API key. Of the conditions that
+	// webhook servers tell: none has said anything yet.
 	ReasonNotChecked = "NotChecked"
 	// ReasonUnauthorized: Dify refused the API key.
 	ReasonUnauthorized = "Unauthorized"
@@ -88,6 +104,8 @@ const (
 	ReasonStoreSwitching = "StoreSwitching"
 	// ReasonRedisUnreachable: the webhook servers run, but say that the Redis does not answer.
 	ReasonRedisUnreachable = "RedisUnreachable"
+	// ReasonStoreUnavailable: the webhook servers say that the ConfigMaps do not answer.
+	ReasonStoreUnavailable = "StoreUnavailable"
 )
 
 // Reasons of Available when it is False.
@@ -124,6 +142,46 @@ const (
 	ReasonCertificateMismatch = "CertificateMismatch"
 	// ReasonCertificateExpired: the certificate is out of date.
 	ReasonCertificateExpired = "CertificateExpired"
+)
+
+// Reasons of Connected, AccountReady and MenuPublished when they are Unknown.
+const (
+	// ReasonServersUnreachable: the operator cannot reach the webhook servers' admin port.
+	ReasonServersUnreachable = "ServersUnreachable"
+	// ReasonStatusNotServed: what answers there does not serve a status that this operator knows.
+	ReasonStatusNotServed = "StatusNotServed"
+)
+
+// Reasons of Connected when it is False.
+const (
+	// ReasonNoPushYet: nothing has come, so that WeChat's console may not know the URL yet.
+	ReasonNoPushYet = "NoPushYet"
+	// ReasonSignatureMismatch: what comes is not signed with the Token.
+	ReasonSignatureMismatch = "SignatureMismatch"
+	// ReasonDecryptionFailed: what comes is signed with the Token, but made with another AppID or EncodingAESKey.
+	ReasonDecryptionFailed = "DecryptionFailed"
+)
+
+// Reasons of AccountReady when it is False; Unreachable is one of them too.
+const (
+	// ReasonAppSecretRejected: WeChat does not take the AppSecret, or the AppID.
+	ReasonAppSecretRejected = "AppSecretRejected"
+	// ReasonAppSecretFrozen: the AppSecret is frozen in the console.
+	ReasonAppSecretFrozen = "AppSecretFrozen"
+	// ReasonIPNotWhitelisted: the servers' address is not on the account's IP list.
+	ReasonIPNotWhitelisted = "IPNotWhitelisted"
+	// ReasonQuotaExhausted: the calls of the day are used up.
+	ReasonQuotaExhausted = "QuotaExhausted"
+	// ReasonNotEntitled: this kind of account may not do what the bot is to do. It is MenuPublished's too.
+	ReasonNotEntitled = "NotEntitled"
+)
+
+// Reasons of MenuPublished when it is False; NotEntitled is one of them too.
+const (
+	// ReasonRejected: WeChat refuses the menu.
+	ReasonRejected = "Rejected"
+	// ReasonDrifted: somebody has changed the menu in WeChat's console.
+	ReasonDrifted = "Drifted"
 )
 
 // Reasons of the abnormal-true conditions, and of Ready with them.

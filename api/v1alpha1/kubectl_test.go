@@ -69,6 +69,7 @@ status:
   summary: 1/1 replicas serve
   conditions:
   - {type: Available, status: "True", reason: PodsReady, message: not shown, lastTransitionTime: "2026-01-02T03:04:05Z"}
+  - {type: Connected, status: "False", reason: NoPushYet, message: not shown, lastTransitionTime: "2026-01-02T03:04:05Z"}
   - {type: Ready, status: "True", reason: Serving, message: 1/1 replicas serve, lastTransitionTime: "2026-01-02T03:04:05Z"}
 `), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -79,14 +80,14 @@ status:
 		want string
 	}{
 		{"narrow", []string{"get", "wbot"}, `
-NAME     READY   REASON    URL                              AGE   STATUS
-fresh                                                       0s    
-winter   True    Serving   https://bot.example.com/wechat   0s    1/1 replicas serve
+NAME     READY   CONNECTED   REASON    URL                              AGE   STATUS
+fresh                                                                   0s    
+winter   True    False       Serving   https://bot.example.com/wechat   0s    1/1 replicas serve
 `},
 		{"wide", []string{"get", "wechatbots", "-o", "wide"}, `
-NAME     READY   REASON    URL                              AGE   REPLICAS   SESSION     DIFY     STATUS
-fresh                                                       0s               ConfigMap            
-winter   True    Serving   https://bot.example.com/wechat   0s    1          ConfigMap   Winter   1/1 replicas serve
+NAME     READY   CONNECTED   REASON    URL                              AGE   REPLICAS   SESSION     DIFY     STATUS
+fresh                                                                   0s               ConfigMap            
+winter   True    False       Serving   https://bot.example.com/wechat   0s    1          ConfigMap   Winter   1/1 replicas serve
 `},
 		{"by category", []string{"get", "wechat", "-o", "name"}, `
 wechatbot.wechatbot.dev/fresh

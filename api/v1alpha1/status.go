@@ -14,7 +14,8 @@ type WechatBotStatus struct {
 	// +optional
 	URL string `json:"url,omitempty"`
 
-	// summary is Ready's message, short enough for a line of kubectl get.
+	// summary is Ready's message, short enough for a line of kubectl get; of a bot
+	// that is ready, what WeChat's console or account still lacks.
 	// +optional
 	Summary string `json:"summary,omitempty"`
 

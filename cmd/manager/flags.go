@@ -24,6 +24,7 @@ type flags struct {
 	concurrency  int
 	rollouts     int
 	probeDify    bool
+	pollServers  bool
 	log          logging.Flags
 }
 
@@ -41,6 +42,9 @@ func (f *flags) define(s *pflag.FlagSet) {
 		"how many bots' pods are replaced at once when the operator was upgraded or its flags have changed; 0 is all. What a user changes is never held back")
 	s.BoolVar(&f.probeDify, "probe-dify", true,
 		"ask each bot's Dify whether its API key works; false: no connection is made to addresses that bots name, and they have no condition DifyReachable")
+	s.BoolVar(&f.pollServers, "poll-servers", true,
+		"ask each bot's pods every minute, at their admin port, how they are; false: no connection is made to pods, and bots have no conditions Connected, "+
+			"AccountReady and MenuPublished")
 	s.StringSliceVar(&f.manager.Namespaces, "watch-namespaces", nil,
 		"namespaces to work in, separated by commas; empty means all. With it, rights in these namespaces are enough")
 	s.BoolVar(&f.manager.LeaderElection, "leader-elect", false, "let one of several operators work")
@@ -84,7 +88,7 @@ func (f *flags) options() (controllers.Options, error) {
 	return controllers.Options{
 		Operator:    desired.Operator{Image: f.serverImage, RedisImage: f.redisImage, IngressClass: f.ingressClass, Issuer: issuer},
 		Concurrency: f.concurrency, RolloutConcurrency: f.rollouts,
-		WithoutDify: !f.probeDify,
+		WithoutDify: !f.probeDify, WithoutServers: !f.pollServers,
 	}, nil
 }
 

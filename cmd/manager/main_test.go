@@ -100,6 +100,10 @@ func TestFlags(t *testing.T) {
 			[]string{"--server-image=a", "--probe-dify=false"},
 			controllers.Options{Concurrency: 8, RolloutConcurrency: 10, Operator: desired.Operator{Image: "a", RedisImage: desired.DefaultRedisImage}, WithoutDify: true}, "",
 		},
+		"no server is asked": {
+			[]string{"--server-image=a", "--poll-servers=false"},
+			controllers.Options{Concurrency: 8, RolloutConcurrency: 10, Operator: desired.Operator{Image: "a", RedisImage: desired.DefaultRedisImage}, WithoutServers: true}, "",
+		},
 		"no workers":        {[]string{"--server-image=a", "--concurrency=0"}, controllers.Options{}, "out of range"},
 		"no image of Redis": {[]string{"--server-image=a", "--redis-image="}, controllers.Options{}, "--redis-image is empty"},
 	} {

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
@@ -18,7 +19,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	spec := &bot.Spec
 	c := serverconfig.Default()
 	c.Bot = bot.Namespace + "/" + bot.Name
-	c.Listen, c.AdminListen = ":8080", ":9090"
+	c.Listen, c.AdminListen = ":8080", fmt.Sprintf(":%d", AdminPort)
 	c.SecretsDir = secretsDir
 	set(&c.Path, spec.Path)
 

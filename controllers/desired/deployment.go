@@ -23,6 +23,9 @@ const (
 	portWebhook = "webhook"
 	portAdmin   = "admin"
 
+	// AdminPort is where servers say how they are.
+	AdminPort = 9090
+
 	// AnnotationConfig of the pod template is the hash of those settings that a server takes at its start only: a
 	// change of it rolls the pods, any other change of the settings does not.
 	AnnotationConfig = "wechatbot.dev/config"
@@ -130,7 +133,7 @@ func container(bot *v1alpha1.WechatBot, operator Operator) *corev1.ContainerAppl
 		WithTerminationMessagePolicy(core.TerminationMessageFallbackToLogsOnError).
 		WithPorts(
 			corev1.ContainerPort().WithName(portWebhook).WithContainerPort(8080).WithProtocol(core.ProtocolTCP),
-			corev1.ContainerPort().WithName(portAdmin).WithContainerPort(9090).WithProtocol(core.ProtocolTCP)).
+			corev1.ContainerPort().WithName(portAdmin).WithContainerPort(AdminPort).WithProtocol(core.ProtocolTCP)).
 		WithStartupProbe(probe("/healthz", 1, 30)).
 		WithReadinessProbe(probe("/readyz", 5, 2)).
 		WithLivenessProbe(probe("/healthz", 10, 6)).

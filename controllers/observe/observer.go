@@ -27,6 +27,8 @@ type Observer struct {
 	Expectations *Expectations
 	// Dify asks the apps; nil asks none.
 	Dify *Prober
+	// Servers asks the webhook servers; nil asks none.
+	Servers *Poller
 	// GatewayAPI tells what is known of HTTPRoutes.
 	GatewayAPI func(ctx context.Context, namespace string) GatewayAPI
 	// Operator is what the flags say.
@@ -43,7 +45,7 @@ type Observer struct {
 
 // Bot reads the state of one bot.
 func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, error) {
-	s := &State{Now: o.Now()}
+	s := &State{Now: o.Now(), Servers: Servers{Off: o.Servers == nil}}
 	var err error
 	api := o.GatewayAPI(ctx, bot.Namespace)
 	if !api.Known && bot.Spec.Gateway != nil {
@@ -76,6 +78,9 @@ func (o *Observer) Forget(bot types.NamespacedName) {
 	o.replicaSets.forget(bot)
 	if o.Dify != nil {
 		o.Dify.Forget(bot)
+	}
+	if o.Servers != nil {
+		o.Servers.Forget(bot)
 	}
 }
 
@@ -177,6 +182,9 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 			return err
 		}
 		s.Leaving = leaving(pods.Items, bot.Spec.Session.Store())
+		if o.Servers != nil {
+			s.Servers = o.Servers.Look(bot, pods.Items)
+		}
 		for i := range pods.Items {
 			pod := &pods.Items[i]
 			s.PodProblem = max(s.PodProblem, PodProblem(pod))

@@ -32,6 +32,8 @@ type State struct {
 	Secrets []SecretProblem
 	// Dify is what is known of the app.
 	Dify Dify
+	// Servers is what the webhook servers say of themselves.
+	Servers Servers
 	// PodProblem is the pods' own reason for not being ready, in words that stay the same while it does; empty if none
 	// is known.
 	PodProblem string

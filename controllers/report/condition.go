@@ -22,6 +22,7 @@ func findings(bot *v1alpha1.WechatBot, state *observe.State) map[string]*finding
 	if f := difyReachable(bot, state); f != nil || state.Dify.Off {
 		all[v1alpha1.ConditionDifyReachable] = f
 	}
+	serverFindings(all, bot, state)
 	return all
 }
 

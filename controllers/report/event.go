@@ -23,10 +23,11 @@ type Event struct {
 var transientReasons = []string{
 	v1alpha1.ReasonNotChecked, v1alpha1.ReasonStorePending, v1alpha1.ReasonPodsNotReady, v1alpha1.ReasonAddressPending,
 	v1alpha1.ReasonCertificatePending, v1alpha1.ReasonProgressing, v1alpha1.ReasonSuspended, v1alpha1.ReasonRedisProvisioning,
+	v1alpha1.ReasonNoPushYet,
 }
 
-// Events tells what changed from one status to the next: Ready, which has the first thing that is wrong, and Dify,
-// whose failure does not reach Ready. A status that says the same gives none.
+// Events tells what changed from one status to the next: Ready, which has the first thing that is wrong, and what does not
+// reach Ready: Dify's failure and what the servers tell. A status that says the same gives none.
 func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 	var events []Event
 	ready := changed(before, after, v1alpha1.ConditionReady)
@@ -44,6 +45,11 @@ func Events(before, after *v1alpha1.WechatBotStatus) []Event {
 	if dify != nil && (ready == nil || ready.Reason != dify.Reason) && was != nil &&
 		(dify.Status == metav1.ConditionFalse || was.Status == metav1.ConditionFalse && dify.Status == metav1.ConditionTrue) {
 		events = append(events, event(dify))
+	}
+	for _, condition := range told {
+		if c := changed(before, after, condition); c != nil && c.Reason != v1alpha1.ReasonNotChecked {
+			events = append(events, event(c))
+		}
 	}
 	return events
 }

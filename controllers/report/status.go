@@ -6,6 +6,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -101,9 +102,11 @@ func Suspended(bot *v1alpha1.WechatBot) v1alpha1.WechatBotStatus {
 	}
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
-	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionDifyReachable) {
-		// Nobody asks Dify any more, and an alert about an old answer would go on.
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDifyReachable)
+	for _, condition := range slices.Concat([]string{v1alpha1.ConditionDifyReachable}, told) {
+		// Nobody asks Dify and the servers any more, and an alert about an old answer would go on.
+		if !meta.IsStatusConditionTrue(status.Conditions, condition) {
+			meta.RemoveStatusCondition(&status.Conditions, condition)
+		}
 	}
 	status.Summary = line(&status)
 	slices.SortFunc(status.Conditions, func(a, b metav1.Condition) int { return rank(a.Type) - rank(b.Type) })
@@ -164,32 +167,37 @@ func servesOn(status *v1alpha1.WechatBotStatus, state *observe.State) string {
 }
 
 func rank(condition string) int {
-	order := slices.Concat([]string{v1alpha1.ConditionReady}, positive,
+	order := slices.Concat([]string{v1alpha1.ConditionReady}, positive, told,
 		[]string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended})
 	return slices.Index(order, condition)
 }
 
-// line is Ready's message as kubectl get shows it, and how many other conditions are not as they should be.
+// line is Ready's message as kubectl get shows it, or of a bot that is ready what WeChat's side lacks, and how many other
+// conditions are not as they should be.
 func line(status *v1alpha1.WechatBotStatus) string {
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil {
 		return ""
 	}
+	words := ready.Message
+	if ready.Status == metav1.ConditionTrue && ready.Reason == v1alpha1.ReasonServing {
+		words = cmp.Or(lacks(status), words)
+	}
 	wrong := 0
-	for _, condition := range positive {
+	for _, condition := range slices.Concat(positive, told) {
 		if c := meta.FindStatusCondition(status.Conditions, condition); c != nil && c.Status == metav1.ConditionFalse {
 			wrong++
 		}
 	}
 	more := ""
-	if ready.Status != metav1.ConditionTrue {
+	if ready.Status != metav1.ConditionTrue || words != ready.Message {
 		wrong--
 	}
 	if wrong > 0 {
 		more = fmt.Sprintf(" (and %d more)", wrong)
 	}
 	const limit = 100
-	runes := []rune(ready.Message)
+	runes := []rune(words)
 	if len(runes) > limit {
 		runes = append(runes[:limit-1], '…')
 	}

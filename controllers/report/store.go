@@ -7,6 +7,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
@@ -20,6 +21,9 @@ const storePatience = 15 * time.Second
 // sessionStoreReady speaks of the store that the spec wants; while other servers still serve, of the change as well.
 func sessionStoreReady(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	f := storeReady(bot, state)
+	if state.Servers.StoreError != "" && !isStopped(bot, state) && (f.status == metav1.ConditionTrue || f.reason == v1alpha1.ReasonRedisUnreachable) {
+		f = storeSays(bot, state)
+	}
 	if !switching(bot, state) {
 		return f
 	}

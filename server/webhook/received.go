@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"net/http"
 	"sync/atomic"
 
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
@@ -21,8 +22,12 @@ func (h *Handler) Received() Received {
 	return Received{r.authentic.Load(), r.wrongSignature.Load(), r.undecryptable.Load()}
 }
 
-// refused counts a request that is not provably WeChat's.
-func (r *received) refused(err error) {
+// refused counts a request that is not provably WeChat's. One without any signature, a browser's or a monitor's, says nothing of
+// the account's settings.
+func (r *received) refused(request *http.Request, err error) {
+	if q := request.URL.Query(); q.Get("signature") == "" && q.Get("msg_signature") == "" {
+		return
+	}
 	switch wechat.ReasonOf(err) {
 	case wechat.ReasonSignature:
 		r.wrongSignature.Add(1)

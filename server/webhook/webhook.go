@@ -167,7 +167,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.metrics.verifications.WithLabelValues("refused").Inc()
-		h.received.refused(err)
+		h.received.refused(r, err)
 		h.hint(wechat.ReasonOf(err))
 		refuse(w, http.StatusForbidden)
 		return
@@ -188,7 +188,7 @@ func (h *Handler) push(w http.ResponseWriter, r *http.Request) {
 	owner, elsewhere := h.elsewhere(r)
 	p, body, err := h.open(account, r, elsewhere)
 	if err != nil {
-		h.received.refused(err)
+		h.received.refused(r, err)
 		h.unread(w, err)
 		return
 	}

@@ -19,6 +19,9 @@
 {{- if not .Values.probeDify }}
 - --probe-dify=false
 {{- end }}
+{{- if not .Values.pollServers }}
+- --poll-servers=false
+{{- end }}
 - --concurrency={{ .Values.concurrency }}
 - --rollout-concurrency={{ .Values.rolloutConcurrency }}
 - --log-level={{ .Values.log.level }}
