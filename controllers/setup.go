@@ -97,7 +97,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	poller, err := newPoller(ctx, mgr, o, answers)
+	poller, err := newPoller(mgr, o, answers)
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,11 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	})
 	if err != nil {
 		return fmt.Errorf("indexing bots by address: %w", err)
+	}
+	for _, kind := range []client.Object{&corev1.Pod{}, &corev1.ConfigMap{}} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, kind, observe.IndexOwned, observe.Owned); err != nil {
+			return fmt.Errorf("indexing %T by bot: %w", kind, err)
+		}
 	}
 	secrets, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {
@@ -168,16 +173,9 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 
 // newPoller makes the controller that asks webhook servers how they are, whose answers wake the bots that they say something
 // new of; nil if no server is to be asked.
-func newPoller(ctx context.Context, mgr manager.Manager, o Options, answers chan<- event.GenericEvent) (*observe.Poller, error) {
+func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent) (*observe.Poller, error) {
 	if o.WithoutServers {
 		return nil, nil //nolint:nilnil // as said
-	}
-	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, observe.IndexPodBot, func(o client.Object) []string {
-		pod, _ := o.(*corev1.Pod)
-		return []string{observe.PodBot(pod)}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("indexing pods by bot: %w", err)
 	}
 	poller := observe.NewPoller(observe.PollerOptions{
 		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now,
@@ -190,7 +188,7 @@ func newPoller(ctx context.Context, mgr manager.Manager, o Options, answers chan
 			wake(ctx, answers, bot)
 		},
 	})
-	err = ctrl.NewControllerManagedBy(mgr).Named(o.Name + "-servers").
+	err := ctrl.NewControllerManagedBy(mgr).Named(o.Name + "-servers").
 		WatchesRawSource(poller.Source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: observe.PollWorkers, ReconciliationTimeout: reconciliationTimeout}).
 		Complete(poller)

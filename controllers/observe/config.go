@@ -23,7 +23,7 @@ func (o *Observer) configs(ctx context.Context, r childReader, bot *v1alpha1.Wec
 		return err
 	}
 	var all corev1.ConfigMapList
-	err := o.Cache.List(ctx, &all, client.InNamespace(bot.Namespace), client.MatchingLabels(naming.Labels(bot, naming.Server)), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
+	err := o.Cache.List(ctx, &all, client.InNamespace(bot.Namespace), owned(bot, naming.Server), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return fmt.Errorf("listing the configurations: %w", err)
 	}

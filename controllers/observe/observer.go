@@ -178,7 +178,7 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 	c := &s.Children
 	if d := c.Deployment; d != nil {
 		var pods corev1.PodList
-		if err := o.list(ctx, bot, &pods, naming.Selector(bot)); err != nil {
+		if err := o.list(ctx, bot, &pods, naming.Server); err != nil {
 			return err
 		}
 		s.Leaving = leaving(pods.Items, bot.Spec.Session.Store())
@@ -196,7 +196,7 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 	}
 	if c.Redis != nil && c.Redis.Status.ReadyReplicas == 0 {
 		var pods corev1.PodList
-		if err := o.list(ctx, bot, &pods, naming.RedisSelector(bot)); err != nil {
+		if err := o.list(ctx, bot, &pods, naming.Redis); err != nil {
 			return err
 		}
 		for i := range pods.Items {
@@ -232,8 +232,8 @@ func (o *Observer) warning(ctx context.Context, namespace, kind, name string) (s
 	return newestWarning(found.Items), nil
 }
 
-func (o *Observer) list(ctx context.Context, bot *v1alpha1.WechatBot, pods *corev1.PodList, selector map[string]string) error {
-	err := o.Cache.List(ctx, pods, client.InNamespace(bot.Namespace), client.MatchingLabels(selector), client.UnsafeDisableDeepCopy)
+func (o *Observer) list(ctx context.Context, bot *v1alpha1.WechatBot, pods *corev1.PodList, component string) error {
+	err := o.Cache.List(ctx, pods, client.InNamespace(bot.Namespace), owned(bot, component), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return fmt.Errorf("listing the pods: %w", err)
 	}

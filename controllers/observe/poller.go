@@ -35,17 +35,6 @@ const (
 	maxPods    = 64 // of one bot; the others are not asked
 )
 
-// IndexPodBot indexes pods of webhook servers by their bot's name.
-const IndexPodBot = "bot"
-
-// PodBot is the value of IndexPodBot; empty for other pods.
-func PodBot(pod *corev1.Pod) string {
-	if pod.Labels[naming.LabelComponent] != naming.Server {
-		return ""
-	}
-	return pod.Labels[naming.LabelInstance]
-}
-
 // Poller is the controller that asks webhook servers how they are, at GET /status of their admin port. It has a queue of
 // its own, so that servers that cannot be reached delay no bot's reconcile. It keeps a few hundred bytes a bot, of which
 // none is a secret, an openid or a text.
@@ -64,7 +53,7 @@ type Poller struct {
 
 // PollerOptions are what a Poller needs.
 type PollerOptions struct {
-	// Bots reads WechatBots and pods, from a cache in which pods have IndexPodBot.
+	// Bots reads WechatBots and pods, from a cache in which pods have IndexOwned.
 	Bots client.Reader
 	// Every is the distance between two polls of a bot; 0 means a minute.
 	Every time.Duration
@@ -207,7 +196,7 @@ func (p *Poller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	var pods corev1.PodList
-	err = p.options.Bots.List(ctx, &pods, client.InNamespace(bot.Namespace), client.MatchingFields{IndexPodBot: bot.Name}, client.UnsafeDisableDeepCopy)
+	err = p.options.Bots.List(ctx, &pods, client.InNamespace(bot.Namespace), owned(bot, naming.Server), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("listing the pods: %w", err)
 	}
