@@ -24,7 +24,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-const readyWithin = time.Minute // from kubectl apply
+const readyWithin = 3 * time.Minute // from kubectl apply, on a machine that has much else to do
 
 // bot is one WechatBot, and the account that its followers know.
 type bot struct {

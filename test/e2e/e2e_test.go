@@ -106,7 +106,8 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t,
 		scenario{"a domain that serves", c.liveDomain},
 		scenario{"restored without owners", c.restored},
-		scenario{"className there and back", c.classThereAndBack},
+		scenario{"className there and back", c.classThereAndBack})
+	s.play(t,
 		scenario{"an autoscaler of the Deployment", c.autoscalerOfDeployment},
 		scenario{"a policy that relabels", c.relabelling},
 		scenario{"the previous release's server", c.pinned},

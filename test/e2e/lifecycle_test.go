@@ -11,6 +11,9 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/wechatbot/wechatbot-operator/test/crowd"
+	"github.com/wechatbot/wechatbot-operator/test/previous"
 )
 
 // uninstalled: helm uninstall leaves the CRD and the bots, which serve on; deleted bots take all they had with them but a
@@ -55,8 +58,10 @@ func (c *cluster) upgraded(t *testing.T) string {
 	c.install(t, c.oldChart, c.oldImage)
 	namespace := c.namespace(t, "e2e-upgrade")
 	single := c.chatty(t, namespace)
+	single.forPrevious(t)
 	single.start(t)
 	many := c.redisBot(t, namespace, true)
+	many.forPrevious(t)
 	many.rename(t, "many")
 	many.start(t)
 	chats := []*chat{}
@@ -85,6 +90,7 @@ func (c *cluster) upgraded(t *testing.T) string {
 // start anew with another one.
 func (c *cluster) pinned(t *testing.T) string {
 	b := c.chatty(t, c.namespace(t, "e2e-pinned"))
+	b.forPrevious(t)
 	b.set(t, c.oldImage.String(), "image")
 	took := b.start(t)
 	b.reachable(t)
@@ -103,6 +109,16 @@ func (c *cluster) pinned(t *testing.T) string {
 		t.Errorf("the servers were not replaced: %s", now)
 	}
 	return fmt.Sprintf("Ready after %s with %s; a change in place, a rollout: %s", seconds(took), c.oldImage.tag, chat.finish(t))
+}
+
+// forPrevious leaves only texts that the previous release knows.
+func (b *bot) forPrevious(t *testing.T) {
+	t.Helper()
+	texts := map[string]any{}
+	for _, key := range previous.Texts {
+		texts[key] = crowd.Texts()[key]
+	}
+	b.set(t, texts, "reply", "texts")
 }
 
 // rolled waits until all servers have the image, and no other is left.

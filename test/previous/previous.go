@@ -15,6 +15,12 @@ import (
 // Commit is the previous release's: the last one before this version's changes.
 const Commit = "cbb6096"
 
+// Texts are the keys of reply.texts that it knows.
+var Texts = []string{
+	"welcome", "help", "waiting", "queued", "busy", "tooManyOpen", "cleared", "stopped", "nothingToStop", "unsupported", "failed",
+	"quotaExceeded", "rateLimited", "timedOut", "misconfigured", "nothingYet", "emptyAnswer", "continue", "orReply", "retry", "cutShort",
+}
+
 // Source puts the previous release's source into dir, from the repository that the working directory is in.
 func Source(ctx context.Context, dir string) error {
 	top, err := output(ctx, "", "git", "rev-parse", "--show-toplevel")

@@ -50,6 +50,10 @@ func TestServerOfThePreviousReleaseReadsThisOperatorsConfiguration(t *testing.T)
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			bot.Namespace = "bots"
 			bot.Spec.Menu = nil // newer than that release: who declares one cannot keep its image
+			bot.Spec.Reply.Texts = map[string]v1alpha1.ReplyText{}
+			for _, key := range previous.Texts {
+				bot.Spec.Reply.Texts[key] = "a text of one's own"
+			}
 			s := start(t, binary, desired.Config(bot))
 			s.waitFor(t, "Serving")
 			s.config.Limits.Questions = 7
