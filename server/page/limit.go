@@ -43,6 +43,7 @@ func (b *bucket) take(now time.Time, rate, burst int) bool {
 type limits struct {
 	mu    sync.Mutex
 	each  map[netip.Prefix]*bucket
+	swept time.Time // when full buckets were last forgotten
 	total bucket
 }
 
@@ -51,16 +52,17 @@ func (l *limits) address(of netip.Prefix, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.each[of]
-	if b == nil && len(l.each) >= maxAddresses {
+	if b == nil && len(l.each) >= maxAddresses && now.Sub(l.swept) >= time.Second {
+		l.swept = now
 		for other, have := range l.each {
 			if !have.full.After(now) {
 				delete(l.each, other)
 			}
 		}
-		if len(l.each) >= maxAddresses {
-			of = netip.Prefix{}
-			b = l.each[of]
-		}
+	}
+	if b == nil && len(l.each) >= maxAddresses {
+		of = netip.Prefix{}
+		b = l.each[of]
 	}
 	if b == nil {
 		if l.each == nil {

@@ -23,8 +23,8 @@ type target struct {
 	picture bool
 }
 
-// references goes through HTML before the policy does: it balances the elements that the policy allows, so that an answer
-// cannot end what stands around it, has pictures and files come through the page's own path, and makes links of players.
+// references goes through HTML before the policy does: it leaves out the elements that the policy does not allow and balances
+// the others, so that an answer cannot end what stands around it, has pictures and files come through the page's own path, and makes links of players.
 type references struct {
 	at       string // the page's own address
 	settings *Settings
@@ -34,13 +34,14 @@ type references struct {
 	open    []string
 	openOf  map[string]int
 	dropped map[string]int // elements that stand too deep
+	unread  bool           // the next text is what an element holds that nobody reads
 }
 
 // rewrite returns the HTML as it is given to the policy. It is good until the next call.
 func (r *references) rewrite(from []byte) []byte {
 	r.out.Reset()
 	r.out.Grow(len(from) + 256)
-	r.open, r.openOf, r.dropped = r.open[:0], map[string]int{}, map[string]int{}
+	r.open, r.openOf, r.dropped, r.unread = r.open[:0], map[string]int{}, map[string]int{}, false
 	z := nethtml.NewTokenizer(bytes.NewReader(from))
 	for {
 		switch z.Next() {
@@ -50,12 +51,14 @@ func (r *references) rewrite(from []byte) []byte {
 		case nethtml.StartTagToken, nethtml.SelfClosingTagToken:
 			r.start(z)
 		case nethtml.EndTagToken:
-			raw := z.Raw()
 			name, _ := z.TagName()
-			r.end(string(name), raw)
-		case nethtml.CommentToken, nethtml.DoctypeToken:
+			r.end(string(name))
 		case nethtml.TextToken:
-			r.text(z.Raw())
+			if !r.unread {
+				r.text(z.Raw())
+			}
+			r.unread = false
+		case nethtml.CommentToken, nethtml.DoctypeToken:
 		}
 	}
 }
@@ -79,14 +82,14 @@ func (r *references) start(z *nethtml.Tokenizer) {
 		return
 	case name == "video", name == "audio", name == "source", name == "embed", name == "iframe":
 		r.player(attributes["src"], name)
-		if name != "iframe" {
-			return
-		}
 	case name == "a":
 		raw = r.anchor(attributes["href"])
+	case name == "br", name == "hr":
+		r.out.WriteString(raw)
+		return
 	}
+	r.unread = unreadElements[name]
 	if !allowed[name] {
-		r.out.WriteString(raw) // the policy decides
 		return
 	}
 	if len(r.open) >= maxDepth {
@@ -98,11 +101,16 @@ func (r *references) start(z *nethtml.Tokenizer) {
 	r.out.WriteString(raw)
 }
 
+// unreadElements hold text that is no HTML, and that nobody reads.
+var unreadElements = map[string]bool{
+	"script": true, "style": true, "title": true, "textarea": true, "xmp": true, "iframe": true, "noembed": true, "noframes": true,
+	"noscript": true, "plaintext": true,
+}
+
 // end handles an end tag: one that ends nothing goes, one that ends more than its own element ends that first.
-func (r *references) end(name string, raw []byte) {
+func (r *references) end(name string) {
+	r.unread = false
 	switch {
-	case !allowed[name]:
-		r.out.Write(raw)
 	case r.dropped[name] > 0:
 		r.dropped[name]--
 	case r.openOf[name] > 0:
