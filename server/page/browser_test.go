@@ -60,7 +60,7 @@ type site struct {
 
 func newSite(t *testing.T, answers library, change ...func(*Settings)) *site {
 	t.Helper()
-	s := Settings{Enabled: true, Domain: "bot.example.com", Key: NewKey("token", "app-key"), TTL: 1000 * time.Hour, AILabel: "（内容由AI生成）", Notice: "京ICP备00000000号", FilesOrigin: "https://dify.example.com"}
+	s := Settings{Enabled: true, Domain: "bot.example.com", Path: prefix, Key: NewKey("token", "app-key"), TTL: 1000 * time.Hour, AILabel: "（内容由AI生成）", Notice: "京ICP备00000000号", FilesOrigin: "https://dify.example.com"}
 	site := new(site)
 	var pictures string
 	host := httptest.NewServer(http.FileServer(http.Dir("testdata")))
@@ -84,7 +84,7 @@ func newSite(t *testing.T, answers library, change ...func(*Settings)) *site {
 		switch {
 		case r.URL.Path == "/reports":
 			site.reports.Add(1)
-		case strings.HasPrefix(r.URL.Path, Path):
+		case strings.HasPrefix(r.URL.Path, prefix):
 			site.handler.ServeHTTP(&reporting{w, site.extra}, r)
 		case r.URL.Path != "/favicon.ico":
 			site.asked.Add(1)

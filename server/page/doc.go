@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// Path is below which all pages are.
-const Path = "/a/"
-
 // Name is what an address names.
 type Name struct {
 	Follower, Turn string

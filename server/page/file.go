@@ -35,7 +35,7 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request, s *Settings, name
 	n, bad := strconv.Atoi(number)
 	var targets []target
 	if ok {
-		targets = convert(a, Path+token, *s).targets
+		targets = convert(a, s.Path+token, *s).targets
 	}
 	if bad != nil || n < 0 || n >= len(targets) {
 		h.refuse(w, s, http.StatusNotFound, "gone")
@@ -48,7 +48,7 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request, s *Settings, name
 		if err != nil {
 			return nil
 		}
-		return convert(fresh, Path+token, *s).targets
+		return convert(fresh, s.Path+token, *s).targets
 	})
 	if err != nil {
 		h.refuse(w, s, http.StatusNotFound, "fileFailed")

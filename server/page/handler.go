@@ -34,6 +34,7 @@ type Options struct {
 type Settings struct {
 	Enabled bool
 	Domain  string // where the handler is reached by https
+	Path    string // below which all pages are; it ends in a slash
 	Key     Key
 	TTL     time.Duration // from an answer's end
 	English bool
@@ -80,8 +81,11 @@ func New(o Options, s Settings) *Handler {
 // Configure replaces the settings.
 func (h *Handler) Configure(s Settings) { h.settings.Store(&s) }
 
-// Enabled tells whether there are pages.
-func (h *Handler) Enabled() bool { return h.settings.Load().Enabled }
+// Has tells whether a path is that of a page.
+func (h *Handler) Has(path string) bool {
+	s := h.settings.Load()
+	return s.Enabled && strings.HasPrefix(path, s.Path)
+}
 
 // Address is where a turn's whole answer can be read, which ended at a time; "" if nowhere.
 func (h *Handler) Address(follower, turn string, ended time.Time) string {
@@ -93,10 +97,10 @@ func (h *Handler) Address(follower, turn string, ended time.Time) string {
 	if token == "" {
 		return ""
 	}
-	return "https://" + s.Domain + Path + token
+	return "https://" + s.Domain + s.Path + token
 }
 
-// ServeHTTP serves what is below Path.
+// ServeHTTP serves pages and their files.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := h.settings.Load()
 	defer h.recoverPanic(w, s)
@@ -118,7 +122,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, s, http.StatusTooManyRequests, "limited")
 		return
 	}
-	token, file, isFile := strings.Cut(strings.TrimPrefix(r.URL.Path, Path), "/")
+	token, file, isFile := strings.Cut(strings.TrimPrefix(r.URL.Path, s.Path), "/")
 	name, ok := s.Key.open(token)
 	if !s.Enabled || !ok || !h.now().Before(name.Until) || isFile && r.Method == http.MethodHead {
 		h.refuse(w, s, http.StatusNotFound, "gone")
@@ -158,7 +162,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, s *Settings, name
 	case !ok:
 		h.refuse(w, s, http.StatusNotFound, "gone")
 	default:
-		h.write(w, http.StatusOK, "shown", shell(a, convert(a, Path+token, *s), *s))
+		h.write(w, http.StatusOK, "shown", shell(a, convert(a, s.Path+token, *s), *s))
 	}
 }
 

@@ -59,10 +59,10 @@ func TestPage_NotThere(t *testing.T) {
 		path  string
 		looks int
 	}{
-		"wrong": {Path + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 0}, "empty": {Path, 0}, "forged": {good[:len(good)-6] + "AAAAAA", 0},
+		"wrong": {prefix + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 0}, "empty": {prefix, 0}, "forged": {good[:len(good)-6] + "AAAAAA", 0},
 		"foreign": {other.path(t), 0}, "expired": {expired, 0}, "forgotten": {forgotten, 1}, "cleared": {cleared, 1},
-		"a file of a wrong one": {Path + "AAAA/0", 0}, "no such file": {good + "/0", 1}, "a file without a number": {good + "/x", 1},
-		"a negative file": {good + "/-1", 1}, "below a file": {good + "/0/0", 1}, "a file of one that was cleared": {cleared + "/0", 1}, "very long": {Path + strings.Repeat("A", 5000), 0},
+		"a file of a wrong one": {prefix + "AAAA/0", 0}, "no such file": {good + "/0", 1}, "a file without a number": {good + "/x", 1},
+		"a negative file": {good + "/-1", 1}, "below a file": {good + "/0/0", 1}, "a file of one that was cleared": {cleared + "/0", 1}, "very long": {prefix + strings.Repeat("A", 5000), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := d.asked
@@ -112,7 +112,7 @@ func TestPage_Off(t *testing.T) {
 	off := *d.settings.Load()
 	off.Enabled = false
 	d.Configure(off)
-	if got := d.Address(follower, turn, d.time); got != "" || d.Enabled() {
+	if got := d.Address(follower, turn, d.time); got != "" || d.Has(path) {
 		t.Errorf("there is an address, %s, while there are no pages", got)
 	}
 	if r := d.get(t, path); r.StatusCode != http.StatusNotFound || d.asked != 0 {
@@ -164,7 +164,7 @@ func TestLimits(t *testing.T) {
 		}
 		return refused
 	}
-	if got := ask(Path+"wrong", "203.0.113.1", 1000); got != 1000-perAddressBurst {
+	if got := ask(prefix+"wrong", "203.0.113.1", 1000); got != 1000-perAddressBurst {
 		t.Errorf("of 1000 wrong addresses %d were refused, want all but %d", got, perAddressBurst)
 	}
 	if got := ask(d.path(t), "203.0.113.2", 50); got != 0 {

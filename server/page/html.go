@@ -93,7 +93,7 @@ var policy = sync.OnceValue(func() *bluemonday.Policy {
 	p.RequireNoReferrerOnLinks(true)
 	p.RequireNoFollowOnLinks(true)
 	p.AllowAttrs("href").OnElements("a")
-	p.AllowAttrs("src").Matching(regexp.MustCompile(`^` + Path + `[A-Za-z0-9_-]+/[0-9]{1,3}$`)).OnElements("img")
+	p.AllowAttrs("src").Matching(regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/[0-9]{1,3}$`)).OnElements("img")
 	p.AllowAttrs("alt").OnElements("img")
 	p.AllowAttrs("loading").Matching(regexp.MustCompile(`^lazy$`)).OnElements("img")
 	p.AllowAttrs("align").Matching(regexp.MustCompile(`^(left|center|right)$`)).OnElements("td", "th")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const at = Path + "TOKEN"
+const at = prefix + "TOKEN"
 
 func made(t *testing.T, markdown string, files ...File) string {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 const (
 	follower = "oFollowerWhoReads_0123456789"
 	turn     = "24000000000000001"
+	prefix   = "/a/"
 )
 
 // shelf has answers by follower and turn, and counts how often it is asked.
@@ -57,7 +58,7 @@ func newDesk(t *testing.T, answers map[string]Answer, change ...func(*Settings))
 	t.Helper()
 	d := &desk{shelf: &shelf{answers: answers}, log: new(strings.Builder), time: time.Unix(1_800_000_000, 0)}
 	s := Settings{
-		Enabled: true, Domain: "bot.example.com", Key: NewKey("token", "app-key"), TTL: time.Hour, AILabel: "（内容由AI生成）",
+		Enabled: true, Domain: "bot.example.com", Path: prefix, Key: NewKey("token", "app-key"), TTL: time.Hour, AILabel: "（内容由AI生成）",
 		Notice: "备案号 <1>", FilesOrigin: "https://dify.example.com",
 	}
 	for _, c := range change {
