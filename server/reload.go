@@ -96,6 +96,10 @@ func (s *Server) apply(f files, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	pages, err := pageSettings(f, s.config.Path)
+	if err != nil {
+		return err
+	}
 	if err := s.dify.configure(f); err != nil {
 		return err
 	}
@@ -105,6 +109,7 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.rotation = rotation
 	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
+	s.page.Configure(pages)
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {

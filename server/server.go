@@ -26,6 +26,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/account"
+	"github.com/wechatbot/wechatbot-operator/server/page"
 	"github.com/wechatbot/wechatbot-operator/server/render"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/turn"
@@ -75,6 +76,7 @@ type Server struct {
 	wechat    wechatSwitch
 	account   *account.Account
 	engine    *turn.Engine
+	page      *page.Handler
 	handler   *webhook.Handler
 	hash      atomic.Pointer[string] // of the configuration file that is in force
 
@@ -136,6 +138,9 @@ func (s *Server) assemble(f files) (err error) {
 	if err := s.newAccount(f); err != nil {
 		return err
 	}
+	if err := s.newPage(f); err != nil {
+		return err
+	}
 	if s.engine, err = s.newEngine(f); err != nil {
 		return err
 	}
@@ -186,6 +191,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Renderer:  Renderer{func() render.Options { return *s.rendering.Load() }},
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias:     s.alias,
+		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
 		Pusher:    pusher{s.account},
 
@@ -241,6 +247,7 @@ func (s *Server) Run(ctx context.Context) error {
 	background.Go(func() { s.account.Run(life) })
 
 	hook := s.handler.Server(s.options.HTTPLog)
+	hook.Handler = s.front(hook.Handler)
 	admin := &http.Server{
 		Handler: s.adminHandler(), ErrorLog: s.options.HTTPLog,
 		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,

@@ -28,6 +28,7 @@ var (
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._~-]{0,255}$`)
 	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	domainPattern    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$`)
 	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
 	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 )
@@ -108,6 +109,12 @@ func (c *Config) checkServer() error {
 	}
 	if err := checkPath(c.Path); err != nil {
 		return err
+	}
+	switch {
+	case c.Domain != "" && (len(c.Domain) > 253 || !domainPattern.MatchString(c.Domain)):
+		return wrong("domain", "%q is not a domain: write it in lower case, without https:// and path, such as bot.example.com", c.Domain)
+	case c.Domain == "" && c.Reply.Page.Enabled:
+		return wrong("domain", "is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com")
 	}
 	if c.SecretsDir == "" {
 		return wrong("secretsDir", "is missing: give the folder with the files %s and %s", fileToken, fileDifyAPIKey)
@@ -196,6 +203,9 @@ func (r *Reply) check() error {
 		return wrong("reply.mode", "%q is not offered: use %s or %s", r.Mode, ReplyModePassive, ReplyModeCustomerService)
 	}
 	if err := checkCount("reply.push.maxSends", r.Push.MaxSends, 1, 5); err != nil {
+		return err
+	}
+	if err := checkDuration("reply.page.ttl", r.Page.TTL, time.Minute, 720*time.Hour); err != nil {
 		return err
 	}
 	if err := checkDuration("reply.deadline", r.Deadline, time.Second, 4800*time.Millisecond); err != nil {

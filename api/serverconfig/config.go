@@ -19,6 +19,8 @@ type Config struct {
 	Listen string `json:"listen"`
 	// AdminListen is the address of /healthz, /readyz and /metrics, host:port.
 	AdminListen string `json:"adminListen"`
+	// Domain is where followers reach the server by https, with a port if it is not 443. Pages need it.
+	Domain string `json:"domain"`
 	// Path is the URL path of the webhook. It starts with a slash and is clean: no "..", no doubled or trailing slash.
 	Path string `json:"path"`
 	// SecretsDir is the folder that LoadSecrets reads. Required. Load takes a relative one from the file's own folder.
@@ -97,6 +99,8 @@ type Reply struct {
 	// answer. The first is what tap-links send. One that is 1 is a question instead when everything is delivered and
 	// the last answer asks for a number.
 	ContinueWords []string `json:"continueWords"`
+	// Page is for answers that are longer than a reply.
+	Page Page `json:"page"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
 	Texts map[string]string `json:"texts,omitempty"`
 }
@@ -106,6 +110,26 @@ type Push struct {
 	// MaxSends is how many messages carry one answer at most: 1 to 5, as WeChat allows five after a follower's message.
 	// The last one ends in a tap-link to the rest.
 	MaxSends int `json:"maxSends"`
+}
+
+// Page shows a whole answer at an address below PagePath that only the bot can make.
+type Page struct {
+	// Enabled has answers of more than one reply end in a link to their page.
+	Enabled bool `json:"enabled"`
+	// TTL is how long after its answer's end a page can be opened: 1m to 720h. With the session it is gone before.
+	TTL Duration `json:"ttl"`
+}
+
+// PagePath is below which the pages are. Bots that share a domain have different paths, and so different ones of these.
+func PagePath(webhook string) string {
+	switch webhook {
+	case Default().Path:
+		return "/a/"
+	case "/":
+		return "/a/~/"
+	default:
+		return "/a" + webhook + "/"
+	}
 }
 
 // Limits protects the Dify budget.
@@ -137,6 +161,7 @@ func Default() Config {
 			HoldsPerMinute: 30,
 			ContinueWords:  []string{"1", "继续"},
 			Language:       LanguageChinese,
+			Page:           Page{TTL: Duration(24 * time.Hour)},
 		},
 		Limits: Limits{Questions: 20, Window: Duration(10 * time.Minute), Concurrency: 50},
 		Session: Session{

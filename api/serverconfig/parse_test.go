@@ -186,11 +186,14 @@ func TestParseRefuses(t *testing.T) {
 
 		{"mode", minimal + "reply: {mode: Push}\n", `reply.mode: "Push" is not offered: use Passive or CustomerService`},
 		{"sends", minimal + "reply: {push: {maxSends: 6}}\n", "reply.push.maxSends: 6 is out of range: give 1 to 5"},
+		{"domain", minimal + "domain: https://bot.example.com\n", `domain: "https://bot.example.com" is not a domain: write it in lower case, without https:// and path, such as bot.example.com`},
+		{"page without a domain", minimal + "reply: {page: {enabled: true}}\n", "domain: is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com"},
+		{"page's ttl", minimal + "reply: {page: {ttl: 59s}}\n", "reply.page.ttl: 59s is out of range: give 1m to 720h"},
 		{"deadline too long", minimal + "reply: {deadline: 4801ms}\n", "reply.deadline: 4801ms is out of range: give 1s to 4800ms"},
 		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
 		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
 		{"language", minimal + "reply: {language: fr}\n", `reply.language: "fr" is not offered: use zh-CN or en`},
-		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, retry, cutShort"},
+		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, fullAnswer, retry, cutShort"},
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
@@ -433,6 +436,7 @@ func anyConfig(t *rapid.T) Config {
 			Timeout: duration("timeout", time.Second, time.Hour), IdleTimeout: duration("idle", time.Second, time.Hour),
 		},
 		Reply: Reply{
+			Page: Page{TTL: duration("pageTTL", time.Minute, 720*time.Hour)},
 			Mode: pick("mode", ReplyModePassive, ReplyModeCustomerService), Push: Push{number("sends", 1, 5)}, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
 			ContinueWords:  rapid.SliceOfN(rapid.StringMatching(`[1-9一-龟]{1,9}`), 1, 8).Draw(t, "continueWords"),
 			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish),
@@ -446,6 +450,8 @@ func anyConfig(t *rapid.T) Config {
 			IdleTimeout: duration("sessionIdle", time.Minute, 8760*time.Hour), History: number("history", 1, 200),
 		},
 	}
+	c.Domain = pick("domain", "", "bot.example.com", "localhost:8443")
+	c.Reply.Page.Enabled = c.Domain != "" && rapid.Bool().Draw(t, "page")
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
 	if c.WeChat.AppID != "" {
 		c.Menu = anyMenu(t)

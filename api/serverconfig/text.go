@@ -25,6 +25,7 @@ const (
 	TextSent          = "sent"          // `1` while the answer was on its way, which has arrived since
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
+	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -35,7 +36,7 @@ var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
-	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
+	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
@@ -48,7 +49,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextRetry:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

@@ -35,6 +35,23 @@ type Push struct {
 	MaxSends *int32 `json:"maxSends,omitempty"`
 }
 
+// Page shows whole answers at the bot's domain.
+type Page struct {
+	// enabled has answers that are longer than a reply end in a link 看全文 to a page
+	// with the whole answer, below /a/ of the domain. Default false.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+
+	// ttl is how long after its answer a page can be opened, 1m to 720h; /clear,
+	// unfollowing and session.idleTimeout end it before. Default 24h.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')`,message="ttl must be a duration from 1m to 720h, like 24h"
+	TTL metav1.Duration `json:"ttl,omitzero"`
+}
+
 // Reply says how followers are answered.
 type Reply struct {
 	// mode is Passive (answers are replies, which every account may give) or
@@ -85,6 +102,10 @@ type Reply struct {
 	// +kubebuilder:validation:MaxItems=8
 	ContinueWords []ContinueWord `json:"continueWords,omitempty"`
 
+	// page shows whole answers at the bot's domain, for what is longer than a reply.
+	// +optional
+	Page *Page `json:"page,omitempty"`
+
 	// texts replace single texts of the bot's own, for example {welcome:
 	// "你好！直接提问即可。"}; each at most 600 bytes (200 Chinese characters). What is not
 	// set is the language's default. There are:
@@ -111,12 +132,13 @@ type Reply struct {
 	// - sent (a continue word while the answer was being pushed, which has arrived since)
 	// - emptyAnswer (the app answered with nothing to show)
 	// - continue (label of the link to what follows)
+	// - fullAnswer (label of the link to the page with the whole answer)
 	// - orReply (follows that label, for clients without such links)
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -17,6 +17,14 @@ func webhookPath(bot *v1alpha1.WechatBot) string {
 	return path
 }
 
+// PagePath is below which the server shows pages of whole answers; empty if it shows none.
+func PagePath(bot *v1alpha1.WechatBot) string {
+	if bot.Spec.Reply.Page == nil || !bot.Spec.Reply.Page.Enabled {
+		return ""
+	}
+	return serverconfig.PagePath(webhookPath(bot))
+}
+
 // paths are what the server answers at the domain: the webhook, and the files at the root that WeChat looks for.
 func paths(bot *v1alpha1.WechatBot) []string {
 	all := []string{webhookPath(bot)}

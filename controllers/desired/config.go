@@ -21,6 +21,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	c.Bot = bot.Namespace + "/" + bot.Name
 	c.Listen, c.AdminListen = ":8080", fmt.Sprintf(":%d", AdminPort)
 	c.SecretsDir = secretsDir
+	c.Domain = spec.Domain
 	set(&c.Path, spec.Path)
 
 	c.WeChat.AppID = spec.WeChat.AppID
@@ -47,6 +48,10 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 		for _, word := range spec.Reply.ContinueWords {
 			c.Reply.ContinueWords = append(c.Reply.ContinueWords, string(word))
 		}
+	}
+	if page := spec.Reply.Page; page != nil {
+		c.Reply.Page.Enabled = page.Enabled
+		set(&c.Reply.Page.TTL, duration(page.TTL.Duration))
 	}
 	c.Reply.Texts = texts(spec.Reply.Texts)
 

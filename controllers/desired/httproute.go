@@ -31,6 +31,10 @@ func HTTPRoute(bot *v1alpha1.WechatBot) *gatewayv1.HTTPRouteApplyConfiguration {
 		rule.WithMatches(gatewayv1.HTTPRouteMatch().
 			WithPath(gatewayv1.HTTPPathMatch().WithType(gateway.PathMatchExact).WithValue(path)))
 	}
+	if path := PagePath(bot); path != "" {
+		rule.WithMatches(gatewayv1.HTTPRouteMatch().
+			WithPath(gatewayv1.HTTPPathMatch().WithType(gateway.PathMatchPathPrefix).WithValue(path)))
+	}
 	return gatewayv1.HTTPRoute(bot.Name, bot.Namespace).
 		WithLabels(naming.Labels(bot, naming.Server)).
 		WithOwnerReferences(owner(bot)).

@@ -19,11 +19,17 @@ func HasIngress(bot *v1alpha1.WechatBot) bool {
 // Ingress leads the domain to the Service, with TLS. It has no annotation that only one controller understands.
 func Ingress(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) *networkingv1.IngressApplyConfiguration {
 	rule := networkingv1.HTTPIngressRuleValue()
-	for _, path := range paths(bot) {
+	lead := func(path string, how networking.PathType) {
 		rule.WithPaths(networkingv1.HTTPIngressPath().
-			WithPath(path).WithPathType(networking.PathTypeExact).
+			WithPath(path).WithPathType(how).
 			WithBackend(networkingv1.IngressBackend().WithService(networkingv1.IngressServiceBackend().
 				WithName(bot.Name).WithPort(networkingv1.ServiceBackendPort().WithNumber(servicePort)))))
+	}
+	for _, path := range paths(bot) {
+		lead(path, networking.PathTypeExact)
+	}
+	if path := PagePath(bot); path != "" {
+		lead(path, networking.PathTypePrefix)
 	}
 	tls := networkingv1.IngressTLS().WithHosts(bot.Spec.Domain)
 	if secret := CertificateSecret(bot); secret != "" {

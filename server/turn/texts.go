@@ -24,9 +24,10 @@ const (
 	TextTooLong       = "tooLong" // {{clear}} becomes a tap-link
 	TextPaused        = "paused"
 	TextCutShort      = "cutShort"
-	TextContinue      = "continue" // a tap-link's label
-	TextRetry         = "retry"    // a tap-link's label
-	TextOrReply       = "orReply"  // stands behind the tap-link to go on; {{1}} is the word for it
+	TextContinue      = "continue"   // a tap-link's label
+	TextFullAnswer    = "fullAnswer" // a link's label
+	TextRetry         = "retry"      // a tap-link's label
+	TextOrReply       = "orReply"    // stands behind the tap-link to go on; {{1}} is the word for it
 )
 
 // Texts are a bot's own words: a language's, with some replaced.
@@ -81,6 +82,7 @@ var chinese = map[string]string{
 	TextPaused:        "（这件事还要由工作人员处理，处理之后才能继续）",
 	TextCutShort:      "（回答中断了，后面的内容没有收到）",
 	TextContinue:      "继续",
+	TextFullAnswer:    "看全文",
 	TextRetry:         "再问一次",
 	TextOrReply:       "（或回复 {{1}}）",
 }
@@ -109,6 +111,7 @@ var english = map[string]string{
 	TextPaused:        "(a person has to look at this before it can go on)",
 	TextCutShort:      "(the answer broke off here)",
 	TextContinue:      "Continue",
+	TextFullAnswer:    "Read it all",
 	TextRetry:         "Ask again",
 	TextOrReply:       " (or reply {{1}})",
 }

@@ -67,8 +67,10 @@ type Options struct {
 	Metrics  *Metrics
 	Log      *slog.Logger
 
-	Link  func(label, send string) string // a link that sends a text when it is tapped
-	Alias func(of string) string          // what a follower or a message is called in logs: nobody can tell what it is an alias of
+	Link func(label, send string) string // a link that sends a text when it is tapped
+	// WholeLink is a link to where a whole answer can be read that ended at a time; "" is nowhere, nil never.
+	WholeLink func(label string, k session.Key, ended time.Time) string
+	Alias     func(of string) string // what a follower or a message is called in logs: nobody can tell what it is an alias of
 
 	// MenuShown tells whether followers have the menu of Settings in the account; nil is never.
 	MenuShown func() bool

@@ -1,0 +1,294 @@
+package page
+
+import (
+	"bytes"
+	"html"
+	"net/url"
+	"path"
+	"strings"
+
+	nethtml "golang.org/x/net/html"
+)
+
+const (
+	maxTargets = 100 // pictures and files of a page
+	maxDepth   = 64  // of elements
+	maxURL     = 4096
+)
+
+// target is a picture or a file of an answer.
+type target struct {
+	url     string // absolute
+	name    string
+	picture bool
+}
+
+// references goes through HTML before the policy does: it leaves out the elements that the policy does not allow and balances
+// the others, so that an answer cannot end what stands around it, has pictures and files come through the page's own path, and makes links of players.
+type references struct {
+	at       string // the page's own address
+	settings *Settings
+	targets  []target
+
+	out     bytes.Buffer
+	open    []string
+	openOf  map[string]int
+	dropped map[string]int // elements that stand too deep
+	unread  bool           // the next text is what an element holds that nobody reads
+}
+
+// rewrite returns the HTML as it is given to the policy. It is good until the next call.
+func (r *references) rewrite(from []byte) []byte {
+	r.out.Reset()
+	r.out.Grow(len(from) + 256)
+	r.open, r.openOf, r.dropped, r.unread = r.open[:0], map[string]int{}, map[string]int{}, false
+	z := nethtml.NewTokenizer(bytes.NewReader(from))
+	for {
+		switch z.Next() {
+		case nethtml.ErrorToken:
+			r.closeTo(0)
+			return r.out.Bytes()
+		case nethtml.StartTagToken, nethtml.SelfClosingTagToken:
+			r.start(z)
+		case nethtml.EndTagToken:
+			name, _ := z.TagName()
+			r.end(string(name))
+		case nethtml.TextToken:
+			if !r.unread {
+				r.text(z.Raw())
+			}
+			r.unread = false
+		case nethtml.CommentToken, nethtml.DoctypeToken:
+		}
+	}
+}
+
+// start handles a start tag.
+func (r *references) start(z *nethtml.Tokenizer) {
+	raw := string(z.Raw()) // the tokenizer writes over it
+	b, more := z.TagName()
+	name := string(b)
+	attributes := map[string]string{}
+	for more {
+		var key, value []byte
+		key, value, more = z.TagAttr()
+		if _, twice := attributes[string(key)]; !twice {
+			attributes[string(key)] = string(value)
+		}
+	}
+	switch {
+	case name == "img":
+		r.picture(attributes["src"], attributes["alt"])
+		return
+	case name == "video", name == "audio", name == "source", name == "embed", name == "iframe":
+		r.player(attributes["src"], name)
+	case name == "a":
+		raw = r.anchor(attributes["href"])
+	case name == "br", name == "hr":
+		r.out.WriteString(raw)
+		return
+	}
+	r.unread = unreadElements[name]
+	if !allowed[name] {
+		return
+	}
+	if len(r.open) >= maxDepth {
+		r.dropped[name]++
+		return
+	}
+	r.open = append(r.open, name)
+	r.openOf[name]++
+	r.out.WriteString(raw)
+}
+
+// unreadElements hold text that is no HTML, and that nobody reads.
+var unreadElements = map[string]bool{
+	"script": true, "style": true, "title": true, "textarea": true, "xmp": true, "iframe": true, "noembed": true, "noframes": true,
+	"noscript": true, "plaintext": true,
+}
+
+// end handles an end tag: one that ends nothing goes, one that ends more than its own element ends that first.
+func (r *references) end(name string) {
+	r.unread = false
+	switch {
+	case r.dropped[name] > 0:
+		r.dropped[name]--
+	case r.openOf[name] > 0:
+		for i := len(r.open) - 1; i >= 0; i-- {
+			if r.open[i] == name {
+				r.closeTo(i)
+				return
+			}
+		}
+	}
+}
+
+// closeTo ends elements until n are open.
+func (r *references) closeTo(n int) {
+	for len(r.open) > n {
+		name := r.open[len(r.open)-1]
+		r.open = r.open[:len(r.open)-1]
+		r.openOf[name]--
+		r.out.WriteString("</" + name + ">")
+	}
+}
+
+// picture writes one that comes through the page's own path; a vector graphic, which could hold scripts, is a link.
+func (r *references) picture(src, alt string) {
+	u := r.absolute(src)
+	if u == nil {
+		r.out.WriteString(html.EscapeString(alt))
+		return
+	}
+	if strings.EqualFold(path.Ext(u.Path), ".svg") {
+		r.link(u, alt, wordsOf(r.settings.English).picture)
+		return
+	}
+	n := r.add(u, alt, true)
+	if n < 0 {
+		r.out.WriteString(html.EscapeString(alt))
+		return
+	}
+	r.out.WriteString(`<img loading="lazy" src="` + addressOfTarget(r.at, n) + `" alt="` + html.EscapeString(alt) + `">`)
+}
+
+// player writes a link to what an element would play.
+func (r *references) player(src, name string) {
+	u := r.absolute(src)
+	if u == nil {
+		return
+	}
+	w := wordsOf(r.settings.English)
+	called := map[string]string{"video": w.video, "source": w.video, "audio": w.audio}[name]
+	if called == "" {
+		called = w.link
+	}
+	r.link(u, "", called)
+}
+
+// link writes a link to a file of the app's, or to somewhere else.
+func (r *references) link(u *url.URL, label, otherwise string) {
+	if label == "" {
+		label = otherwise
+	}
+	address := u.String()
+	if r.isFile(u) {
+		n := r.add(u, label, false)
+		if n < 0 {
+			r.out.WriteString(html.EscapeString(label))
+			return
+		}
+		address = addressOfTarget(r.at, n)
+	}
+	r.out.WriteString(`<a href="` + html.EscapeString(address) + `">` + html.EscapeString(label) + "</a>")
+}
+
+// anchor is the start tag of a link: to the web as it is, to a file through the page, and nowhere else.
+func (r *references) anchor(href string) string {
+	href = strings.TrimSpace(href)
+	if len(href) > maxURL {
+		return "<a>"
+	}
+	if lower := strings.ToLower(href); strings.HasPrefix(lower, "mailto:") || strings.HasPrefix(lower, "tel:") {
+		return `<a href="` + html.EscapeString(href) + `">`
+	}
+	u := r.absolute(href)
+	if u == nil {
+		return "<a>"
+	}
+	address := u.String()
+	if r.isFile(u) {
+		n := r.add(u, "", false)
+		if n < 0 {
+			return "<a>"
+		}
+		address = addressOfTarget(r.at, n)
+	}
+	return `<a href="` + html.EscapeString(address) + `">`
+}
+
+// filesPath is in the addresses of the files that an app keeps.
+const filesPath = "/files/"
+
+// absolute is an address of the web, or of a file of the app's; nil for any other.
+func (r *references) absolute(address string) *url.URL {
+	address = strings.TrimSpace(address)
+	if address == "" || len(address) > maxURL {
+		return nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil {
+		return nil
+	}
+	if u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, filesPath) {
+		if base, err := url.Parse(r.settings.FilesOrigin); err == nil && base.Host != "" {
+			return base.ResolveReference(u)
+		}
+		return nil
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil
+	}
+	return u
+}
+
+// isFile tells whether an address is one of the app's files: such an address lasts for minutes.
+func (r *references) isFile(u *url.URL) bool {
+	return strings.Contains(u.Path, filesPath) && u.Query().Has("sign")
+}
+
+// add notes a target and returns its number; -1 if there are too many. One that is there already is not added again.
+func (r *references) add(u *url.URL, name string, picture bool) int {
+	address := u.String()
+	for i, t := range r.targets {
+		if t.url == address && t.picture == picture {
+			return i
+		}
+	}
+	if len(r.targets) >= maxTargets {
+		return -1
+	}
+	r.targets = append(r.targets, target{url: address, name: name, picture: picture})
+	return len(r.targets) - 1
+}
+
+// files is a list of the files that the text does not refer to itself, nil if there are none.
+func (r *references) files(files []File, markdown string) []byte {
+	r.out.Reset()
+	w := wordsOf(r.settings.English)
+	for _, f := range files {
+		u := r.absolute(f.URL)
+		if u == nil || strings.Contains(markdown, u.EscapedPath()) || strings.Contains(markdown, u.Path) {
+			continue
+		}
+		r.out.WriteString("<p>")
+		switch {
+		case f.Type == "image" && !strings.EqualFold(path.Ext(u.Path), ".svg"):
+			r.picture(f.URL, f.Name)
+		default:
+			n := r.add(u, f.Name, false)
+			if n >= 0 {
+				label := f.Name
+				if label == "" {
+					label = w.file
+				}
+				r.out.WriteString(`<a href="` + addressOfTarget(r.at, n) + `">` + html.EscapeString(label) + "</a>")
+			}
+		}
+		r.out.WriteString("</p>")
+	}
+	if r.out.Len() == 0 {
+		return nil
+	}
+	return r.out.Bytes()
+}
+
+// same tells whether two addresses are of one file, however they are signed.
+func same(a, b string) bool {
+	u, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	v, err := url.Parse(b)
+	return err == nil && u.Host == v.Host && u.Path == v.Path
+}
