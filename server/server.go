@@ -74,6 +74,7 @@ type Server struct {
 	dify      *difySwitch
 	wechat    wechatSwitch
 	account   *account.Account
+	media     *followersMedia
 	engine    *turn.Engine
 	handler   *webhook.Handler
 	hash      atomic.Pointer[string] // of the configuration file that is in force
@@ -136,6 +137,7 @@ func (s *Server) assemble(f files) (err error) {
 	if err := s.newAccount(f); err != nil {
 		return err
 	}
+	s.media = newFollowersMedia(s.account, s.dify, f.config)
 	if s.engine, err = s.newEngine(f); err != nil {
 		return err
 	}
@@ -188,6 +190,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Alias:     s.alias,
 		MenuShown: s.account.MenuPublished,
 		Pusher:    pusher{s.account},
+		Media:     s.media,
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))

@@ -19,6 +19,8 @@ import (
 const (
 	// MaxVerificationFileBytes bounds the content of a verification file; WeChat's hold 16 characters.
 	MaxVerificationFileBytes = 1024
+	// MaxPictureHosts bounds wechat.pictureHosts.
+	MaxPictureHosts = 16
 	// MaxInputNameBytes bounds the name of a variable in dify.inputs; YAML itself ends keys at 1,024 characters.
 	MaxInputNameBytes = 256
 )
@@ -29,6 +31,7 @@ var (
 	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._~-]{0,255}$`)
 	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
+	hostPattern      = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z][-a-z0-9]{0,61}[a-z0-9]$`)
 	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 )
 
@@ -162,6 +165,14 @@ func (w *WeChat) check() error {
 	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
 		return err
 	}
+	if n := len(w.PictureHosts); n < 1 || n > MaxPictureHosts {
+		return wrong("wechat.pictureHosts", "has %d hosts: give 1 to %d, or leave it out for WeChat's own", n, MaxPictureHosts)
+	}
+	for i, host := range w.PictureHosts {
+		if !isPictureHost(host) {
+			return wrong(fmt.Sprintf("wechat.pictureHosts[%d]", i), "%q is neither a public host such as qpic.cn nor an origin such as http://127.0.0.1:8080", host)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.VerificationFiles)) {
 		field, content := child("wechat.verificationFiles", name), w.VerificationFiles[name]
 		switch {
@@ -174,6 +185,14 @@ func (w *WeChat) check() error {
 		}
 	}
 	return nil
+}
+
+// isPictureHost tells whether it is the name of a public host, or an origin.
+func isPictureHost(host string) bool {
+	if strings.Contains(host, "://") {
+		return checkURL("", host, "") == nil
+	}
+	return hostPattern.MatchString(host)
 }
 
 func (d *Dify) check() error {

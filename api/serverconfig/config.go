@@ -47,6 +47,9 @@ type WeChat struct {
 	AllowPlain bool `json:"allowPlain"`
 	// APIBaseURL is where WeChat's server API is reached: WeChat itself, or a proxy with a whitelisted address.
 	APIBaseURL string `json:"apiBaseURL"`
+	// PictureHosts are where followers' pictures may be fetched from: hosts, with all below them, or origins of one's own such as
+	// http://127.0.0.1:8080, of which no more is checked. 1 to MaxPictureHosts.
+	PictureHosts []string `json:"pictureHosts"`
 	// VerificationFiles maps MP_verify_….txt to its content; they are served at the domain's root, as WeChat asks
 	// before it accepts a domain.
 	VerificationFiles map[string]string `json:"verificationFiles,omitempty"`
@@ -124,7 +127,7 @@ func Default() Config {
 		Listen:      "127.0.0.1:8080",
 		AdminListen: "127.0.0.1:9090",
 		Path:        "/wechat",
-		WeChat:      WeChat{APIBaseURL: "https://api.weixin.qq.com"},
+		WeChat:      WeChat{APIBaseURL: "https://api.weixin.qq.com", PictureHosts: []string{"qpic.cn", "qlogo.cn"}},
 		Dify: Dify{
 			BaseURL:     "https://api.dify.ai/v1",
 			Timeout:     Duration(5 * time.Minute),

@@ -425,6 +425,7 @@ func anyConfig(t *rapid.T) Config {
 		WeChat: WeChat{
 			AppID: pick("appID", "", "wx0123456789abcdef"), OriginalID: pick("originalID", "", "gh_1", "007"),
 			AllowPlain: rapid.Bool().Draw(t, "allowPlain"), APIBaseURL: pick("api", "http://10.0.0.1:3128", "https://a/b"),
+			PictureHosts:      rapid.SliceOfN(rapid.SampledFrom([]string{"qpic.cn", "a.b-c.example", "http://127.0.0.1:80"}), 1, 4).Draw(t, "pictureHosts"),
 			VerificationFiles: texts("files", rapid.StringMatching(`MP_verify_[0-9A-Za-z]{16}\.txt`), rapid.StringMatching(`[0-9a-z]{1,16}`)),
 		},
 		Dify: Dify{

@@ -28,6 +28,17 @@ const (
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
+
+	TextPictureKept       = "pictureKept"       // a picture waits for its question; may hold {{count}} and {{ask}}, the link askPicture
+	TextAskPicture        = "askPicture"        // label of the tap-link that asks about a picture at once, and what it asks
+	TextPictureTooLarge   = "pictureTooLarge"   // a picture is larger than 10 MB, or than the app takes
+	TextPictureUnreadable = "pictureUnreadable" // it is of a kind that the app does not read
+	TextPictureLost       = "pictureLost"       // WeChat does not give it
+	TextPictureRefused    = "pictureRefused"    // the app takes no pictures any more
+	TextVoice             = "voice"             // stands for a voice message whose words are not known
+	TextVoiceUnclear      = "voiceUnclear"      // a voice message could not be understood: asks to type
+	TextAboutLink         = "aboutLink"         // the question that a shared page is; may hold {{title}}, {{description}}, {{url}}
+	TextAboutPlace        = "aboutPlace"        // the question that a place is; may hold {{label}}, {{latitude}}, {{longitude}}
 )
 
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
@@ -36,6 +47,8 @@ var TextKeys = []string{
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
+	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
+	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
@@ -48,7 +61,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextRetry:
+	case TextContinue, TextOrReply, TextRetry, TextAskPicture, TextVoice:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

@@ -134,6 +134,7 @@ func (e *Engine) linked(s *Settings, key string) string {
 	word := s.ContinueWords[0]
 	return strings.NewReplacer(
 		"{{1}}", e.Link(word, word), "{{stop}}", e.Link(Stop, Stop), "{{clear}}", e.Link(Clear, Clear),
+		"{{ask}}", e.Link(s.Texts.get(TextAskPicture), s.Texts.get(TextAskPicture)),
 	).Replace(s.Texts.get(key))
 }
 
@@ -206,6 +207,7 @@ func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
 	}
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
+			m.Media = t.Media
 			return e.ask(ctx, s, m, t.Question)
 		}
 	}

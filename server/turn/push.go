@@ -68,18 +68,17 @@ func (e *Engine) sent(ctx context.Context, c clock, d *delivery) error {
 }
 
 // accompany shows the follower that the answer is being written, and sends a part of one that takes long, until ctx ends.
-func (r *run) accompany(ctx context.Context) {
-	t := r.lease.Turn
+func (r *run) accompany(ctx context.Context, k session.Key, accepted time.Time) {
 	typing, typed := time.NewTimer(0), 0
 	defer typing.Stop()
-	look := time.NewTimer(time.Until(t.AcceptedAt.Add(longTurn)))
+	look := time.NewTimer(time.Until(accepted.Add(longTurn)))
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-typing.C:
-			r.Pusher.Typing(ctx, t.Key.Follower)
+			r.Pusher.Typing(ctx, k.Follower)
 			typed++
 			if typed < typings {
 				typing.Reset(typingLasts)
@@ -108,10 +107,8 @@ func (r *run) sendPart(ctx context.Context) bool {
 		end, _ = r.Renderer.Page(text, 0, r.PageBytes)
 	}
 	page := text[:end]
-	if t.Others > 0 {
-		if head := quote(t.Question); len(head)+len(page) <= r.PageBytes {
-			page = head + page
-		}
+	if head := r.heading(r.settings, &t, 0); len(head)+len(page) <= r.PageBytes {
+		page = head + page
 	}
 	return r.send(ctx, t, outgoing{text: page, part: session.Part{To: cursor(text, end)}})
 }
@@ -163,10 +160,7 @@ func (r *run) compose(t session.Turn) (outgoing, bool) {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail := "", r.ending(r.settings, t, text)
-	if t.Others > 0 {
-		head = quote(t.Question)
-	}
+	head, tail := r.heading(r.settings, &t, from.At), r.ending(r.settings, t, text)
 	start := unblanked(text, from.At)
 	rest := text[start:]
 	if t.Delivered || rest == "" && tail == "" {

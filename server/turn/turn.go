@@ -48,10 +48,11 @@ type Renderer interface {
 // Message is one delivery of something that a follower has sent.
 type Message struct {
 	Follower string
-	ID       string    // the same for every delivery of the message, unique among the follower's messages
-	Text     string    // what was typed, or what a tap-link or a menu sends
-	Delivery int       // which delivery it is as far as the channel can tell; the engine counts for itself too
-	Received time.Time // when the first byte of this delivery came
+	ID       string          // the same for every delivery of the message, unique among the follower's messages
+	Text     string          // what was typed, or what a tap-link or a menu sends
+	Media    []session.Media // that it consists of, or that belong to the text
+	Delivery int             // which delivery it is as far as the channel can tell; the engine counts for itself too
+	Received time.Time       // when the first byte of this delivery came
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
 }
@@ -64,6 +65,7 @@ type Options struct {
 	Dify     Dify
 	Renderer Renderer
 	Pusher   Pusher // nil if the bot has no access to the account's API
+	Media    Media  // nil if the bot reads text only
 	Metrics  *Metrics
 	Log      *slog.Logger
 
@@ -103,6 +105,7 @@ type Engine struct {
 	settings    atomic.Pointer[Settings]
 	configuring sync.Mutex
 	welcome     welcome
+	voice       voice
 	breaker     *breaker.Breaker // of calls that ask Dify
 	storeLog    rateLimited
 	localHolds  holds

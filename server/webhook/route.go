@@ -30,16 +30,32 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 		}
 		m.Text = p.Content
 		return h.engine.Text(ctx, m)
+	case "image":
+		m.Media = []session.Media{{Kind: turn.PictureMedia, ID: p.MediaID, URL: p.PicURL}}
+		return h.engine.Picture(ctx, m)
 	case "voice":
-		if m.Text = p.Recognition; strings.TrimSpace(m.Text) == "" {
-			return h.engine.Unsupported()
-		}
-		return h.engine.Text(ctx, m)
+		m.Text, m.Media = p.Recognition, recordings(p)
+		return h.engine.Voice(ctx, m)
+	case "link":
+		return h.engine.SharedLink(ctx, m, p.Title, p.Description, p.URL)
+	case "location":
+		return h.engine.SharedPlace(ctx, m, p.Label, p.LocationX, p.LocationY)
 	}
 	if p.IsMessage() {
 		return h.engine.Unsupported()
 	}
 	return silent
+}
+
+// recordings are those of a voice message, the best first.
+func recordings(p *wechat.Push) []session.Media {
+	var all []session.Media
+	for _, id := range []string{p.MediaID16K, p.MediaID} {
+		if id != "" {
+			all = append(all, session.Media{Kind: turn.VoiceMedia, ID: id, Format: p.Format})
+		}
+	}
+	return all
 }
 
 // window is when WeChat lets the account write to the follower because of a push, and how often (protocol §7.1).
