@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -191,6 +192,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		MenuShown: s.account.MenuPublished,
 		Pusher:    pusher{s.account},
 		Media:     s.media,
+		Agents:    agents{s.account},
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
@@ -207,7 +209,8 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Deadline:       time.Duration(c.Reply.Deadline),
 		HoldsPerMinute: c.Reply.HoldsPerMinute,
 		Inputs:         c.Dify.Inputs,
-		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
+		Texts:          turn.NewTexts(c.Reply.Language, texts(c)),
+		HandoverWords:  c.Handover.Words,
 		ContinueWords:  c.Reply.ContinueWords,
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
@@ -216,6 +219,16 @@ func Settings(c serverconfig.Config) turn.Settings {
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
 		},
 	}
+}
+
+// texts are the bot's own words.
+func texts(c serverconfig.Config) map[string]string {
+	if c.Handover.Offline == "" {
+		return c.Reply.Texts
+	}
+	own := map[string]string{turn.TextHumanOffline: c.Handover.Offline}
+	maps.Copy(own, c.Reply.Texts)
+	return own
 }
 
 // alias gives followers and messages names for logs: short, the same on all replicas, of no use without the token, and

@@ -40,7 +40,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkMenu} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkHandover, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -230,14 +230,22 @@ func (r *Reply) check() error {
 		return wrong("reply.continueWords", "%d words: give 1 to %d", n, maxContinueWords)
 	}
 	for i, word := range r.ContinueWords {
-		if word != strings.TrimSpace(word) || word == "" || len(word) > 30 || strings.HasPrefix(word, "/") || !utf8.ValidString(word) {
-			return wrong(fmt.Sprintf("reply.continueWords[%d]", i), "%q: a word has 1 to 30 bytes, no slash in front and no blanks around it", word)
+		if err := checkWord(fmt.Sprintf("reply.continueWords[%d]", i), word); err != nil {
+			return err
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Texts)) {
 		if err := checkText(child("reply.texts", key), key, r.Texts[key]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkWord checks what a follower types to get something.
+func checkWord(field, word string) error {
+	if word != strings.TrimSpace(word) || word == "" || len(word) > 30 || strings.HasPrefix(word, "/") || !utf8.ValidString(word) {
+		return wrong(field, "%q: a word has 1 to 30 bytes, no slash in front and no blanks around it", word)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ type Config struct {
 	Limits  Limits  `json:"limits"`
 	Session Session `json:"session"`
 
+	// Handover lets followers ask for a person.
+	Handover Handover `json:"handover"`
+
 	// Menu is the account's menu, from left to right: at most MaxMenuButtons. None leaves the account's as it is.
 	Menu []MenuButton `json:"menu,omitempty"`
 	// MenuPolicy says what becomes of a menu that was changed in WeChat's console since it was published.
@@ -109,6 +112,14 @@ type Push struct {
 	// MaxSends is how many messages carry one answer at most: 1 to 5, as WeChat allows five after a follower's message.
 	// The last one ends in a tap-link to the rest.
 	MaxSends int `json:"maxSends"`
+}
+
+// Handover lets followers ask for a person (客服).
+type Handover struct {
+	// Words ask for a person, as the follower types them: at most MaxHandoverWords. None: nobody is handed over.
+	Words []string `json:"words,omitempty"`
+	// Offline is said when nobody is online, in place of the built-in text: at most MaxReplyBytes bytes.
+	Offline string `json:"offline,omitempty"`
 }
 
 // Limits protects the Dify budget.

@@ -39,6 +39,10 @@ const (
 	TextVoiceUnclear      = "voiceUnclear"      // a voice message could not be understood: asks to type
 	TextAboutLink         = "aboutLink"         // the question that a shared page is; may hold {{title}}, {{description}}, {{url}}
 	TextAboutPlace        = "aboutPlace"        // the question that a place is; may hold {{label}}, {{latitude}}, {{longitude}}
+	TextAwaitingHuman     = "awaitingHuman"     // the follower waits for a person; may hold {{bot}}, the link backToBot
+	TextBackToBot         = "backToBot"         // label of the tap-link to go on with the bot
+	TextBotAgain          = "botAgain"          // after that link was tapped
+	TextToHuman           = "toHuman"           // after the menu was tapped for a person; may hold {{human}}, a link that asks for one
 )
 
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
@@ -49,6 +53,7 @@ var TextKeys = []string{
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextRetry, TextCutShort,
 	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
 	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
+	TextAwaitingHuman, TextBackToBot, TextBotAgain, TextToHuman,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
@@ -61,7 +66,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextRetry, TextAskPicture, TextVoice:
+	case TextContinue, TextOrReply, TextRetry, TextAskPicture, TextVoice, TextBackToBot:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

@@ -127,9 +127,13 @@ type Reply struct {
 	//   {{url}})
 	// - aboutPlace (the question that a place is: {{label}}, {{latitude}},
 	//   {{longitude}})
+	// - awaitingHuman (the follower waits for a person; {{bot}} is the link backToBot)
+	// - backToBot (label of the link to go on with the bot)
+	// - botAgain (after that link)
+	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=48
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'retry', 'cutShort', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -24,6 +24,8 @@ type Pusher interface {
 	Able() bool
 	// Send sends a text, and says what has become of it: session.Uncertain if nobody knows whether it has arrived.
 	Send(ctx context.Context, follower, text string) session.SendResult
+	// Tell sends a line of the bot's own, which no AI has made. It is not tried again.
+	Tell(ctx context.Context, follower, text string)
 	// Typing shows the follower that an answer is being written, for 15 s. It does nothing where that is not possible.
 	Typing(ctx context.Context, follower string)
 }
@@ -69,7 +71,8 @@ func (e *Engine) sent(ctx context.Context, c clock, d *delivery) error {
 
 // accompany shows the follower that the answer is being written, and sends a part of one that takes long, until ctx ends.
 func (r *run) accompany(ctx context.Context, k session.Key, accepted time.Time) {
-	typing, typed := time.NewTimer(0), 0
+	r.Pusher.Typing(ctx, k.Follower)
+	typing, typed := time.NewTimer(typingLasts), 1
 	defer typing.Stop()
 	look := time.NewTimer(time.Until(accepted.Add(longTurn)))
 	defer look.Stop()
@@ -78,6 +81,9 @@ func (r *run) accompany(ctx context.Context, k session.Key, accepted time.Time) 
 		case <-ctx.Done():
 			return
 		case <-typing.C:
+			if r.withHuman(ctx) {
+				return
+			}
 			r.Pusher.Typing(ctx, k.Follower)
 			typed++
 			if typed < typings {
@@ -89,6 +95,12 @@ func (r *run) accompany(ctx context.Context, k session.Key, accepted time.Time) 
 			}
 		}
 	}
+}
+
+// withHuman tells whether the follower was handed over since.
+func (r *run) withHuman(ctx context.Context) bool {
+	t, err := r.look(ctx)
+	return err == nil && withHuman(&t)
 }
 
 // sendPart sends what there is of an answer that still grows, up to the end of a paragraph; false if it has none yet.

@@ -81,6 +81,10 @@ func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) tur
 	case "click", "scancode_waitmsg":
 		m.Text = p.EventKey
 		return h.engine.Menu(ctx, m)
+	case "kf_create_session", "kf_switch_session":
+		return h.human(ctx, p.FromUserName, true)
+	case "kf_close_session":
+		return h.human(ctx, p.FromUserName, false)
 	case "unsubscribe":
 		return h.forget(ctx, p.FromUserName)
 	case "user_authorization_cancellation":
@@ -91,6 +95,16 @@ func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) tur
 	default:
 		return silent
 	}
+}
+
+// human notes that a person serves the follower, or does no more. If the store fails, WeChat pushes the event again.
+func (h *Handler) human(ctx context.Context, follower string, serves bool) turn.Reply {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := h.engine.Human(ctx, follower, serves); err != nil {
+		return turn.Reply{Kind: turn.Held}
+	}
+	return silent
 }
 
 // forget deletes a follower's data, as WeChat demands, also when the delivery ends meanwhile. If the store fails, the
