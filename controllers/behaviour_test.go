@@ -318,7 +318,7 @@ func settling(t *testing.T, w *world, op *operator) {
 }
 
 func samples(t *testing.T, w *world, _ *operator) {
-	for _, name := range []string{"full", "secure-mode", "menu", "external-redis", "managed-redis", "autoscaled"} {
+	for _, name := range []string{"full", "secure-mode", "menu", "handover", "external-redis", "managed-redis", "autoscaled"} {
 		bot := sample(t, name)
 		bot.Namespace = w.namespace
 		if err := admin.Create(t.Context(), bot); err != nil {

@@ -95,6 +95,8 @@ func menuKey(i serverconfig.MenuItem) string {
 		return of("question", i.Question)
 	case i.Reply != "":
 		return of("reply", i.Reply)
+	case i.Handover:
+		return "handover"
 	default:
 		return ""
 	}
@@ -137,6 +139,7 @@ func menuItems(menu []serverconfig.MenuButton) []turn.MenuItem {
 			if i.Does() {
 				items = append(items, turn.MenuItem{
 					Key: menuKey(i), Name: i.Name, Link: menuLink(i), Question: i.Question, Reply: i.Reply, Command: i.Command,
+					Handover: i.Handover,
 				})
 			}
 		}

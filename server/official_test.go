@@ -13,6 +13,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
+	"github.com/wechatbot/wechatbot-operator/server/media"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
@@ -36,7 +37,7 @@ type official struct {
 	*running
 	*wechatsim.Platform
 
-	api *wechatsim.InProcess
+	api, pictures *wechatsim.InProcess
 }
 
 func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...func(*Server)) *official {
@@ -44,6 +45,7 @@ func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...
 	p.write(t, "secrets/app-secret", appSecret+"\n")
 	o := &official{}
 	o.api = wechatsim.HandlerTransport(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { o.API().ServeHTTP(w, r) }))
+	o.pictures = wechatsim.HandlerTransport(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { o.Pictures().ServeHTTP(w, r) }))
 	front := newPipes()
 	var err error
 	o.Platform, err = wechatsim.New(wechatsim.Account{
@@ -55,6 +57,7 @@ func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...
 	o.running = p.run(t, append(change, func(s *Server) {
 		s.wechat.close()
 		s.wechat.client, s.wechat.transport = nil, o.api
+		s.media.fetcher = media.New(media.Options{Transport: o.pictures})
 		if err := s.configureAccount(s.files); err != nil {
 			t.Fatal(err)
 		}
@@ -62,6 +65,7 @@ func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...
 	o.forward(t, front)
 	t.Cleanup(func() {
 		o.api.Wait()
+		o.pictures.Wait()
 		o.Wait()
 	})
 	return o

@@ -43,6 +43,13 @@ func resultOf(err error) session.SendResult {
 	}
 }
 
+// Tell sends a line of the bot's own.
+func (p pusher) Tell(ctx context.Context, follower, text string) {
+	if client := p.account.Client(); client != nil {
+		_ = client.Send(ctx, api.Message{To: follower, Content: api.Text{Content: text}}) // the account's state has what is wrong
+	}
+}
+
 // Typing shows that an answer is being written. That it could not be is seen in the account's state.
 func (p pusher) Typing(ctx context.Context, follower string) {
 	if client := p.account.Client(); client != nil {

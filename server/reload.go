@@ -110,6 +110,7 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
 	s.page.Configure(pages)
+	s.media.configure(f.config)
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {
@@ -280,6 +281,14 @@ func (d *difySwitch) DeleteConversations(ctx context.Context, user string) (int,
 
 func (d *difySwitch) DeleteConversation(ctx context.Context, id, user string) error {
 	return d.current.Load().DeleteConversation(ctx, id, user)
+}
+
+func (d *difySwitch) UploadPicture(ctx context.Context, user, contentType string, content []byte) (string, error) {
+	return d.current.Load().UploadPicture(ctx, user, contentType, content)
+}
+
+func (d *difySwitch) AudioToText(ctx context.Context, user, contentType string, content []byte) (string, error) {
+	return d.current.Load().AudioToText(ctx, user, contentType, content)
 }
 
 func (d *difySwitch) Parameters(ctx context.Context) (dify.Parameters, error) {

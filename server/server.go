@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -75,6 +76,7 @@ type Server struct {
 	dify      *difySwitch
 	wechat    wechatSwitch
 	account   *account.Account
+	media     *followersMedia
 	engine    *turn.Engine
 	page      *page.Handler
 	handler   *webhook.Handler
@@ -141,6 +143,7 @@ func (s *Server) assemble(f files) (err error) {
 	if err := s.newPage(f); err != nil {
 		return err
 	}
+	s.media = newFollowersMedia(s.account, s.dify, f.config)
 	if s.engine, err = s.newEngine(f); err != nil {
 		return err
 	}
@@ -194,6 +197,8 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
 		Pusher:    pusher{s.account},
+		Media:     s.media,
+		Agents:    agents{s.account},
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
@@ -210,7 +215,8 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Deadline:       time.Duration(c.Reply.Deadline),
 		HoldsPerMinute: c.Reply.HoldsPerMinute,
 		Inputs:         c.Dify.Inputs,
-		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
+		Texts:          turn.NewTexts(c.Reply.Language, texts(c)),
+		HandoverWords:  c.Handover.Words,
 		ContinueWords:  c.Reply.ContinueWords,
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
@@ -219,6 +225,16 @@ func Settings(c serverconfig.Config) turn.Settings {
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
 		},
 	}
+}
+
+// texts are the bot's own words.
+func texts(c serverconfig.Config) map[string]string {
+	if c.Handover.Offline == "" {
+		return c.Reply.Texts
+	}
+	own := map[string]string{turn.TextHumanOffline: c.Handover.Offline}
+	maps.Copy(own, c.Reply.Texts)
+	return own
 }
 
 // alias gives followers and messages names for logs: short, the same on all replicas, of no use without the token, and

@@ -22,6 +22,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		Config:     serverstatus.Config{Hash: *s.hash.Load()},
 		Dify:       serverstatus.Dify{LastError: s.dify.last.kind()},
 		Account:    s.account.Status(),
+		Voice:      serverstatus.Voice{LastError: s.engine.VoiceError()},
 		Pushes: serverstatus.Pushes{
 			Authentic: received.Authentic, WrongSignature: received.WrongSignature, Undecryptable: received.Undecryptable,
 		},

@@ -19,6 +19,8 @@ import (
 const (
 	// MaxVerificationFileBytes bounds the content of a verification file; WeChat's hold 16 characters.
 	MaxVerificationFileBytes = 1024
+	// MaxPictureHosts bounds wechat.pictureHosts.
+	MaxPictureHosts = 16
 	// MaxInputNameBytes bounds the name of a variable in dify.inputs; YAML itself ends keys at 1,024 characters.
 	MaxInputNameBytes = 256
 )
@@ -30,6 +32,7 @@ var (
 	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	domainPattern    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$`)
 	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
+	hostPattern      = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z][-a-z0-9]{0,61}[a-z0-9]$`)
 	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 )
 
@@ -38,7 +41,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkMenu} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkHandover, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -169,6 +172,14 @@ func (w *WeChat) check() error {
 	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
 		return err
 	}
+	if n := len(w.PictureHosts); n < 1 || n > MaxPictureHosts {
+		return wrong("wechat.pictureHosts", "has %d hosts: give 1 to %d, or leave it out for WeChat's own", n, MaxPictureHosts)
+	}
+	for i, host := range w.PictureHosts {
+		if !isPictureHost(host) {
+			return wrong(fmt.Sprintf("wechat.pictureHosts[%d]", i), "%q is neither a public host such as qpic.cn nor an origin such as http://127.0.0.1:8080", host)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.VerificationFiles)) {
 		field, content := child("wechat.verificationFiles", name), w.VerificationFiles[name]
 		switch {
@@ -181,6 +192,14 @@ func (w *WeChat) check() error {
 		}
 	}
 	return nil
+}
+
+// isPictureHost tells whether it is the name of a public host, or an origin.
+func isPictureHost(host string) bool {
+	if strings.Contains(host, "://") {
+		return checkURL("", host, "") == nil
+	}
+	return hostPattern.MatchString(host)
 }
 
 func (d *Dify) check() error {
@@ -221,14 +240,22 @@ func (r *Reply) check() error {
 		return wrong("reply.continueWords", "%d words: give 1 to %d", n, maxContinueWords)
 	}
 	for i, word := range r.ContinueWords {
-		if word != strings.TrimSpace(word) || word == "" || len(word) > 30 || strings.HasPrefix(word, "/") || !utf8.ValidString(word) {
-			return wrong(fmt.Sprintf("reply.continueWords[%d]", i), "%q: a word has 1 to 30 bytes, no slash in front and no blanks around it", word)
+		if err := checkWord(fmt.Sprintf("reply.continueWords[%d]", i), word); err != nil {
+			return err
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Texts)) {
 		if err := checkText(child("reply.texts", key), key, r.Texts[key]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkWord checks what a follower types to get something.
+func checkWord(field, word string) error {
+	if word != strings.TrimSpace(word) || word == "" || len(word) > 30 || strings.HasPrefix(word, "/") || !utf8.ValidString(word) {
+		return wrong(field, "%q: a word has 1 to 30 bytes, no slash in front and no blanks around it", word)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ type Config struct {
 	Limits  Limits  `json:"limits"`
 	Session Session `json:"session"`
 
+	// Handover lets followers ask for a person.
+	Handover Handover `json:"handover"`
+
 	// Menu is the account's menu, from left to right: at most MaxMenuButtons. None leaves the account's as it is.
 	Menu []MenuButton `json:"menu,omitempty"`
 	// MenuPolicy says what becomes of a menu that was changed in WeChat's console since it was published.
@@ -49,6 +52,9 @@ type WeChat struct {
 	AllowPlain bool `json:"allowPlain"`
 	// APIBaseURL is where WeChat's server API is reached: WeChat itself, or a proxy with a whitelisted address.
 	APIBaseURL string `json:"apiBaseURL"`
+	// PictureHosts are where followers' pictures may be fetched from: hosts, with all below them, or origins of one's own such as
+	// http://127.0.0.1:8080, of which no more is checked. 1 to MaxPictureHosts.
+	PictureHosts []string `json:"pictureHosts"`
 	// VerificationFiles maps MP_verify_….txt to its content; they are served at the domain's root, as WeChat asks
 	// before it accepts a domain.
 	VerificationFiles map[string]string `json:"verificationFiles,omitempty"`
@@ -132,6 +138,14 @@ func PagePath(webhook string) string {
 	}
 }
 
+// Handover lets followers ask for a person (客服).
+type Handover struct {
+	// Words ask for a person, as the follower types them: at most MaxHandoverWords. None: nobody is handed over.
+	Words []string `json:"words,omitempty"`
+	// Offline is said when nobody is online, in place of the built-in text: at most MaxReplyBytes bytes.
+	Offline string `json:"offline,omitempty"`
+}
+
 // Limits protects the Dify budget.
 type Limits struct {
 	// Questions is how many questions one follower may ask in Window: 1 to 10000.
@@ -148,7 +162,7 @@ func Default() Config {
 		Listen:      "127.0.0.1:8080",
 		AdminListen: "127.0.0.1:9090",
 		Path:        "/wechat",
-		WeChat:      WeChat{APIBaseURL: "https://api.weixin.qq.com"},
+		WeChat:      WeChat{APIBaseURL: "https://api.weixin.qq.com", PictureHosts: []string{"qpic.cn", "qlogo.cn"}},
 		Dify: Dify{
 			BaseURL:     "https://api.dify.ai/v1",
 			Timeout:     Duration(5 * time.Minute),

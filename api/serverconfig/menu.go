@@ -38,6 +38,8 @@ type MenuItem struct {
 	Reply string `json:"reply,omitempty"`
 	// Command is one of MenuCommands.
 	Command string `json:"command,omitempty"`
+	// Handover asks for a person. Handover.Words of the file must say how that is asked in words.
+	Handover bool `json:"handover,omitempty"`
 	// MiniProgram is opened. The account must be linked to it in WeChat's console.
 	MiniProgram *MiniProgram `json:"miniProgram,omitempty"`
 }
@@ -76,6 +78,7 @@ func (i MenuItem) actions() []string {
 	}{
 		{"url", i.URL != ""}, {"question", i.Question != ""}, {"reply", i.Reply != ""}, {"command", i.Command != ""},
 		{"miniProgram", i.MiniProgram != nil},
+		{"handover", i.Handover},
 	} {
 		if f.set {
 			set = append(set, f.name)
@@ -96,7 +99,7 @@ func withoutIdle(menu []MenuButton) []MenuButton {
 	return left
 }
 
-const oneAction = "give one of url, question, reply, command and miniProgram"
+const oneAction = "give one of url, question, reply, command, miniProgram and handover"
 
 func (c *Config) checkMenu() error {
 	switch {
@@ -168,6 +171,9 @@ func (c *Config) checkItem(field string, i MenuItem, nameBytes int, wants string
 	case 0:
 		return wrong(field, "does nothing: %s", wants)
 	case 1:
+		if i.Handover && len(c.Handover.Words) == 0 {
+			return wrong("handover.words", "is missing: %s hands over, give the words that ask for a person, such as 人工", field+".handover")
+		}
 		return i.checkAction(field + "." + set[0])
 	default:
 		return wrong(field, "has %s: %s", strings.Join(set, " and "), wants)
@@ -188,6 +194,8 @@ func (i MenuItem) checkAction(field string) error {
 		if !slices.Contains(MenuCommands, i.Command) {
 			return wrong(field, "%q is not offered: use %s", i.Command, strings.Join(MenuCommands, ", "))
 		}
+		return nil
+	case i.Handover:
 		return nil
 	}
 	switch m := i.MiniProgram; {

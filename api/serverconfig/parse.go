@@ -78,6 +78,9 @@ func (c *Config) checked() (Config, error) {
 	if len(c.Menu) == 0 {
 		c.Menu = nil
 	}
+	if len(c.Handover.Words) == 0 {
+		c.Handover.Words = nil
+	}
 	c.complete()
 	if err := c.Check(); err != nil {
 		return Config{}, err

@@ -193,7 +193,7 @@ func TestParseRefuses(t *testing.T) {
 		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
 		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
 		{"language", minimal + "reply: {language: fr}\n", `reply.language: "fr" is not offered: use zh-CN or en`},
-		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, fullAnswer, retry, cutShort"},
+		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, fullAnswer, retry, cutShort, pictureKept, askPicture, pictureTooLarge, pictureUnreadable, pictureLost, pictureRefused, voice, voiceUnclear, aboutLink, aboutPlace, awaitingHuman, backToBot, botAgain, toHuman"},
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
@@ -428,6 +428,7 @@ func anyConfig(t *rapid.T) Config {
 		WeChat: WeChat{
 			AppID: pick("appID", "", "wx0123456789abcdef"), OriginalID: pick("originalID", "", "gh_1", "007"),
 			AllowPlain: rapid.Bool().Draw(t, "allowPlain"), APIBaseURL: pick("api", "http://10.0.0.1:3128", "https://a/b"),
+			PictureHosts:      rapid.SliceOfN(rapid.SampledFrom([]string{"qpic.cn", "a.b-c.example", "http://127.0.0.1:80"}), 1, 4).Draw(t, "pictureHosts"),
 			VerificationFiles: texts("files", rapid.StringMatching(`MP_verify_[0-9A-Za-z]{16}\.txt`), rapid.StringMatching(`[0-9a-z]{1,16}`)),
 		},
 		Dify: Dify{

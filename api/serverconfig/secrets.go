@@ -121,6 +121,8 @@ func Validate(c Config, s Secrets) error {
 		return wrong("wechat.appID", "is missing: it is needed with the secret file %s", fileAppSecret)
 	case s.AppSecret == "" && c.Reply.Mode == ReplyModeCustomerService:
 		return wrong(fileAppSecret, "is missing: reply.mode %s uses WeChat's API, put the account's AppSecret into this secret file", ReplyModeCustomerService)
+	case s.AppSecret == "" && len(c.Handover.Words) > 0:
+		return wrong(fileAppSecret, "is missing: handover asks WeChat's API who is online, put the account's AppSecret into this secret file")
 	case s.AppSecret == "" && len(c.Menu) > 0:
 		return wrong(fileAppSecret, "is missing: menu is published through WeChat's API, put the account's AppSecret into this secret file")
 	case len(s.RedisCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.RedisCA):

@@ -29,6 +29,21 @@ const (
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
+
+	TextPictureKept       = "pictureKept"       // a picture waits for its question; may hold {{count}} and {{ask}}, the link askPicture
+	TextAskPicture        = "askPicture"        // label of the tap-link that asks about a picture at once, and what it asks
+	TextPictureTooLarge   = "pictureTooLarge"   // a picture is larger than 10 MB, or than the app takes
+	TextPictureUnreadable = "pictureUnreadable" // it is of a kind that the app does not read
+	TextPictureLost       = "pictureLost"       // WeChat does not give it
+	TextPictureRefused    = "pictureRefused"    // the app takes no pictures any more
+	TextVoice             = "voice"             // stands for a voice message whose words are not known
+	TextVoiceUnclear      = "voiceUnclear"      // a voice message could not be understood: asks to type
+	TextAboutLink         = "aboutLink"         // the question that a shared page is; may hold {{title}}, {{description}}, {{url}}
+	TextAboutPlace        = "aboutPlace"        // the question that a place is; may hold {{label}}, {{latitude}}, {{longitude}}
+	TextAwaitingHuman     = "awaitingHuman"     // the follower waits for a person; may hold {{bot}}, the link backToBot
+	TextBackToBot         = "backToBot"         // label of the tap-link to go on with the bot
+	TextBotAgain          = "botAgain"          // after that link was tapped
+	TextToHuman           = "toHuman"           // after the menu was tapped for a person; may hold {{human}}, a link that asks for one
 )
 
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
@@ -37,6 +52,9 @@ var TextKeys = []string{
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
+	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
+	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
+	TextAwaitingHuman, TextBackToBot, TextBotAgain, TextToHuman,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
@@ -49,7 +67,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextFullAnswer, TextRetry:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextAskPicture, TextVoice, TextBackToBot:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

@@ -13,7 +13,7 @@ const (
 
 // MenuButton is a button of the account's menu.
 //
-// +kubebuilder:validation:XValidation:rule=`[has(self.items), has(self.url), has(self.question), has(self.reply), has(self.command), has(self.miniProgram)].filter(x, x).size() == 1`,message="give exactly one of items, url, question, reply, command and miniProgram"
+// +kubebuilder:validation:XValidation:rule=`[has(self.items), has(self.url), has(self.question), has(self.reply), has(self.command), has(self.miniProgram), has(self.handover)].filter(x, x).size() == 1`,message="give exactly one of items, url, question, reply, command, miniProgram and handover"
 type MenuButton struct {
 	// name is what the follower reads, 1 to 16 bytes: five Chinese characters.
 	// +required
@@ -33,7 +33,7 @@ type MenuButton struct {
 
 // MenuItem is an item of a button.
 //
-// +kubebuilder:validation:XValidation:rule=`[has(self.url), has(self.question), has(self.reply), has(self.command), has(self.miniProgram)].filter(x, x).size() == 1`,message="give exactly one of url, question, reply, command and miniProgram"
+// +kubebuilder:validation:XValidation:rule=`[has(self.url), has(self.question), has(self.reply), has(self.command), has(self.miniProgram), has(self.handover)].filter(x, x).size() == 1`,message="give exactly one of url, question, reply, command, miniProgram and handover"
 type MenuItem struct {
 	// name is what the follower reads, 1 to 60 bytes; about 24 are shown.
 	// +required
@@ -70,6 +70,11 @@ type MenuAction struct {
 	// miniProgram is opened; the account must be linked to it.
 	// +optional
 	MiniProgram *MiniProgram `json:"miniProgram,omitempty"`
+
+	// handover asks for a person, as the words of spec.handover do: true.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule=`self`,message="set handover to true, or leave it out"
+	Handover bool `json:"handover,omitempty"`
 }
 
 // MenuURL is an address that followers open.

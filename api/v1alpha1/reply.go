@@ -136,9 +136,26 @@ type Reply struct {
 	// - orReply (follows that label, for clients without such links)
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
+	// - pictureKept (a picture waits for its question; {{ask}} is the link askPicture, {{count}}
+	//   how many wait)
+	// - askPicture (label of the link that asks about a picture at once, and its question)
+	// - pictureTooLarge (of a picture of more than 10 MB)
+	// - pictureUnreadable (of one that is no JPG, PNG, GIF or WebP)
+	// - pictureLost (of one that WeChat does not give)
+	// - pictureRefused (of one that the app takes no longer)
+	// - voice (stands for a voice message whose words are not known)
+	// - voiceUnclear (asks to type what was said)
+	// - aboutLink (the question that a shared page is: {{title}}, {{description}},
+	//   {{url}})
+	// - aboutPlace (the question that a place is: {{label}}, {{latitude}},
+	//   {{longitude}})
+	// - awaitingHuman (the follower waits for a person; {{bot}} is the link backToBot)
+	// - backToBot (label of the link to go on with the bot)
+	// - botAgain (after that link)
+	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
-	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:MaxProperties=48
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -21,7 +21,8 @@ type WeChat struct {
 	EncodingAESKeySecretRef *SecretKeyRef `json:"encodingAESKeySecretRef,omitempty"`
 
 	// appSecretRef names the Secret key that holds the AppSecret, for WeChat's API.
-	// The pods' public address must be on the account's IP list. Needed for menu.
+	// The pods' public address must be on the account's IP list. Needed for menu,
+	// handover, voice messages and reply.mode CustomerService.
 	// +optional
 	AppSecretRef *SecretKeyRef `json:"appSecretRef,omitempty"`
 

@@ -61,6 +61,9 @@ type WechatBotList struct {
 // +kubebuilder:validation:XValidation:rule=`!has(self.replicas) || self.replicas <= 1 || (has(self.session) && has(self.session.type) && self.session.type == 'Redis')`,message="more than one replica needs a session store that replicas can share: set session.type to Redis (and session.redis), or keep replicas at 1",fieldPath=`.replicas`
 // +kubebuilder:validation:XValidation:rule=`!has(self.reply) || !has(self.reply.mode) || self.reply.mode != 'CustomerService' || has(self.wechat) && has(self.wechat.appSecretRef)`,message="answers are pushed through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.reply.mode`
 // +kubebuilder:validation:XValidation:rule=`!has(self.menu) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.menu`
+// +kubebuilder:validation:XValidation:rule=`!has(self.handover) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="WeChat's API is asked who is online: set wechat.appSecretRef and wechat.appID",fieldPath=`.handover`
+// +kubebuilder:validation:XValidation:rule=`has(self.handover) || !has(self.menu) || self.menu.all(b, !has(b.handover) && (!has(b.items) || b.items.all(i, !has(i.handover))))`,message="the menu hands over: set handover, {} is enough",fieldPath=`.handover`
+// +kubebuilder:validation:XValidation:rule=`!has(self.handover) || !has(self.handover.words) || !has(self.reply) || !has(self.reply.continueWords) || !self.handover.words.exists(w, self.reply.continueWords.exists(c, c == w))`,message="a word of handover.words is one of reply.continueWords: choose another",fieldPath=`.handover.words`
 type WechatBotSpec struct {
 	// domain is the public DNS name of the webhook, for example bot.example.com:
 	// lower case, with at least one dot, at most 253 characters; an
@@ -102,6 +105,12 @@ type WechatBotSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Reply Reply `json:"reply,omitzero"`
+
+	// handover lets followers ask for a person of the account's customer service
+	// (客服), who then serves them while the bot is silent. Verified accounts may;
+	// takes wechat.appSecretRef. Without it words like 人工 are questions.
+	// +optional
+	Handover *Handover `json:"handover,omitempty"`
 
 	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
 	// command: /help}]. Accounts that may have none by WeChat's API show it as

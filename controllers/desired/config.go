@@ -60,6 +60,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	set(&c.Limits.Concurrency, int(spec.Limits.Concurrency))
 
 	c.Session = session(bot, c.Session)
+	c.Handover = handover(spec.Handover)
 	c.Menu = menu(spec.Menu)
 	set(&c.MenuPolicy, serverconfig.MenuPolicy(spec.MenuPolicy))
 	return c
@@ -81,6 +82,20 @@ func session(bot *v1alpha1.WechatBot, s serverconfig.Session) serverconfig.Sessi
 		s.Redis = externalRedis(external(bot))
 	}
 	return s
+}
+
+func handover(spec *v1alpha1.Handover) (h serverconfig.Handover) {
+	if spec == nil {
+		return h
+	}
+	for _, word := range spec.Words {
+		h.Words = append(h.Words, string(word))
+	}
+	if len(h.Words) == 0 { // an object that bypassed the CRD's defaults
+		h.Words = []string{"人工", "转人工"}
+	}
+	h.Offline = spec.Offline
+	return h
 }
 
 // external is the Redis of the user's that the spec describes; empty if it bypassed the CRD's rules and does not.

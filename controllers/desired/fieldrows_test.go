@@ -57,6 +57,10 @@ HTTPRoute gateway spec rules 0 matches 1 path value
 config reply page enabled`},
 		{"reply.page.ttl", "minimal", `7h`, "7h", `config reply page ttl`},
 		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
+		{"handover.words.0", "menu", `human`, "human", `config handover words 0`},
+		{"handover.offline", "menu", `later`, "later", `config handover offline
+config handover words 0
+config handover words 1`},
 		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
 config menu 0 items 0 url
 config menu 0 items 1 name

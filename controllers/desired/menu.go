@@ -20,7 +20,7 @@ func menu(buttons []v1alpha1.MenuButton) []serverconfig.MenuButton {
 }
 
 func menuItem(name string, a *v1alpha1.MenuAction) serverconfig.MenuItem {
-	item := serverconfig.MenuItem{Name: name, URL: string(a.URL), Question: a.Question, Reply: a.Reply, Command: a.Command}
+	item := serverconfig.MenuItem{Name: name, URL: string(a.URL), Question: a.Question, Reply: a.Reply, Command: a.Command, Handover: a.Handover}
 	if m := a.MiniProgram; m != nil {
 		item.MiniProgram = &serverconfig.MiniProgram{AppID: m.AppID, Path: m.Path, URL: string(m.URL)}
 	}

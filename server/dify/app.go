@@ -1,9 +1,11 @@
 package dify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Info is an app's description of itself.
@@ -61,7 +63,8 @@ type Parameters struct {
 	OpeningStatement   string
 	SuggestedQuestions []string // shown with the opening statement
 	SuggestedAfter     bool     // Suggested is enabled
-	SpeechToText       bool
+	SpeechToText       bool     // AudioToText is enabled
+	TextToSpeech       bool     // TextToAudio is enabled
 	Inputs             []Input
 	FileUpload         FileUpload
 }
@@ -83,6 +86,14 @@ type FileUpload struct {
 	Types   []string // image, document, audio, video, custom
 	Methods []string // local_file, remote_url
 	Limit   int      // files of a question, 0 if unknown
+}
+
+// Pictures returns how many pictures a question may have, and whether they may be uploaded: if not, Dify takes only addresses.
+func (u FileUpload) Pictures() (most int, upload bool) {
+	if !u.Enabled || len(u.Types) > 0 && !slices.Contains(u.Types, "image") {
+		return 0, false
+	}
+	return max(u.Limit, 1), len(u.Methods) == 0 || slices.Contains(u.Methods, "local_file")
 }
 
 // Required returns the required variables. Without them Dify refuses a question, or hangs (chatflows from 1.13 on).
@@ -119,6 +130,8 @@ func (c *Client) Parameters(ctx context.Context) (Parameters, error) {
 			p.SuggestedAfter = l.enabled()
 		case "speech_to_text":
 			p.SpeechToText = l.enabled()
+		case "text_to_speech":
+			p.TextToSpeech = l.enabled()
 		case "user_input_form":
 			hasForm = true
 			l.elements(func() {
@@ -198,6 +211,10 @@ func readUpload(u *FileUpload, l *lexer, name []byte) {
 func (w *wireUpload) fileUpload() FileUpload {
 	switch {
 	case w.any.Enabled:
+		if len(w.any.Methods) == 0 {
+			w.any.Methods = w.image.Methods
+		}
+		w.any.Limit = cmp.Or(w.any.Limit, w.image.Limit)
 		return w.any
 	case w.image.Enabled:
 		return w.image

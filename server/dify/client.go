@@ -152,7 +152,8 @@ type request struct {
 	method string
 	path   []string // segments below /v1
 	query  url.Values
-	body   any // sent as JSON unless nil
+	body   any   // sent as JSON unless nil
+	form   *form // sent instead of body unless nil
 	accept string
 }
 
@@ -205,7 +206,10 @@ func (c *Client) prepare(r request) ([]byte, error) {
 
 // header calls set with each header of the request.
 func (c *Client) header(r request, set func(name, value string)) {
-	if r.body != nil {
+	switch {
+	case r.form != nil:
+		set("Content-Type", r.form.contentType)
+	case r.body != nil:
 		set("Content-Type", "application/json")
 	}
 	set("Authorization", "Bearer "+c.key)
@@ -228,6 +232,9 @@ func (c *Client) do(ctx context.Context, r request, encoded []byte) (resp *http.
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.method, u.String(), body)
 	if err != nil {
 		return nil, false, err
+	}
+	if r.form != nil {
+		r.form.sendBy(req)
 	}
 	c.header(r, req.Header.Set)
 	resp, err = c.transport.RoundTrip(req)

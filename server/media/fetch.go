@@ -41,6 +41,9 @@ type Options struct {
 	// Proxy gives the proxy for a request; nil means that of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Where there is one it resolves names,
 	// and only the name can be checked.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Transport makes the requests instead of connections of the Fetcher's own, for tests: the addresses that names resolve to are not
+	// checked then.
+	Transport http.RoundTripper
 	// UserAgent is sent with every request; empty means "wechatbot".
 	UserAgent string
 }
@@ -53,8 +56,8 @@ type Fetcher struct {
 	proxy     func(*http.Request) (*url.URL, error)
 	userAgent string
 	public    func(netip.Addr) bool // public, but in tests
-	direct    *http.Transport       // to public addresses only
-	open      *http.Transport       // to origins that are trusted, and through proxies
+	direct    http.RoundTripper     // to public addresses only
+	open      http.RoundTripper     // to origins that are trusted, and through proxies
 }
 
 // New makes a Fetcher.
@@ -70,9 +73,14 @@ func New(o Options) *Fetcher {
 	if f.proxy == nil {
 		f.proxy = http.ProxyFromEnvironment
 	}
+	if o.Transport != nil {
+		f.direct, f.open = o.Transport, o.Transport
+		return f
+	}
 	f.direct = newTransport(&net.Dialer{Timeout: 5 * time.Second, ControlContext: f.control})
-	f.open = newTransport(&net.Dialer{Timeout: 5 * time.Second})
-	f.open.Proxy = f.proxy
+	open := newTransport(&net.Dialer{Timeout: 5 * time.Second})
+	open.Proxy = f.proxy
+	f.open = open
 	return f
 }
 
@@ -197,7 +205,7 @@ func (f *Fetcher) get(ctx context.Context, r Request, u *url.URL) (*transfer, *h
 }
 
 // choose gives the transport that an address may be asked by.
-func (f *Fetcher) choose(r Request, request *http.Request) (*http.Transport, error) {
+func (f *Fetcher) choose(r Request, request *http.Request) (http.RoundTripper, error) {
 	v := r.Policy.judge(request.URL)
 	switch {
 	case v == refused:

@@ -335,7 +335,7 @@ func TestOpen_Streams(t *testing.T) {
 func lines(f *Fetcher, serve func(net.Conn, *bufio.Reader)) (wait func()) {
 	var serving sync.WaitGroup
 	f.public = func(netip.Addr) bool { return true }
-	f.direct.DialContext = func(context.Context, string, string) (net.Conn, error) {
+	f.direct.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		serving.Go(func() {
 			defer func() { _ = server.Close() }()
@@ -346,7 +346,7 @@ func lines(f *Fetcher, serve func(net.Conn, *bufio.Reader)) (wait func()) {
 		})
 		return client, nil
 	}
-	f.direct.DialTLSContext = f.direct.DialContext
+	f.direct.(*http.Transport).DialTLSContext = f.direct.(*http.Transport).DialContext
 	return serving.Wait
 }
 

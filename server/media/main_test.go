@@ -68,7 +68,7 @@ func newWorld(t *testing.T, o Options) *world {
 	resolver := w.resolver()
 	roots := x509.NewCertPool()
 	roots.AddCert(w.secure.Certificate())
-	for _, transport := range []*http.Transport{w.direct, w.open} {
+	for _, transport := range []*http.Transport{w.direct.(*http.Transport), w.open.(*http.Transport)} {
 		d := &net.Dialer{Timeout: 5 * time.Second, Resolver: resolver}
 		if transport == w.direct {
 			d.ControlContext = w.control

@@ -53,6 +53,12 @@ func Internet(origins ...string) (Policy, error) {
 	return p, nil
 }
 
+// Allows says whether an address may be fetched, as far as can be told without resolving its host.
+func (p *Policy) Allows(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && p.judge(u) != refused
+}
+
 // addOrigin takes a URL for its origin: what comes behind is passed over.
 func (p *Policy) addOrigin(s string) error {
 	u, err := url.Parse(strings.TrimSpace(s))

@@ -134,7 +134,8 @@ type Turn struct {
 	Sends     int    // how many messages of the account's API have carried parts of it
 	Sending   Part   // the part whose send is under way, or has an unknown outcome
 
-	Others int // other turns of the follower that are open, or over and undelivered, when this copy was made
+	Others     int       // other turns of the follower that are open, or over and undelivered, when this copy was made
+	HumanUntil time.Time // of the follower's session
 }
 
 // Part is a piece of a turn's text that is sent by the account's API: from the cursor to To.
@@ -239,6 +240,7 @@ const (
 	Busy                           // not recorded: the bot's queue is full
 	TooManyOpen                    // not recorded: this follower has too many open questions
 	RateLimited                    // not recorded: this follower has used up the allowance
+	Served                         // not recorded: a person serves this follower, or is to
 )
 
 // Begun is Begin's answer. Turn is set for Started and Joined, Lease only when the turn could start at once.
@@ -277,6 +279,7 @@ type Claimed struct {
 // Progress is what a lease holder reports while it works.
 type Progress struct {
 	Markdown       string // the turn's answer so far
+	Question       string // becomes the turn's: what was said in a voice message; "" leaves it
 	ConversationID string // becomes the session's; "" leaves it
 	Ref            string // becomes the turn's; "" leaves it
 }
@@ -289,6 +292,7 @@ type Outcome struct {
 	ConversationID string // becomes the session's; "" forgets the session's
 	Ref            string // "" leaves the turn's
 	Push           bool   // the lease stays, to send what the follower has not got, until EndPush
+	Media          bool   // with Push: more than the text is to be sent, so that a reply which shows the end does not end it
 }
 
 // Pending counts what would be lost if this process stopped now.
@@ -340,7 +344,7 @@ type Store interface {
 	EndSend(ctx context.Context, l *Lease, r SendResult) error
 
 	// EndPush says that nothing more of a turn that is over is to be sent, and gives its lease up. all tells that the
-	// follower has got all of it. ErrLeaseLost as above: a reply has shown the end meanwhile.
+	// follower has got all of it. ErrLeaseLost as above: a reply has shown the end meanwhile, and there was no more.
 	EndPush(ctx context.Context, l *Lease, all bool) error
 
 	// Contact notes something that the follower did and that opens a window, but for questions.

@@ -9,6 +9,15 @@ import (
 // ask takes a delivery of a question: the first one starts its turn, all of them wait for it.
 func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question string) Reply {
 	c := e.clock(s, m)
+	return e.askOr(ctx, s, m, c, question, func() Reply {
+		return e.whileHanded(ctx, s, m, c, func() Reply {
+			return e.askOr(ctx, s, m, c, question, func() Reply { return e.notice(e.linked(s, TextAwaitingHuman)) })
+		})
+	})
+}
+
+// askOr is ask; handed replies if the follower was handed over to a person.
+func (e *Engine) askOr(ctx context.Context, s *Settings, m Message, c clock, question string, handed func() Reply) Reply {
 	begun, err := e.begin(ctx, s, m, c, question)
 	if err != nil {
 		return e.notBegun(ctx, s, m, c, err)
@@ -16,6 +25,8 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 	switch begun.Verdict {
 	case session.Gone:
 		return Reply{Kind: Silent}
+	case session.Served:
+		return handed()
 	case session.Busy:
 		return e.refuse(s, TextBusy)
 	case session.TooManyOpen:
@@ -31,7 +42,7 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 // long as this delivery may take: the question's key makes that the same question. What could start at once is started,
 // also if this delivery has stopped waiting for the store by then.
 func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, question string) (session.Begun, error) {
-	q := session.Question{Key: m.key(), Text: question, Window: e.window(s, m)}
+	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m)}
 	return within(ctx, e, c.reply, func(ctx context.Context) (session.Begun, error) {
 		ctx, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()

@@ -19,6 +19,10 @@ const (
 
 // ask calls Dify until there is an answer, a part of one, or no sense in another try.
 func (r *run) ask(ctx context.Context) (dify.Answer, error) {
+	var err error
+	if r.files, err = r.attach(ctx); err != nil {
+		return dify.Answer{}, err
+	}
 	for retried, dropped := 0, false; ; {
 		r.tries++
 		answer, err := r.chat(ctx)
@@ -29,6 +33,10 @@ func (r *run) ask(ctx context.Context) (dify.Answer, error) {
 			r.Metrics.difyError(err) // otherwise the turn was given up: nothing is wrong with Dify
 		}
 		e := difyError(err)
+		if len(r.files) > 0 && e.Kind == dify.InvalidParam { // the app has stopped to take them
+			r.askAppAgain()
+			return answer, &MediaError{PictureRefused, err}
+		}
 		if e.RunContinues || lostStream(e) && answer.MessageID != "" {
 			if whole, err := r.await(ctx, reference{message: answer.MessageID}, r.began); !unknownRun(err) {
 				return whole, err
@@ -61,6 +69,7 @@ func (r *run) chat(ctx context.Context) (dify.Answer, error) {
 		User:           t.Key.Follower,
 		ConversationID: r.conversation,
 		Inputs:         r.settings.Inputs,
+		Files:          r.files,
 	}, func(u dify.Update) {
 		report(nil) // Dify answers
 		r.received(u)

@@ -18,6 +18,7 @@ const (
 	Stop  = "/stop"
 	Retry = "/retry" // what the tap-link under a failed answer sends
 	Help  = "/help"
+	Bot   = "/bot" // what the tap-link of a follower who waits for a person sends: the bot goes on
 )
 
 // DefaultContinueWords are those of a bot that has no own.
@@ -42,7 +43,7 @@ func command(text string) string {
 		}
 	}
 	switch text {
-	case Clear, Stop, Retry:
+	case Clear, Stop, Retry, Bot:
 		return text
 	}
 	return Help
@@ -71,6 +72,8 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 		return Reply{Kind: Silent}
 	case s.continues(text):
 		return e.resumeReading(ctx, s, m, text)
+	case s.asksForHuman(text):
+		return e.handOver(ctx, s, m)
 	}
 	if i := s.isName(text); i != nil {
 		return e.act(ctx, s, m, i)
@@ -88,6 +91,8 @@ func (e *Engine) command(ctx context.Context, s *Settings, m Message, c string) 
 		return e.stop(ctx, s, m)
 	case Retry:
 		return e.retry(ctx, s, m)
+	case Bot:
+		return e.backToBot(ctx, s, m)
 	default:
 		return e.Help()
 	}
@@ -111,7 +116,7 @@ func (e *Engine) messageAlias(k session.Key) string { return e.Alias(k.Follower 
 // Menu replies to a click on a menu item: one of the bot's menu does what it says; of one that was made otherwise the key
 // may be a command, with or without its slash, or ask for what is undelivered. Any other gets the help.
 func (e *Engine) Menu(ctx context.Context, m Message) Reply {
-	m.Text = strings.TrimSpace(m.Text)
+	m.Text, m.Click = strings.TrimSpace(m.Text), true
 	if s := e.settings.Load(); s.isKey(m.Text) != nil {
 		return e.click(ctx, s, m, s.isKey(m.Text))
 	}
@@ -134,7 +139,17 @@ func (e *Engine) linked(s *Settings, key string) string {
 	word := s.ContinueWords[0]
 	return strings.NewReplacer(
 		"{{1}}", e.Link(word, word), "{{stop}}", e.Link(Stop, Stop), "{{clear}}", e.Link(Clear, Clear),
+		"{{ask}}", e.Link(s.Texts.get(TextAskPicture), s.Texts.get(TextAskPicture)),
+		"{{bot}}", e.Link(s.Texts.get(TextBackToBot), Bot), "{{human}}", e.humanLink(s),
 	).Replace(s.Texts.get(key))
+}
+
+// humanLink is what to tap for a person; "" if nobody is handed over.
+func (e *Engine) humanLink(s *Settings) string {
+	if len(s.HandoverWords) == 0 {
+		return ""
+	}
+	return e.Link(s.HandoverWords[0], s.HandoverWords[0])
 }
 
 // Unsupported says that the bot cannot read this kind of message.
@@ -206,6 +221,7 @@ func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
 	}
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
+			m.Media = t.Media
 			return e.ask(ctx, s, m, t.Question)
 		}
 	}

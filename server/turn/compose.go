@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"cmp"
 	"hash/fnv"
 	"io"
 	"strings"
@@ -31,16 +32,16 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail, link := "", "", e.onward(s, t)
-	if t.Others > 0 || t.Key.ID != d.message.ID && from.At == 0 {
-		head = quote(t.Question)
+	head, tail, link := e.heading(s, &t, from.At), "", e.onward(s, t)
+	if t.Key.ID != d.message.ID && from.At == 0 {
+		head = e.quoted(s, &t)
 	}
 	if over {
 		tail = e.ending(s, t, text)
 	}
 	start := unblanked(text, from.At)
 	if start == len(text) && over && tail == "" { // all was seen while it grew: its last page tells that this is the end
-		head = quote(t.Question)
+		head = e.quoted(s, &t)
 		start = e.lastPage(text, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
 		from = cursor(text, start)
 	}
@@ -160,6 +161,19 @@ func waitingText(t session.Turn) string {
 		return TextQueued
 	}
 	return TextWaiting
+}
+
+// heading stands over what is shown of a turn from a place on: its question if that could be in doubt, or was heard in a voice message.
+func (e *Engine) heading(s *Settings, t *session.Turn, from int) string {
+	if t.Others > 0 || from == 0 && spoken(t) && t.Question != "" {
+		return e.quoted(s, t)
+	}
+	return ""
+}
+
+// quoted is a turn's question, or what is said of one that is not understood.
+func (e *Engine) quoted(s *Settings, t *session.Turn) string {
+	return quote(cmp.Or(t.Question, s.Texts.get(TextVoice)))
 }
 
 // quote is the head of an answer whose question could be in doubt.

@@ -33,6 +33,9 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 			return Reply{Kind: Held}
 		}
 	}
+	if !d.resumes && withHuman(&d.turn) { // the follower can ask for it later
+		return Reply{Kind: Silent}
+	}
 	if !d.resumes && e.pushes(s) && !d.turn.State.Over() {
 		return Reply{Kind: Pushed}
 	}

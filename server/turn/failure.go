@@ -22,6 +22,12 @@ const (
 	Paused        Failure = "paused"        // the workflow waits for a person
 	NoAnswer      Failure = "emptyAnswer"   // Dify has answered nothing
 	Unanswered    Failure = "failed"        // anything else
+
+	PictureTooLarge   Failure = "pictureTooLarge"
+	PictureUnreadable Failure = "pictureUnreadable" // no picture of a kind that the app takes
+	PictureLost       Failure = "pictureLost"       // WeChat does not give it
+	PictureRefused    Failure = "pictureRefused"    // the app does not take it
+	VoiceUnclear      Failure = "voiceUnclear"      // its words are not to be had
 )
 
 // failures are those of Dify's errors.
@@ -38,10 +44,14 @@ var failures = map[dify.Class]Failure{
 // final are the failures after which the same question has no better chance: nothing invites to ask it again.
 var final = map[Failure]bool{
 	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
+	PictureTooLarge: true, PictureUnreadable: true, PictureRefused: true, VoiceUnclear: true,
 }
 
 // failureOf sorts an error of a Dify call that gave no text.
 func failureOf(err error) Failure {
+	if e, ok := errors.AsType[*MediaError](err); ok {
+		return e.Failure
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut
 	}

@@ -16,6 +16,7 @@ type MenuItem struct {
 	Question string // is asked, in place of the key or name
 	Reply    string // is said
 	Command  string
+	Handover bool // a person is asked for
 }
 
 // isKey and isName find the item that a click or a text is about; nil if none.
@@ -49,6 +50,8 @@ func (e *Engine) act(ctx context.Context, s *Settings, m Message, i *MenuItem) R
 		return e.ask(ctx, s, m, i.Question)
 	case i.Command != "":
 		return e.command(ctx, s, m, i.Command)
+	case i.Handover:
+		return e.handOver(ctx, s, m)
 	default:
 		e.Contact(m)
 		return e.notice(i.Reply)

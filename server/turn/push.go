@@ -24,6 +24,8 @@ type Pusher interface {
 	Able() bool
 	// Send sends a text, and says what has become of it: session.Uncertain if nobody knows whether it has arrived.
 	Send(ctx context.Context, follower, text string) session.SendResult
+	// Tell sends a line of the bot's own, which no AI has made. It is not tried again.
+	Tell(ctx context.Context, follower, text string)
 	// Typing shows the follower that an answer is being written, for 15 s. It does nothing where that is not possible.
 	Typing(ctx context.Context, follower string)
 }
@@ -68,18 +70,21 @@ func (e *Engine) sent(ctx context.Context, c clock, d *delivery) error {
 }
 
 // accompany shows the follower that the answer is being written, and sends a part of one that takes long, until ctx ends.
-func (r *run) accompany(ctx context.Context) {
-	t := r.lease.Turn
-	typing, typed := time.NewTimer(0), 0
+func (r *run) accompany(ctx context.Context, k session.Key, accepted time.Time) {
+	r.Pusher.Typing(ctx, k.Follower)
+	typing, typed := time.NewTimer(typingLasts), 1
 	defer typing.Stop()
-	look := time.NewTimer(time.Until(t.AcceptedAt.Add(longTurn)))
+	look := time.NewTimer(time.Until(accepted.Add(longTurn)))
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-typing.C:
-			r.Pusher.Typing(ctx, t.Key.Follower)
+			if r.withHuman(ctx) {
+				return
+			}
+			r.Pusher.Typing(ctx, k.Follower)
 			typed++
 			if typed < typings {
 				typing.Reset(typingLasts)
@@ -90,6 +95,12 @@ func (r *run) accompany(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// withHuman tells whether the follower was handed over since.
+func (r *run) withHuman(ctx context.Context) bool {
+	t, err := r.look(ctx)
+	return err == nil && withHuman(&t)
 }
 
 // sendPart sends what there is of an answer that still grows, up to the end of a paragraph; false if it has none yet.
@@ -108,10 +119,8 @@ func (r *run) sendPart(ctx context.Context) bool {
 		end, _ = r.Renderer.Page(text, 0, r.PageBytes)
 	}
 	page := text[:end]
-	if t.Others > 0 {
-		if head := quote(t.Question); len(head)+len(page) <= r.PageBytes {
-			page = head + page
-		}
+	if head := r.heading(r.settings, &t, 0); len(head)+len(page) <= r.PageBytes {
+		page = head + page
 	}
 	return r.send(ctx, t, outgoing{text: page, part: session.Part{To: cursor(text, end)}})
 }
@@ -163,10 +172,7 @@ func (r *run) compose(t session.Turn) (outgoing, bool) {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail := "", r.ending(r.settings, t, text)
-	if t.Others > 0 {
-		head = quote(t.Question)
-	}
+	head, tail := r.heading(r.settings, &t, from.At), r.ending(r.settings, t, text)
 	start := unblanked(text, from.At)
 	rest := text[start:]
 	if t.Delivered || rest == "" && tail == "" {

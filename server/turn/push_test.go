@@ -29,6 +29,7 @@ type phone struct {
 	began  time.Time
 	tried  int
 	got    []string        // the messages that have arrived
+	told   []string        // lines of the bot's own
 	at     []time.Duration // when
 	typing []time.Duration
 }
@@ -55,6 +56,12 @@ func (p *phone) Send(_ context.Context, _, text string) session.SendResult {
 		p.got, p.at = append(p.got, text), append(p.at, time.Since(p.began).Round(100*time.Millisecond))
 	}
 	return result
+}
+
+func (p *phone) Tell(_ context.Context, _, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = append(p.told, text)
 }
 
 func (p *phone) Typing(context.Context, string) {
@@ -258,12 +265,15 @@ func TestPush_WhatIsNotSentCanBeAskedFor(t *testing.T) {
 				b := start(t, setup{pusher: p, settings: pushing(4), dify: slow(text)})
 				f := caller(b)
 				f.window = c.window
+				asked, kind := f.Begin(ask), turn.Pushed
 				if c.human {
+					<-time.After(time.Second)
+					kind = turn.Silent
 					if err := b.store.Serve(t.Context(), f.name, time.Hour); err != nil {
 						t.Fatal(err)
 					}
 				}
-				f.Send(ask).want(t, turn.Pushed, "")
+				(<-asked).want(t, kind, "")
 				<-time.After(time.Minute)
 				got := p.messages()
 				if len(got) != c.sent || p.tried != c.tried {

@@ -21,9 +21,11 @@ const (
 	Silent  Kind = "silent"  // nothing to say: the message is acknowledged and that is all
 	Held    Kind = "held"    // no reply at all: the channel is to deliver the message again
 	Pushed  Kind = "pushed"  // the message is acknowledged: the answer comes outside any push
+
+	HandedOver Kind = "handedOver" // the message, and its follower, are handed over to a person
 )
 
-// Reply is what one delivery is answered with. Text is empty for Silent, Held and Pushed. One that cannot be written is given
+// Reply is what one delivery is answered with. Text is empty for Silent, Held, Pushed and HandedOver. One that cannot be written is given
 // to Unsend.
 type Reply struct {
 	Kind Kind

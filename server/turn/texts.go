@@ -28,6 +28,19 @@ const (
 	TextFullAnswer    = "fullAnswer" // a link's label
 	TextRetry         = "retry"      // a tap-link's label
 	TextOrReply       = "orReply"    // stands behind the tap-link to go on; {{1}} is the word for it
+
+	TextPictureKept  = "pictureKept"  // {{count}} pictures wait for their question; {{ask}} becomes a tap-link that asks at once
+	TextAskPicture   = "askPicture"   // that link's label, and the question that it asks
+	TextVoice        = "voice"        // stands for a voice message whose words are not known
+	TextVoiceUnclear = "voiceUnclear" // asks to type
+	TextAboutLink    = "aboutLink"    // the question that a shared page is; {{title}}, {{description}}, {{url}}
+	TextAboutPlace   = "aboutPlace"   // the question that a place is; {{label}}, {{latitude}}, {{longitude}}
+
+	TextAwaitingHuman = "awaitingHuman" // the follower waits for a person; {{bot}} becomes a tap-link to go on with the bot
+	TextBackToBot     = "backToBot"     // that link's label
+	TextBotAgain      = "botAgain"      // after it was tapped
+	TextToHuman       = "toHuman"       // after the menu was tapped for a person; {{human}} becomes a tap-link
+	TextHumanOffline  = "humanOffline"  // nobody is there to be handed over to
 )
 
 // Texts are a bot's own words: a language's, with some replaced.
@@ -85,6 +98,22 @@ var chinese = map[string]string{
 	TextFullAnswer:    "看全文",
 	TextRetry:         "再问一次",
 	TextOrReply:       "（或回复 {{1}}）",
+
+	TextPictureKept:           "收到 {{count}} 张图片。请接着输入您的问题，我会和图片一起看。\n\n{{ask}}",
+	TextAskPicture:            "说说这张图片",
+	TextVoice:                 "［语音］",
+	TextVoiceUnclear:          "抱歉，这段语音我没有听懂，请打字告诉我。",
+	TextAboutLink:             "请看这个链接：{{title}}\n{{description}}\n{{url}}",
+	TextAboutPlace:            "我的位置：{{label}}（纬度 {{latitude}}，经度 {{longitude}}）",
+	TextAwaitingHuman:         "正在为您转接人工客服，请稍等，客服会尽快回复您。\n\n不想等了？{{bot}}",
+	TextBackToBot:             "继续问机器人",
+	TextBotAgain:              "好的，请直接输入您的问题。",
+	TextToHuman:               "请点这里转接人工客服：{{human}}",
+	TextHumanOffline:          "现在没有人工客服在线，请过一会儿再试。您也可以继续问我。",
+	string(PictureTooLarge):   "抱歉，图片太大了（最多 10 MB），请换一张小一点的，再问一次。",
+	string(PictureUnreadable): "抱歉，这种格式的图片我看不了，请换成 JPG 或 PNG 图片，再问一次。",
+	string(PictureLost):       "抱歉，没有取到您发的图片，请重新发一次图片，再问一次。",
+	string(PictureRefused):    "抱歉，我现在看不了图片，请用文字告诉我。",
 }
 
 var english = map[string]string{
@@ -114,4 +143,20 @@ var english = map[string]string{
 	TextFullAnswer:    "Read it all",
 	TextRetry:         "Ask again",
 	TextOrReply:       " (or reply {{1}})",
+
+	TextPictureKept:           "Pictures received: {{count}}. Now type your question, and I will look at them with it.\n\n{{ask}}",
+	TextAskPicture:            "Tell me about this picture",
+	TextVoice:                 "[voice]",
+	TextVoiceUnclear:          "Sorry, I could not understand this voice message. Please type it.",
+	TextAboutLink:             "Please look at this link: {{title}}\n{{description}}\n{{url}}",
+	TextAboutPlace:            "My place: {{label}} (latitude {{latitude}}, longitude {{longitude}})",
+	TextAwaitingHuman:         "You are in the queue for a person, who will answer you soon.\n\nRather not wait? {{bot}}",
+	TextBackToBot:             "Go on with the bot",
+	TextBotAgain:              "All right, just type your question.",
+	TextToHuman:               "Tap here to talk to a person: {{human}}",
+	TextHumanOffline:          "Nobody is here to take over right now. Please try again later, or go on asking me.",
+	string(PictureTooLarge):   "Sorry, the picture is too large (at most 10 MB). Please send a smaller one and ask again.",
+	string(PictureUnreadable): "Sorry, I cannot read this kind of picture. Please send it as JPG or PNG and ask again.",
+	string(PictureLost):       "Sorry, your picture could not be fetched. Please send it once more and ask again.",
+	string(PictureRefused):    "Sorry, I cannot look at pictures now. Please tell me in words.",
 }

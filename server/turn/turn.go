@@ -48,10 +48,12 @@ type Renderer interface {
 // Message is one delivery of something that a follower has sent.
 type Message struct {
 	Follower string
-	ID       string    // the same for every delivery of the message, unique among the follower's messages
-	Text     string    // what was typed, or what a tap-link or a menu sends
-	Delivery int       // which delivery it is as far as the channel can tell; the engine counts for itself too
-	Received time.Time // when the first byte of this delivery came
+	ID       string          // the same for every delivery of the message, unique among the follower's messages
+	Text     string          // what was typed, or what a tap-link or a menu sends
+	Media    []session.Media // that it consists of, or that belong to the text
+	Click    bool            // it is a tap on the account's menu, and nothing that was said
+	Delivery int             // which delivery it is as far as the channel can tell; the engine counts for itself too
+	Received time.Time       // when the first byte of this delivery came
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
 }
@@ -64,6 +66,8 @@ type Options struct {
 	Dify     Dify
 	Renderer Renderer
 	Pusher   Pusher // nil if the bot has no access to the account's API
+	Media    Media  // nil if the bot reads text only
+	Agents   Agents // nil if nobody is there to be handed over to
 	Metrics  *Metrics
 	Log      *slog.Logger
 
@@ -94,6 +98,8 @@ type Settings struct {
 	// ask for it.
 	Sends int
 	Menu  []MenuItem // the account's, from left to right
+	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.
+	HandoverWords []string
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force
@@ -105,6 +111,7 @@ type Engine struct {
 	settings    atomic.Pointer[Settings]
 	configuring sync.Mutex
 	welcome     welcome
+	voice       voice
 	breaker     *breaker.Breaker // of calls that ask Dify
 	storeLog    rateLimited
 	localHolds  holds

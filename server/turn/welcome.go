@@ -16,10 +16,11 @@ const (
 	openingWait  = 10 * time.Second // how long Dify may take to tell it
 )
 
-// welcome is what Dify's app says first, asked for in the background and remembered.
+// welcome is what Dify's app says first, and what it takes, asked for in the background and remembered.
 type welcome struct {
 	mu      sync.Mutex
 	opening dify.Parameters
+	known   bool          // Dify has said it
 	stale   time.Time     // when to ask again
 	asking  chan struct{} // closed when the answer is there; nil if nobody asks
 }
@@ -33,7 +34,8 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 	}
 	ctx, cancel := context.WithDeadline(ctx, received.Add(s.Deadline))
 	defer cancel()
-	p := e.opening(ctx).Filled(s.Inputs)
+	p, _ := e.app(ctx)
+	p = p.Filled(s.Inputs)
 	text := e.Renderer.Text(session.Answer{Markdown: p.OpeningStatement})
 	if text == "" {
 		return e.Help()
@@ -53,9 +55,9 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 	return e.notice(e.withMenu(s, text))
 }
 
-// opening is what Dify's app says first, as far as it is known by the end of ctx. An old one serves while a new one is
-// asked for.
-func (e *Engine) opening(ctx context.Context) dify.Parameters {
+// app is what is known of Dify's app by the end of ctx: what it says first, and what it takes; known is false if Dify has not said.
+// What is old serves while it is asked for anew.
+func (e *Engine) app(ctx context.Context) (p dify.Parameters, known bool) {
 	w := &e.welcome
 	w.mu.Lock()
 	if w.asking == nil && !time.Now().Before(w.stale) {
@@ -64,10 +66,10 @@ func (e *Engine) opening(ctx context.Context) dify.Parameters {
 			w.asking = asking
 		}
 	}
-	known, asking := w.opening, w.asking
+	p, known, asking := w.opening, w.known, w.asking
 	w.mu.Unlock()
-	if known.OpeningStatement != "" || asking == nil {
-		return known
+	if known || asking == nil {
+		return p, known
 	}
 	select {
 	case <-asking:
@@ -75,7 +77,14 @@ func (e *Engine) opening(ctx context.Context) dify.Parameters {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.opening
+	return w.opening, w.known
+}
+
+// askAppAgain has Dify asked anew: a question has shown that the app's settings are others.
+func (e *Engine) askAppAgain() {
+	e.welcome.mu.Lock()
+	defer e.welcome.mu.Unlock()
+	e.welcome.stale, e.welcome.known = time.Time{}, false
 }
 
 func (e *Engine) askOpening(asked chan struct{}) {
@@ -87,10 +96,10 @@ func (e *Engine) askOpening(asked chan struct{}) {
 	defer w.mu.Unlock()
 	w.asking, w.stale = nil, time.Now().Add(openingFresh)
 	if err != nil {
-		e.Log.Warn("Could not ask Dify for the opening statement", "error", err)
+		e.Log.Warn("Could not ask Dify for the app's settings", "error", err)
 		w.stale = time.Now().Add(openingRetry)
 	} else {
-		w.opening = p
+		w.opening, w.known = p, true
 	}
 	close(asked)
 }

@@ -22,7 +22,8 @@ type run struct {
 	*Engine
 	settings     *Settings
 	lease        *session.Lease
-	conversation string // to continue; "" for a new one
+	conversation string      // to continue; "" for a new one
+	files        []dify.File // of the question
 	cancel       context.CancelCauseFunc
 
 	mu       sync.Mutex
@@ -77,7 +78,8 @@ func (r *run) accompanied(ctx context.Context) (alone func()) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	beside.Go(func() { r.guarded(func() { r.accompany(ctx) }) })
+	k, accepted := r.lease.Turn.Key, r.lease.Turn.AcceptedAt
+	beside.Go(func() { r.guarded(func() { r.accompany(ctx, k, accepted) }) })
 	return func() {
 		cancel()
 		beside.Wait()
@@ -95,6 +97,9 @@ func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
 			answer, err = dify.Answer{Text: r.sofar().Text}, errPanicked
 		}
 	}()
+	if err := r.hear(ctx); err != nil {
+		return dify.Answer{}, err
+	}
 	answer, found, err := r.resume(ctx)
 	if !found {
 		answer, err = r.ask(ctx)

@@ -25,6 +25,9 @@ const (
 	help                           // the help text
 	tooLarge                       // refused for its size
 	refused                        // 403
+	pleaseType                     // the line that asks for what was said in words
+	heard                          // as answer, under what was recognised
+	inWords                        // what was shared is a question of the bot's words
 )
 
 // usual is what becomes of most fixtures of a kind.
@@ -35,8 +38,8 @@ var other = map[string]outcome{
 	"messages/file_unknown_type.xml":            unsupported,
 	"messages/image.xml":                        unsupported,
 	"messages/image_from_article.xml":           unsupported,
-	"messages/link.xml":                         unsupported,
-	"messages/location.xml":                     unsupported,
+	"messages/link.xml":                         inWords,
+	"messages/location.xml":                     inWords,
 	"messages/miniprogrampage.xml":              unsupported,
 	"messages/shortvideo.xml":                   unsupported,
 	"messages/text_empty.xml":                   success,
@@ -44,9 +47,10 @@ var other = map[string]outcome{
 	"messages/text_whitespace_only.xml":         success,
 	"messages/unknown_msgtype.xml":              unsupported,
 	"messages/video.xml":                        unsupported,
-	"messages/voice.xml":                        unsupported,
-	"messages/voice_recognition_empty.xml":      unsupported,
-	"messages/voice_speex.xml":                  unsupported,
+	"messages/voice.xml":                        pleaseType,
+	"messages/voice_recognition.xml":            heard,
+	"messages/voice_recognition_empty.xml":      pleaseType,
+	"messages/voice_speex.xml":                  pleaseType,
 
 	"events/click.xml":                 help,
 	"events/scan.xml":                  welcome,
@@ -181,15 +185,24 @@ func check(t *testing.T, w *world, got wechatsim.Outcome, text string, want outc
 	t.Helper()
 	shows := map[outcome]string{
 		unsupported: "Sorry, I can only read text messages.", welcome: opening, help: "Hello, I am an AI assistant.",
-		answer: "", success: "",
+		answer: "", success: "", pleaseType: "Sorry, I could not understand this voice message. Please type it.",
+		inWords: "回答「", heard: "",
 	}
 	wantCalls, wantOutcome := 0, wechatsim.Replied
 	switch want {
-	case answer:
+	case inWords:
+		wantCalls = 1
+		for _, call := range w.dify.Calls() {
+			if !strings.HasPrefix(call.Query, "Please look at this link: ") && !strings.HasPrefix(call.Query, "My place: ") {
+				t.Errorf("Dify was asked %q", call.Query)
+			}
+		}
+	case answer, heard:
 		wantCalls = 1
 		if calls := w.dify.Calls(); len(calls) == 1 {
 			shows[answer] = render.Text(difysim.Echo(calls[0].Query, 0), nil, render.Options{})
 			shows[answer] = shows[answer][:min(60, len(shows[answer]))]
+			shows[heard] = calls[0].Query + "\n------------\n" + shows[answer]
 		}
 	case success:
 		wantOutcome = wechatsim.Silent

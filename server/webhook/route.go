@@ -30,16 +30,32 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 		}
 		m.Text = p.Content
 		return h.engine.Text(ctx, m)
+	case "image":
+		m.Media = []session.Media{{Kind: turn.PictureMedia, ID: p.MediaID, URL: p.PicURL}}
+		return h.engine.Picture(ctx, m)
 	case "voice":
-		if m.Text = p.Recognition; strings.TrimSpace(m.Text) == "" {
-			return h.engine.Unsupported()
-		}
-		return h.engine.Text(ctx, m)
+		m.Text, m.Media = p.Recognition, recordings(p)
+		return h.engine.Voice(ctx, m)
+	case "link":
+		return h.engine.SharedLink(ctx, m, p.Title, p.Description, p.URL)
+	case "location":
+		return h.engine.SharedPlace(ctx, m, p.Label, p.LocationX, p.LocationY)
 	}
 	if p.IsMessage() {
 		return h.engine.Unsupported()
 	}
 	return silent
+}
+
+// recordings are those of a voice message, the best first.
+func recordings(p *wechat.Push) []session.Media {
+	var all []session.Media
+	for _, id := range []string{p.MediaID16K, p.MediaID} {
+		if id != "" {
+			all = append(all, session.Media{Kind: turn.VoiceMedia, ID: id, Format: p.Format})
+		}
+	}
+	return all
 }
 
 // window is when WeChat lets the account write to the follower because of a push, and how often (protocol §7.1).
@@ -65,6 +81,10 @@ func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) tur
 	case "click", "scancode_waitmsg":
 		m.Text = p.EventKey
 		return h.engine.Menu(ctx, m)
+	case "kf_create_session", "kf_switch_session":
+		return h.human(ctx, p.FromUserName, true)
+	case "kf_close_session":
+		return h.human(ctx, p.FromUserName, false)
 	case "unsubscribe":
 		return h.forget(ctx, p.FromUserName)
 	case "user_authorization_cancellation":
@@ -75,6 +95,16 @@ func (h *Handler) event(ctx context.Context, p *wechat.Push, m turn.Message) tur
 	default:
 		return silent
 	}
+}
+
+// human notes that a person serves the follower, or does no more. If the store fails, WeChat pushes the event again.
+func (h *Handler) human(ctx context.Context, follower string, serves bool) turn.Reply {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := h.engine.Human(ctx, follower, serves); err != nil {
+		return turn.Reply{Kind: turn.Held}
+	}
+	return silent
 }
 
 // forget deletes a follower's data, as WeChat demands, also when the delivery ends meanwhile. If the store fails, the

@@ -274,8 +274,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		panic(http.ErrAbortHandler) // ends the connection without a response, so that WeChat delivers the push again
 	}
 	body, contentType := ack, plainText
-	if reply.Text != "" {
-		xml, err := a.Reply(p, wechat.Text{Content: reply.Text}, h.now())
+	if reply.Text != "" || reply.Kind == turn.HandedOver {
+		xml, err := a.Reply(p, contentOf(reply), h.now())
 		if err != nil { // nothing was shown: the text stays to be fetched
 			h.log.Error("Could not write a reply", "error", err)
 			h.engine.Unsend(reply) //nolint:contextcheck // the engine's own, behind the delivery
@@ -294,6 +294,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, a *wechat.Accou
 		return
 	}
 	h.metrics.replied(p, reply.Kind, received, reply.Ready)
+}
+
+// contentOf is what a reply consists of.
+func contentOf(r turn.Reply) wechat.Reply {
+	if r.Kind == turn.HandedOver {
+		return wechat.TransferCustomerService{}
+	}
+	return wechat.Text{Content: r.Text}
 }
 
 // What most responses have in common, made once.

@@ -37,6 +37,9 @@ func (s *Server) chatMessages(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if no == nil {
+		no = s.checkFiles(&question)
+	}
+	if no == nil {
 		no = s.admit(call)
 	}
 	if no != nil {

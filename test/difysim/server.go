@@ -20,6 +20,7 @@ type Options struct {
 	SuggestedQuestions []string // beside the opening statement, and after answers; none = the feature is off
 	Inputs             []Input  // that the app wants to be given
 	MaxActiveRequests  int      // runs at a time; more are refused; 0 = no limit
+	Features           Features // what else than words it takes and gives
 	Behaviour          Behaviour
 }
 
@@ -29,6 +30,7 @@ type Server struct {
 	app, workflow string // their ids
 	mux           *http.ServeMux
 	standing      atomic.Pointer[standing]
+	features      atomic.Pointer[Features]
 	script        atomic.Pointer[func(Request) Behaviour]
 	closing       chan struct{}
 	closeOnce     sync.Once
@@ -36,6 +38,9 @@ type Server struct {
 	mu            sync.Mutex
 	calls         callRing
 	routes        map[string]int
+	uploads       []Upload
+	heard         []Upload
+	spoken        []string
 	slots         int // runs that count against MaxActiveRequests
 	unfinished    int // calls begun and not ended
 	ended         int
@@ -60,6 +65,7 @@ func New(o Options) *Server {
 		conversations: newConversationStore(),
 	}
 	s.SetBehaviour(o.Behaviour)
+	s.SetFeatures(o.Features)
 	s.register()
 	return s
 }
@@ -119,8 +125,8 @@ func (s *Server) register() {
 		"GET /v1/meta":                          s.meta,
 		"GET /v1/site":                          s.site,
 		"POST /v1/files/upload":                 s.upload,
-		"POST /v1/audio-to-text":                s.fixed("invalid_param-stt-disabled.400"),
-		"POST /v1/text-to-audio":                s.fixed("invalid_param-tts-disabled.400"),
+		"POST /v1/audio-to-text":                s.audioToText,
+		"POST /v1/text-to-audio":                s.textToAudio,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		route := method + " " + strings.TrimPrefix(path, "/v1")

@@ -73,6 +73,11 @@ func (s *Step) Progress(l Held, p session.Progress) bool {
 	if p.Ref != "" {
 		t.Ref = p.Ref
 	}
+	if p.Question != "" {
+		t.Question += len(p.Question) - t.Heard
+		t.Heard = len(p.Question)
+		s.set(t.ID, QuestionText, p.Question)
+	}
 	t.Answer = len(p.Markdown)
 	s.set(t.ID, AnswerText, p.Markdown)
 	s.Changed = true
@@ -95,6 +100,7 @@ func (s *Step) Finish(l Held, o session.Outcome) bool {
 	}
 	s.Conversation = o.ConversationID
 	t.Pushing = o.Push && o.State != session.Cancelled
+	t.Media = t.Pushing && o.Media
 	if !t.Pushing {
 		s.Lease = nil
 	}

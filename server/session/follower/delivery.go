@@ -38,7 +38,7 @@ func (s *Step) Show(r session.Receipt) bool {
 		t.Sending = session.Part{}
 	}
 	s.Changed = true
-	if t.Delivered && t.Pushing {
+	if t.Delivered && t.Pushing && !t.Media {
 		s.stopPushing(t)
 	}
 	return true

@@ -40,6 +40,7 @@ type modelTurn struct {
 	cursor    session.Cursor
 	delivered bool
 	pushing   bool
+	media     bool // more than the text is to be sent
 	sends     int
 	sending   session.SendState
 	to        session.Cursor
@@ -342,7 +343,7 @@ func (p *play) compare() string {
 		t := &p.rec.Turns[i]
 		got := modelTurn{
 			id: t.ID, state: t.State, attempts: t.Attempts, text: t.Answer > 0, failure: t.Failure, cursor: t.Cursor, delivered: t.Delivered,
-			pushing: t.Pushing, sends: t.Sends, sending: t.Sending.State, to: t.Sending.To, end: t.Sending.End,
+			pushing: t.Pushing, media: t.Media, sends: t.Sends, sending: t.Sending.State, to: t.Sending.To, end: t.Sending.End,
 		}
 		have := *want
 		have.accepted, have.deadline, have.since = 0, 0, 0

@@ -55,6 +55,9 @@ func (p *play) modelBegin(id string, claim bool) session.Begun {
 	if m.lease != nil {
 		running = 1
 	}
+	if m.human > m.now {
+		return session.Begun{Verdict: session.Served, Delivery: 1}
+	}
 	tokens, refilled := m.tokens, m.refilled
 	if p.limits.Questions > 0 && !m.spend(p.limits.Questions, p.limits.Window) {
 		return session.Begun{Verdict: session.RateLimited, Delivery: 1}
@@ -192,7 +195,7 @@ func (p *play) finish() string {
 		o.State, o.Answer.Markdown = session.Failed, ""
 	}
 	p.say("%v finish %v, held %v, push %v", p.m.now, o.State, ok, push)
-	o.Push = push
+	o.Push, o.Media = push, p.r.IntN(2) == 0
 	if got := st.Finish(h, o); got != ok {
 		return fmt.Sprintf("finished %v, want %v", got, ok)
 	}
@@ -204,6 +207,7 @@ func (p *play) finish() string {
 	}
 	t := p.m.lease
 	t.text, t.pushing, p.m.conversation = o.Answer.Markdown != "", push, o.ConversationID
+	t.media = push && o.Media
 	if !push {
 		p.m.lease = nil
 	}
@@ -289,7 +293,7 @@ func (p *play) show() string {
 	if t.sending == session.SendUnknown {
 		t.sending = session.NotSending
 	}
-	if t.delivered && t.pushing {
+	if t.delivered && t.pushing && !t.media {
 		p.m.stopPushing(t)
 	}
 	return ""

@@ -16,6 +16,9 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	if q.Window != nil {
 		s.Contact(*q.Window)
 	}
+	if s.Human > s.now {
+		return session.Begun{Verdict: session.Served, Delivery: 1}
+	}
 	allowance, cost, ok := s.allowance(l)
 	if !ok {
 		s.Changed = s.Changed || s.Allowance != allowance

@@ -85,7 +85,8 @@ type Turn struct {
 	Deadline     Time           `json:"deadline,omitempty"`
 	Finished     Time           `json:"finished,omitempty"`
 	Attempts     int            `json:"attempts,omitempty"`
-	Question     int            `json:"question,omitempty"` // bytes
+	Question     int            `json:"question,omitempty"` // bytes, with its media
+	Heard        int            `json:"heard,omitempty"`    // of them, what was heard in a recording
 	Answer       int            `json:"answer,omitempty"`   // bytes
 	Failure      string         `json:"failure,omitempty"`
 	Ref          string         `json:"ref,omitempty"`
@@ -95,6 +96,7 @@ type Turn struct {
 	Sends        int            `json:"sends,omitempty"`
 	Sending      session.Part   `json:"sending,omitzero"`
 	SendingSince Time           `json:"sendingSince,omitempty"`
+	Media        bool           `json:"media,omitempty"` // while it is pushed: more than the text is to be sent
 	Seen
 	// NotDurable is true until the store has made the turn durable: nobody claims it until then. It is never stored.
 	NotDurable bool `json:"-"`
@@ -307,7 +309,7 @@ func (r *Record) Turn(k session.Key) session.Turn {
 		Key: k, State: t.State, Failure: t.Failure, Ref: t.Ref, Attempts: t.Attempts,
 		AcceptedAt: t.Accepted.Time(), Deadline: t.Deadline.Time(), FinishedAt: t.Finished.Time(),
 		Cursor: t.Cursor, Delivered: t.Delivered, Pushing: t.Pushing, Sends: t.Sends, Sending: t.Sending,
-		Others: r.undelivered(t.ID),
+		Others: r.undelivered(t.ID), HumanUntil: r.Human.Time(),
 	}
 }
 

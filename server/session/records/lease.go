@@ -53,7 +53,7 @@ func (s *Store) reported(l *session.Lease, p session.Progress) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have := s.leases[l.Turn.Key.Follower]
-	return have != nil && have.Fence == l.Fence && (p.ConversationID == "" || p.ConversationID == have.conversation) && (p.Ref == "" || p.Ref == have.ref)
+	return have != nil && have.Fence == l.Fence && p.Question == "" && (p.ConversationID == "" || p.ConversationID == have.conversation) && (p.Ref == "" || p.Ref == have.ref)
 }
 
 // report notes what was reported.

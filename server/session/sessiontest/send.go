@@ -14,10 +14,12 @@ func sendCases() []Case {
 		{"a part is sent once, by whoever holds the turn", sentOnce},
 		{"what a holder was sending when it died has an unknown outcome", sendCutOff},
 		{"a reply that shows the end ends the push", pushShown},
+		{"a reply that shows the end does not end a push of media", mediaPushed},
 		{"only what a contact allows is sent", windowsSpent},
 		{"a closed window stays closed until the next contact", windowsClosed},
 		{"nothing is sent while a person serves", servedByPerson},
 		{"media wait for their question, once each", mediaKept},
+		{"what was heard is the question", questionHeard},
 	}
 }
 
@@ -129,6 +131,41 @@ func pushShown(t *testing.T, h Harness) {
 	b.start("alice", "2")
 }
 
+func mediaPushed(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	l := a.start("alice", "1")
+	b.check("Contact", b.store.Contact(t.Context(), "alice", message))
+	a.check("Finish", a.store.Finish(t.Context(), l, session.Outcome{
+		State: session.Answered, Answer: session.Answer{Markdown: "answer"}, Push: true, Media: true,
+	}))
+	whole := page("1", 0, 6)
+	whole.End = true
+	b.show("alice", whole)
+	a.wantSend(l, 6, 6, true, session.SendNow)
+	a.endSend(l, session.Sent)
+	if got := b.peek(key("alice", "1")); !got.Delivered || !got.Pushing || got.Sends != 1 {
+		t.Errorf("it is %+v, want it delivered and still pushed", got)
+	}
+	a.check("EndPush", a.store.EndPush(t.Context(), l, true))
+	b.start("alice", "2")
+}
+
+func questionHeard(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	voice := []session.Media{{Kind: "voice", ID: "media-1", Format: "amr"}}
+	begun, err := a.store.Begin(t.Context(), session.Question{Key: key("alice", "1"), Media: voice}, true, a.limits)
+	a.check("Begin", err)
+	a.check("Progress", a.store.Progress(t.Context(), begun.Lease, session.Progress{Question: "what was said"}))
+	a.progress(begun.Lease, "some", "c")
+	if got := b.peek(key("alice", "1")); got.Question != "what was said" || len(got.Media) != 1 || got.Media[0] != voice[0] || got.Answer.Markdown != "some" {
+		t.Errorf("the turn is %+v", got)
+	}
+	a.release(begun.Lease)
+	if l := b.next(); l.Turn.Question != "what was said" {
+		t.Errorf("the next owner is to ask %q", l.Turn.Question)
+	}
+}
+
 func windowsSpent(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	w := message
@@ -163,11 +200,15 @@ func servedByPerson(t *testing.T, h Harness) {
 	a.wantSend(l, 0, 1, false, session.SendNot)
 	s, err := a.store.Get(t.Context(), "alice")
 	a.check("Get", err)
-	if left := time.Until(s.HumanUntil); left < 50*time.Minute || left > 70*time.Minute {
-		t.Errorf("a person serves for %v, want about an hour", left)
+	for _, until := range []time.Time{s.HumanUntil, a.peek(key("alice", "1")).HumanUntil} {
+		if left := time.Until(until); left < 50*time.Minute || left > 70*time.Minute {
+			t.Errorf("a person serves for %v, want about an hour", left)
+		}
 	}
+	b.wantVerdict("alice", "2", session.Served)
 	b.check("Serve", b.store.Serve(t.Context(), "alice", 0))
 	a.wantSend(l, 0, 1, false, session.SendNow)
+	b.wantVerdict("alice", "2", session.Started)
 }
 
 func mediaKept(t *testing.T, h Harness) {
