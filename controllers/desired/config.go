@@ -21,7 +21,6 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	c.Bot = bot.Namespace + "/" + bot.Name
 	c.Listen, c.AdminListen = ":8080", fmt.Sprintf(":%d", AdminPort)
 	c.SecretsDir = secretsDir
-	c.Domain = spec.Domain
 	set(&c.Path, spec.Path)
 
 	c.WeChat.AppID = spec.WeChat.AppID
@@ -51,6 +50,9 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	}
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
+		if page.Enabled { // a server of before that has no pages knows no domain either, and would not start
+			c.Domain = spec.Domain
+		}
 		set(&c.Reply.Page.TTL, duration(page.TTL.Duration))
 	}
 	c.Reply.Texts = texts(spec.Reply.Texts)
