@@ -231,6 +231,31 @@ func (alone) Elsewhere() (identity, address string) { return "", "" }
 
 func (a alone) StepDown() { a.steppedDown.Store(true) }
 
+func (alone) Superseded() <-chan struct{} { return nil }
+
+// superseded is a store whose sessions another process takes.
+type superseded struct {
+	alone
+	by chan struct{}
+}
+
+func (s superseded) Superseded() <-chan struct{} { return s.by }
+
+// A process that has lost the sessions to another one would never have them again: it ends, to be started anew.
+func TestSuperseded_ServerEnds(t *testing.T) {
+	p := newPlace(t, minimal)
+	defer p.dify.Close()
+	s := p.server(t)
+	taken := make(chan struct{})
+	s.store = superseded{alone{s.store, new(atomic.Bool)}, taken}
+	ended := make(chan error)
+	go func() { ended <- s.Run(t.Context()) }()
+	close(taken)
+	if err := <-ended; !errors.Is(err, errSuperseded) {
+		t.Errorf("Run: %v, want %v", err, errSuperseded)
+	}
+}
+
 // With sessions in ConfigMaps nobody takes pushes until this process has ended: it does not stay for a long turn, but
 // leaves it where the next process finds it.
 func TestStopHandsALongTurnOver(t *testing.T) {

@@ -130,7 +130,12 @@ type single interface {
 	Identity() string
 	Elsewhere() (identity, address string)
 	StepDown()
+	Superseded() <-chan struct{}
 }
+
+// errSuperseded ends a process that has lost the sessions to another one. When it is started anew it stands by, and has them
+// again when the other one ends.
+var errSuperseded = errors.New("another process has taken the sessions over, as this one did not answer: to be started anew")
 
 // assemble makes what stands before the store, from the inside out.
 func (s *Server) assemble(f files) (err error) {
@@ -278,9 +283,15 @@ func (s *Server) Run(ctx context.Context) error {
 	background.Go(func() { serve(admin, s.admin) })
 	s.options.Log.Info("Serving", "webhook", s.Addr().String(), "path", s.config.Path, "admin", s.AdminAddr().String())
 
+	var superseded <-chan struct{} // never, where several processes have the sessions
+	if one, ok := s.store.(single); ok {
+		superseded = one.Superseded()
+	}
 	var err error
 	select {
 	case err = <-failed:
+	case <-superseded:
+		err = errSuperseded
 	case <-ctx.Done():
 		err = s.drain(context.WithoutCancel(ctx), hook)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
 	"github.com/wechatbot/wechatbot-operator/server/session/redis"
+	"github.com/wechatbot/wechatbot-operator/server/webhook"
 )
 
 const (
@@ -78,7 +79,7 @@ func (s stores) configMap(c serverconfig.Config, o session.Options) (session.Sto
 	s.registry.MustRegister(dropped)
 	store, err := configmap.New(configmap.Options{
 		API: api, Namespace: c.Session.ConfigMap.Namespace, Name: c.Session.ConfigMap.Name,
-		Identity: s.host, Address: address, Log: s.log,
+		Identity: s.host, Address: address, Alive: webhook.Alive, Log: s.log,
 		Dropped: func(n int) { dropped.Add(float64(n)) },
 	}, o)
 	if err != nil {

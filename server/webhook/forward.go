@@ -104,6 +104,33 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*http.Request, 
 	return r.WithContext(ctx), func() { stop(); cancel() }, true
 }
 
+// answerPeer tells another process of the bot that this one lives.
+func (h *Handler) answerPeer(w http.ResponseWriter, r *http.Request) {
+	if h.peers == nil || r.Header.Get(ownerHeader) != h.peers.Self {
+		refuse(w, http.StatusForbidden)
+		return
+	}
+	w.Header().Set(ownerHeader, h.peers.Self)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// Alive reports whether the process with an identity, of whose handler Join was called, answers at its webhook's address
+// before ctx ends.
+func Alive(ctx context.Context, identity, address string) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://"+address+"/", http.NoBody) //nolint:gosec // as in ask
+	if err != nil {
+		return false
+	}
+	r.Header[ownerHeader] = []string{identity}
+	one := &http.Transport{DisableKeepAlives: true} // without a proxy: a pod is reached directly or not at all
+	response, err := one.RoundTrip(r)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusNoContent && response.Header.Get(ownerHeader) == identity
+}
+
 // forward has the owner of the sessions answer a push whose body is given. It tells whether that has answered. Of too
 // many at once, and of one that is larger than WeChat's, it does not try it.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, to owner, p *wechat.Push, body []byte, received time.Time) bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -286,4 +287,37 @@ func TestStrangersForwardNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A process that stands by asks over the network whether the owner lives.
+func TestAlive(t *testing.T) {
+	w := newWorld(t, wechat.Options{Tokens: []string{"token"}}, difysim.Behaviour{})
+	w.handler.Join(Peers{Self: "owner/1", Elsewhere: here})
+	t.Cleanup(w.handler.Leave)
+	owner, silent := httptest.NewServer(w.handler), httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer owner.Close()
+	defer silent.Close()
+	gone := httptest.NewServer(w.handler)
+	gone.Close()
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	for name, tt := range map[string]struct {
+		identity string
+		at       *httptest.Server
+		want     bool
+	}{
+		"the owner":                {"owner/1", owner, true},
+		"another process is there": {"owner/2", owner, false},
+		"something else is there":  {"owner/1", other, false},
+		"nobody is there":          {"owner/1", gone, false},
+		"it hangs":                 {"owner/1", silent, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if got := Alive(ctx, tt.identity, tt.at.Listener.Addr().String()); got != tt.want {
+				t.Errorf("Alive: %v", got)
+			}
+		})
+	}
 }

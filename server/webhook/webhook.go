@@ -89,6 +89,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// away at the body's end. It holds also for a body that nobody here reads: net/http does, to use the connection again.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported: no socket, no slow client
 	}
+	if r.Method == http.MethodHead && isForwarded(r) {
+		h.answerPeer(w, r)
+		return
+	}
 	// The URL in WeChat's console may have a slash too many.
 	switch at := urlpath.Clean(r.URL.Path); {
 	case at != h.path:

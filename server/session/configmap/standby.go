@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// standByFor is how long a owner before may take to close its store before it counts as dead: to be told to stop after
-	// this process has become ready, and for the eleven seconds that a server takes for it.
+	// standByFor is how long a owner before may take to close its store until it is asked whether it lives: to be told to
+	// stop after this process has become ready, and for the eleven seconds that a server takes for it.
 	standByFor = 20 * time.Second
+	// aliveWithin is how long it may take to answer.
+	aliveWithin = 3 * time.Second
 	// standByLook is how often it is looked at meanwhile.
 	standByLook = 500 * time.Millisecond
 )
@@ -42,12 +44,12 @@ func (p *port) isOver(held owner) bool {
 	return held == (owner{}) || held.Released || strings.HasPrefix(held.Identity, p.options.Identity+"/")
 }
 
-// awaitRelease waits until held has given the sessions up or lost them, or has had its time. An API server that does not
-// answer takes from that time.
+// awaitRelease waits until held has given the sessions up or lost them, or has had its time and does not live. An API
+// server that does not answer takes from that time.
 func (p *port) awaitRelease(held owner) error {
 	look := time.NewTicker(standByLook)
 	defer look.Stop()
-	for time.Now().Before(p.standUntil) {
+	for time.Now().Before(p.standUntil) || p.lives(held) {
 		select {
 		case <-look.C:
 		case <-p.steppedDown:
@@ -67,6 +69,25 @@ func (p *port) awaitRelease(held owner) error {
 	}
 	return nil
 }
+
+// lives asks whether held still runs, although nobody replaces it: there are more pods than one, then. It is given the time
+// of another look at it.
+func (p *port) lives(held owner) bool {
+	if p.options.Alive == nil || held.Address == "" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(p.life, aliveWithin)
+	defer cancel()
+	if !p.options.Alive(ctx, held.Identity, held.Address) {
+		return false
+	}
+	p.standUntil = time.Now().Add(standByFor)
+	return true
+}
+
+// Superseded is closed when another process has taken the sessions from this one. They do not come back to it: it is
+// to end, and to be started anew.
+func (s *Store) Superseded() <-chan struct{} { return s.port.superseded }
 
 // StepDown makes a process that has no sessions yet leave them to others, as it is about to stop itself. One that has
 // them keeps them until Close.

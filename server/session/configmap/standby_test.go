@@ -1,7 +1,10 @@
 package configmap
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +61,48 @@ func TestStandsByUntilThePredecessorHasStopped(t *testing.T) {
 			t.Errorf("turns %+v", got)
 		}
 		begin(t, next, false, "alice", "early") // its delivery came too soon, the next one does not
+	})
+}
+
+// Where there are more pods than one, the sessions stay with who has them for as long as it answers. When it does not, the
+// next one takes them, and the one before is told to end.
+func TestStandby_OwnerThatLivesKeepsTheSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI()
+		first := successor(t, a)
+		if err := first.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var dead atomic.Bool
+		asked := make(map[string]int)
+		second := open(t, Options{
+			API: a.client(), Namespace: namespace, Name: "s", Identity: "second-pod", Address: "second-pod:8080",
+			Alive: func(_ context.Context, identity, address string) bool {
+				asked[identity+" "+address]++
+				return !dead.Load()
+			},
+		}, sessionOptions())
+		for range 10 {
+			time.Sleep(2 * standByFor)
+			standing(t, second)
+			finish(t, first, begin(t, first, true, "bob", rand.Text()), "answer")
+		}
+		if n := asked[first.Identity()+" next-pod:8080"]; n < 10 || len(asked) != 1 {
+			t.Errorf("asked %v: want often, and the owner only", asked)
+		}
+		select {
+		case <-first.Superseded():
+			t.Fatal("the owner was superseded while it answered")
+		default:
+		}
+		dead.Store(true)
+		time.Sleep(2 * standByFor)
+		begin(t, second, true, "alice", "1")
+		q := session.Question{Key: session.Key{Follower: "carol", ID: "1"}, Text: "question"}
+		if _, err := first.Begin(t.Context(), q, true, limits); !errors.Is(err, ErrSuperseded) { // it finds out when it writes
+			t.Errorf("the owner before: %v", err)
+		}
+		<-first.Superseded()
 	})
 }
 

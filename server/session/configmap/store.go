@@ -18,10 +18,11 @@
 //
 // One process owns the shards. It says so in each of them, and every write requires that nobody else has written since.
 // One that starts while another pod's process owns them stands by: it is ready, its calls wait, until the owner has
-// closed its store; or until that has had time enough for it, and may have died. Then it takes them over, and an owner
-// that still runs cannot overwrite anything: from its first try on, all its calls fail with ErrSuperseded. So a rolling
-// update goes through without a moment in which nobody listens. A process without the sessions can ask Elsewhere who
-// has them.
+// closed its store; or until that has had time enough for it, and does not answer when it is asked. Then it takes them
+// over, and an owner that still runs cannot overwrite anything: from its first try on, all its calls fail with
+// ErrSuperseded, and it is to end. So a rolling update goes through without a moment in which nobody listens, and of more
+// pods than there should be one has the sessions and the others wait. A process without the sessions can ask Elsewhere
+// who has them.
 //
 // Openids and texts are stored as they are: Dify must be told a turn's user after a restart too, and answers must be
 // shown. The namespace's Roles are what guards them; RBAC needs get and patch of the ConfigMaps that Names lists. They
@@ -79,6 +80,10 @@ type Options struct {
 	Address   string // where other pods reach this one's webhook, for Elsewhere; may be empty
 	Log       *slog.Logger
 
+	// Alive asks whether a process answers at its address before ctx ends; nil means that it does not. The sessions of one
+	// that answers stay its own, however long that is.
+	Alive func(ctx context.Context, identity, address string) bool
+
 	Interval time.Duration      // between two writes of one ConfigMap; 0 is 500 ms
 	Dropped  func(sessions int) // told when sessions had to go because their ConfigMap is full; may be nil
 }
@@ -112,6 +117,9 @@ type port struct {
 	closed  sync.Once
 	work    sync.WaitGroup
 
+	superseded    chan struct{} // closed by supersede
+	supersedeOnce sync.Once
+
 	steppedDown  chan struct{} // closed by StepDown
 	stepDownOnce sync.Once
 
@@ -142,7 +150,7 @@ func New(o Options, s session.Options) (*Store, error) {
 	p := &port{
 		options: o, session: s, identity: s.Holder,
 		loaded: make(chan struct{}), tried: make(chan struct{}), closing: make(chan struct{}),
-		steppedDown: make(chan struct{}),
+		superseded: make(chan struct{}), steppedDown: make(chan struct{}),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	for i, name := range Names(o.Name) {
@@ -214,6 +222,7 @@ func (p *port) supersede(by owner) {
 		"by", by.Identity, "generation", by.Generation)
 	p.revoke()
 	p.changed("") // whoever waits gets an error
+	p.supersedeOnce.Do(func() { close(p.superseded) })
 }
 
 // answered notes that the API server does its work.
