@@ -13,7 +13,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/show"
 )
 
-func doctorCommand(a *access) *cobra.Command {
+// doctorCommand looks at URLs by a way from outside; nil is the network.
+func doctorCommand(a *access, from *doctor.Outside) *cobra.Command {
 	var connect, authority string
 	c := &cobra.Command{
 		Use:   "doctor BOT",
@@ -38,9 +39,13 @@ Exit code: 0 if nothing is wrong, 1 if something is, 2 if the bot could not be e
 			if err != nil {
 				return err
 			}
-			all := doctor.Examine(c.Context(), facts, doctor.Outside{
+			outside := doctor.Outside{
 				LookupHost: net.DefaultResolver.LookupHost, Dial: (&net.Dialer{}).DialContext, Connect: connect, Roots: roots, Now: time.Now,
-			})
+			}
+			if from != nil {
+				outside = *from
+			}
+			all := doctor.Examine(c.Context(), facts, outside)
 			if err := show.Findings(c.OutOrStdout(), all); err != nil {
 				return err //nolint:wrapcheck // of the terminal
 			}

@@ -10,6 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/wechatbot/wechatbot-operator/cmd/chat/prompt"
+	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/doctor"
 )
 
 // version is what --version prints; the linker sets it in a release.
@@ -38,6 +41,7 @@ type terminal struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
+	outside  *doctor.Outside // nil: the network
 }
 
 // run gives the exit code.
@@ -52,6 +56,8 @@ func (t terminal) run(ctx context.Context, args []string) int {
 		return found
 	case ctx.Err() != nil:
 		return interrupted
+	case errors.Is(err, prompt.ErrNoReply): // it was shown
+		return failed
 	}
 	_, _ = fmt.Fprintln(t.err, "error:", err)
 	return failed

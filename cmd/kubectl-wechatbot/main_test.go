@@ -37,6 +37,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
+	"github.com/wechatbot/wechatbot-operator/server/wechat"
+	"github.com/wechatbot/wechatbot-operator/test/botsim"
 	"github.com/wechatbot/wechatbot-operator/test/envtest"
 )
 
@@ -103,6 +105,9 @@ type kubelet struct {
 func newKubelet() (*kubelet, error) {
 	k := &kubelet{pods: map[string]string{}}
 	mux := http.NewServeMux()
+	mux.HandleFunc("/containerLogs/{namespace}/{pod}/server", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "{\"msg\":\"first of %s\"}\n{\"msg\":\"second\\u001b\",\"follower\":\"f1\",\"tail\":%q}\n", r.PathValue("pod"), r.URL.Query().Get("tailLines"))
+	})
 	mux.HandleFunc("/portForward/{namespace}/{pod}", func(w http.ResponseWriter, r *http.Request) {
 		options, err := portforward.NewV4Options(r)
 		if err != nil {
@@ -136,7 +141,7 @@ func (k *kubelet) PortForward(ctx context.Context, pod, _ string, port int32, st
 	k.mu.Lock()
 	address := k.pods[pod]
 	k.mu.Unlock()
-	if port != 9090 || address == "" {
+	if port != 9090 && port != 8080 || address == "" {
 		return fmt.Errorf("nothing listens at port %d of pod %s", port, pod)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -155,6 +160,7 @@ type world struct {
 	t         *testing.T
 	namespace string
 	bot       *v1alpha1.WechatBot
+	webhook   http.Handler // of its servers
 }
 
 func newWorld(t *testing.T) *world {
@@ -200,7 +206,13 @@ func condition(kind, status, reason, message string) metav1.Condition {
 // server runs a pod that says something of itself.
 func (w *world) server(name string, status *serverstatus.Status) {
 	w.t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(rw).Encode(status) }))
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/status" {
+			_ = json.NewEncoder(rw).Encode(status)
+			return
+		}
+		w.webhook.ServeHTTP(rw, r)
+	}))
 	w.t.Cleanup(server.Close)
 	node.mu.Lock()
 	node.pods[w.namespace+"/"+name] = server.Listener.Addr().String()
@@ -405,6 +417,36 @@ func TestCreate_Waits(t *testing.T) {
 	}
 	r := w.run("", map[string]string{"WECHATBOT_DIFY_KEY": "app-1"}, "create", "autumn", "--domain", "autumn.example.com", "--wait=50ms")
 	r.wants(t, 0, "it is not ready after 50ms: kubectl wechatbot doctor autumn", "https://autumn.example.com/wechat")
+}
+
+func TestLogs(t *testing.T) {
+	w := newWorld(t)
+	w.run("", nil, "logs", "winter").wants(t, failed, "has no pods in namespace "+w.namespace)
+	w.server("winter-1", nil)
+	w.server("winter-2", nil)
+	r := w.run("", nil, "logs", "winter", "--tail=7")
+	r.wants(t, 0, `winter-1 {"msg":"first of winter-1"}`, `winter-2 {"msg":"first of winter-2"}`, `"tail":"7"`)
+	r = w.run("", nil, "logs", "winter", "--only=f1", "--as", w.viewer())
+	r.wants(t, 0, "winter-1 {", "winter-2 {", "second")
+	r.lacks(t, "first")
+	w.run("", nil, "logs", "winter", "--as=stranger").wants(t, failed, "forbidden")
+}
+
+func TestChat(t *testing.T) {
+	w := newWorld(t)
+	var bot *botsim.Bot
+	bot = botsim.New(t, wechat.Options{Tokens: []string{"wintertoken"}}, func(rw http.ResponseWriter, _ *http.Request, push *wechat.Push) {
+		bot.Reply(rw, push, wechat.Text{Content: "you said " + push.Content})
+	})
+	w.webhook = bot
+	w.run("", nil, "chat", "winter", "--port-forward", "--message=hi").wants(t, failed, "no pod of the bot is ready")
+	w.server("winter-1", nil)
+	w.run("", nil, "chat", "winter", "--port-forward", "--message=hi").wants(t, 0, "delivery 1: answered", "you said hi")
+	w.run("hello\n", nil, "chat", "winter", "--port-forward").wants(t, 0, "The URL is verified (plain mode)", "you said hello")
+	w.run("", nil, "chat", "winter", "--port-forward", "--message=hi", "--wechat-token=another").wants(t, failed, "The signature was refused")
+	w.run("", nil, "chat", "winter", "--message=hi", "--as", w.viewer()).wants(t, failed, "Secret winter", "forbidden", "--wechat-token")
+	w.run("", nil, "chat", "winter", "--message=hi").wants(t, failed, "The host name has no address")
+	w.run("", nil, "chat", "summer").wants(t, failed, "there is no WechatBot summer")
 }
 
 func TestBotsAreCompleted(t *testing.T) {

@@ -71,7 +71,7 @@ const (
 func (r *Reader) Bot(ctx context.Context, name types.NamespacedName) (*Facts, error) {
 	bot := new(v1alpha1.WechatBot)
 	if err := r.Client.Get(ctx, name, bot); err != nil {
-		return nil, explain(err, name)
+		return nil, Explain(err, name)
 	}
 	f := &Facts{Bot: bot}
 	var all sync.WaitGroup
@@ -82,7 +82,8 @@ func (r *Reader) Bot(ctx context.Context, name types.NamespacedName) (*Facts, er
 	return f, nil
 }
 
-func explain(err error, name types.NamespacedName) error {
+// Explain says why a bot could not be read.
+func Explain(err error, name types.NamespacedName) error {
 	switch {
 	case apierrors.IsNotFound(err) && strings.Contains(err.Error(), "could not find the requested resource"):
 		return errors.New("this cluster knows no WechatBots: install the operator, or choose another --context")
@@ -169,16 +170,20 @@ func (r *Reader) addresses(ctx context.Context, bot *v1alpha1.WechatBot) ([]stri
 }
 
 func (r *Reader) token(ctx context.Context, bot *v1alpha1.WechatBot) (string, error) {
-	ref := bot.Spec.TokenSecretRef
+	return SecretKey(ctx, r.Client, bot.Namespace, bot.Spec.TokenSecretRef)
+}
+
+// SecretKey reads one key of a Secret.
+func SecretKey(ctx context.Context, c client.Reader, namespace string, ref v1alpha1.SecretKeyRef) (string, error) {
 	secret := new(corev1.Secret)
-	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: bot.Namespace, Name: ref.Name}, secret); err != nil {
+	if err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, secret); err != nil {
 		return "", fmt.Errorf("reading Secret %s: %w", ref.Name, err)
 	}
-	token := strings.TrimSpace(string(secret.Data[ref.Key]))
-	if token == "" {
+	value := strings.TrimSpace(string(secret.Data[ref.Key]))
+	if value == "" {
 		return "", fmt.Errorf("key %s of Secret %s is not there or empty", ref.Key, ref.Name)
 	}
-	return token, nil
+	return value, nil
 }
 
 // Forbidden tells whether an error is about the user's rights alone.
