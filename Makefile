@@ -18,6 +18,7 @@ REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out i
 ARGS         ?=              ## arguments for `make demo`
 VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev) ## version of binaries, image and release
 IMAGE        ?= ghcr.io/wechatbot/wechatbot-operator ## name of the image
+PLUGIN_URL   ?= https://github.com/wechatbot/wechatbot-operator/releases/download/$(VERSION) ## where the archives of `make plugin` are downloaded from
 PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 linux/arm64"; this machine's if empty
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
 KEEP         ?=              ## 1: `make e2e` leaves the cluster up
@@ -49,6 +50,10 @@ image: ## build the image IMAGE:VERSION with buildah or docker
 image-test: ## build the image twice from local base images, and check both (buildah, root)
 	hack/image-test.sh
 
+.PHONY: plugin
+plugin: ## build `kubectl wechatbot` for Linux, macOS and Windows, and its krew manifest, in dist/plugin
+	@VERSION='$(strip $(VERSION))' URL='$(strip $(PLUGIN_URL))' hack/plugin.sh
+
 .PHONY: release
 release: bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' hack/release.sh
@@ -64,7 +69,7 @@ charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their s
 .PHONY: licences
 licences: build bin/sbom ## check the licences of what the shipped binaries are linked from
 	@cd hack/tools/sbom && go test .
-	bin/sbom bin/manager bin/server
+	bin/sbom bin/manager bin/server bin/kubectl-wechatbot
 
 .PHONY: vuln
 vuln: bin/govulncheck ## look for known vulnerabilities in what is linked (asks vuln.go.dev)

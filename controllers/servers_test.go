@@ -158,7 +158,8 @@ func TestServers_Connected(t *testing.T) {
 	says(t, w.expect(v1alpha1.ConditionConnected, isFalse, v1alpha1.ReasonNoPushYet), "paste https://"+w.bot.Spec.Domain+"/wechat", `Secret "winter"`)
 	w.expectEventNote(corev1.EventTypeNormal, v1alpha1.ReasonNoPushYet, "paste https://")
 	w.expect(v1alpha1.ConditionReady, isTrue, v1alpha1.ReasonServing)
-	if w.get(w.bot); !strings.HasPrefix(w.bot.Status.Summary, "NoPushYet: WeChat has pushed nothing yet: paste https://") {
+	w.get(w.bot)
+	if !strings.HasPrefix(w.bot.Status.Summary, "NoPushYet: WeChat has pushed nothing yet: paste https://") {
 		t.Errorf("kubectl get says %q", w.bot.Status.Summary)
 	}
 
@@ -169,7 +170,8 @@ func TestServers_Connected(t *testing.T) {
 	p.says(func(s *serverstatus.Status) { s.Pushes.Authentic = 1 })
 	w.expect(v1alpha1.ConditionConnected, isTrue, v1alpha1.ReasonPushesArrive)
 	w.expectEvent(corev1.EventTypeNormal, v1alpha1.ReasonPushesArrive)
-	if w.get(w.bot); !strings.Contains(w.bot.Status.Summary, "replicas serve") {
+	w.get(w.bot)
+	if !strings.Contains(w.bot.Status.Summary, "replicas serve") {
 		t.Errorf("kubectl get says %q", w.bot.Status.Summary)
 	}
 

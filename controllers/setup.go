@@ -179,7 +179,7 @@ func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 	}
 	poller := observe.NewPoller(observe.PollerOptions{
 		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now,
-		Part: func(d time.Duration) time.Duration { return rand.N(d + 1) },
+		Part: func(d time.Duration) time.Duration { return rand.N(d + 1) }, //nolint:gosec // it spreads polls, no more
 		Told: func(ctx context.Context, bot types.NamespacedName, servers observe.Servers) {
 			now := new(v1alpha1.WechatBot)
 			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfServers(now, servers) {

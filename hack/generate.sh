@@ -32,6 +32,7 @@ cp config/crd/bases/wechatbot.dev_wechatbots.yaml $operator/crd.yaml
 cp config/rbac/role.yaml config/rbac/leader_election.yaml config/rbac/metrics/metrics.yaml $operator
 cp config/rbac/users/wechatbot.yaml $operator/users.yaml
 cp config/grafana/wechatbots.json $operator/dashboard.json
+sed -n '/^  groups:/,$ s/^  //p' config/prometheus/rules.yaml >$operator/rules.yaml
 grep -v '^ *#' charts/wechatbot-operator/values.yaml >$operator/defaults.yaml
 go run ./hack/chartschema config/crd/bases/wechatbot.dev_wechatbots.yaml >charts/wechatbot/values.schema.json
 bin/helm-docs --chart-search-root=charts --log-level=warning

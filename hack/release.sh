@@ -41,6 +41,11 @@ bin/kustomize build "$work/config/crd" >dist/crds.yaml
 echo "release: images"
 PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} ARCHIVES=dist hack/image.sh
 
+echo "release: the plugin of kubectl"
+URL=${PLUGIN_URL:-https://github.com/wechatbot/wechatbot-operator/releases/download/$version} hack/plugin.sh
+mv dist/plugin/*.tar.gz dist/plugin/wechatbot.yaml dist
+rm -rf dist/plugin
+
 echo "release: bill of materials"
 bin/sbom -o dist/sbom.spdx.json -version "$version" -created "$SOURCE_DATE_EPOCH" dist/*.oci.tar
 

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/wechatbot/wechatbot-operator/cmd/chat/prompt"
 	"github.com/wechatbot/wechatbot-operator/server/wechat"
 	"github.com/wechatbot/wechatbot-operator/test/botsim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -138,7 +139,7 @@ func TestPrompt(t *testing.T) {
 			"  · delivery 1: answered after 0.0 s\n(handed over to a human)\n> \n"},
 		{"a reply cannot command the terminal", "escape\n", "> " +
 			"  · delivery 1: answered after 0.0 s\na�31mb\nc\n> \n"},
-		{"help, and commands that are none", ":help\n:click\n:dance now\n", "> " + help +
+		{"help, and commands that are none", ":help\n:click\n:dance now\n", "> " + prompt.Help +
 			"> :click needs the key of a menu item\n> there is no command :dance; :help shows them\n> \n"},
 		{"quit", ":quit\nhello\n", "> "},
 	}
@@ -155,7 +156,7 @@ func TestPrompt(t *testing.T) {
 }
 
 func TestLineTooLong(t *testing.T) {
-	got := runChat(t, t.Context(), newBot(t, false), nil, strings.NewReader(strings.Repeat("a", maxLine+1)), "--token", token)
+	got := runChat(t, t.Context(), newBot(t, false), nil, strings.NewReader(strings.Repeat("a", prompt.MaxLine+1)), "--token", token)
 	if got.Code != failed || !strings.HasPrefix(got.Err, "chat: reading the terminal: ") {
 		t.Errorf("result %+v, want a failure to read", got)
 	}
@@ -375,11 +376,5 @@ func TestHelpFlag(t *testing.T) {
 	got := runChat(t, t.Context(), newBot(t, false), map[string]string{"WECHAT_TOKEN": "verySecretToken"}, nil, "--help")
 	if got.Code != 0 || !strings.Contains(got.Out, "--message") || strings.Contains(got.Out, "verySecretToken") {
 		t.Errorf("help: %+v", got)
-	}
-}
-
-func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
-	if err := explain(context.Canceled, flags{}); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("explain = %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wechatbot/wechatbot-operator/cmd/chat/prompt"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
@@ -40,9 +41,6 @@ type terminal struct {
 	transport http.RoundTripper // nil: the network
 }
 
-// errFailed ends the command with failed when everything has been said already.
-var errFailed = errors.New("failed")
-
 // run gives the exit code.
 func (t terminal) run(ctx context.Context, args []string) int {
 	c := t.command() //nolint:contextcheck // cobra hands the context over
@@ -53,22 +51,14 @@ func (t terminal) run(ctx context.Context, args []string) int {
 		return 0
 	case ctx.Err() != nil:
 		return interrupted
-	case !errors.Is(err, errFailed):
+	case !errors.Is(err, prompt.ErrNoReply):
 		_, _ = fmt.Fprintln(t.err, "chat:", err)
 	}
 	return failed
 }
 
-// flags are the command's settings.
-type flags struct {
-	account         wechatsim.Account
-	openid, message string
-	timeout         time.Duration
-	connect         string
-}
-
 func (t terminal) command() *cobra.Command {
-	var f flags
+	var o prompt.Options
 	c := &cobra.Command{
 		Use:   "chat --url URL --token TOKEN",
 		Short: "Be a follower of a running bot",
@@ -80,59 +70,34 @@ Exit code with --message: 0 if the bot replied, 1 if it did not.`,
 		SilenceUsage:          true,
 		SilenceErrors:         true,
 		DisableFlagsInUseLine: true,
-		RunE:                  func(c *cobra.Command, _ []string) error { return t.chat(c.Context(), f) },
+		RunE:                  func(c *cobra.Command, _ []string) error { return t.chat(c.Context(), o) },
 	}
 	c.SetIn(t.in)
 	c.SetOut(t.out)
 	c.SetErr(t.err)
 	s := c.Flags()
-	s.StringVar(&f.account.URL, "url", "http://127.0.0.1:8080/wechat", "the bot's URL, as set in the console")
-	s.StringVar(&f.account.Token, "token", "", "the account's token (or WECHAT_TOKEN)")
-	s.StringVar(&f.account.EncodingAESKey, "aes-key", "", "the account's EncodingAESKey (or WECHAT_AES_KEY); with it, secure mode")
-	s.StringVar(&f.account.AppID, "app-id", "", "the account's AppID; needed with --aes-key")
-	s.StringVar(&f.account.OriginalID, "original-id", wechatsim.DefaultOriginalID, "the account's original id")
-	s.StringVar(&f.openid, "openid", "", "who you are; empty: someone new")
-	s.StringVar(&f.message, "message", "", "say this, show what comes of it, and exit; the prompt's commands work too")
-	s.StringVar(&f.connect, "connect", "", "HOST:PORT to connect to instead of the URL's, such as an ingress controller's before the domain has a DNS record (or WECHAT_CONNECT)")
-	s.DurationVar(&f.timeout, "timeout", 5*time.Second, "how long one delivery waits; WeChat's is 5s")
+	s.StringVar(&o.Account.URL, "url", "http://127.0.0.1:8080/wechat", "the bot's URL, as set in the console")
+	s.StringVar(&o.Account.Token, "token", "", "the account's token (or WECHAT_TOKEN)")
+	s.StringVar(&o.Account.EncodingAESKey, "aes-key", "", "the account's EncodingAESKey (or WECHAT_AES_KEY); with it, secure mode")
+	s.StringVar(&o.Account.AppID, "app-id", "", "the account's AppID; needed with --aes-key")
+	s.StringVar(&o.Account.OriginalID, "original-id", wechatsim.DefaultOriginalID, "the account's original id")
+	s.StringVar(&o.OpenID, "openid", "", "who you are; empty: someone new")
+	s.StringVar(&o.Message, "message", "", "say this, show what comes of it, and exit; the prompt's commands work too")
+	s.StringVar(&o.Connect, "connect", "", "HOST:PORT to connect to instead of the URL's, such as an ingress controller's before the domain has a DNS record (or WECHAT_CONNECT)")
+	s.DurationVar(&o.Timeout, "timeout", 5*time.Second, "how long one delivery waits; WeChat's is 5s")
 	return c
 }
 
-// chat verifies the URL as the console does, then sends the message or prompts.
-func (t terminal) chat(ctx context.Context, f flags) error {
-	if f.account.Token == "" {
-		f.account.Token = t.env("WECHAT_TOKEN")
+// chat takes what is secret from the environment where no flag has it.
+func (t terminal) chat(ctx context.Context, o prompt.Options) error {
+	for into, name := range map[*string]string{&o.Account.Token: "WECHAT_TOKEN", &o.Account.EncodingAESKey: "WECHAT_AES_KEY", &o.Connect: "WECHAT_CONNECT"} {
+		if *into == "" {
+			*into = t.env(name)
+		}
 	}
-	if f.account.EncodingAESKey == "" {
-		f.account.EncodingAESKey = t.env("WECHAT_AES_KEY")
-	}
-	if f.connect == "" {
-		f.connect = t.env("WECHAT_CONNECT")
-	}
-	if f.account.Token == "" {
+	if o.Account.Token == "" {
 		return errors.New("there is no token: set --token or WECHAT_TOKEN to what the bot's Secret holds")
 	}
-	if f.account.EncodingAESKey != "" {
-		f.account.Mode = wechatsim.Secure
-	}
-	s := &session{in: t.in, out: t.out, secure: f.account.Mode == wechatsim.Secure}
-	platform, err := wechatsim.New(f.account, wechatsim.Options{
-		Timeout: f.timeout, Transport: t.transport, Connect: f.connect, Observer: s.observe,
-	})
-	if err != nil {
-		return err //nolint:wrapcheck // it says itself what is wrong
-	}
-	if err := platform.VerifyURL(ctx); err != nil {
-		return explain(err, f)
-	}
-	s.follower = platform.Follower(f.openid)
-	if f.message != "" {
-		replied, err := s.do(ctx, f.message)
-		if err == nil && !replied {
-			err = errFailed
-		}
-		return err
-	}
-	s.say("The URL is verified (%s mode). You are %s. :help shows what you can do.\n", platform.Account().Mode, s.follower.OpenID())
-	return s.prompt(ctx)
+	o.In, o.Out, o.Transport = t.in, t.out, t.transport
+	return prompt.Chat(ctx, o) //nolint:wrapcheck // it says itself what is wrong
 }

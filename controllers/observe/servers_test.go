@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -255,7 +256,7 @@ func newFleet(pods int) *fleet {
 	}}
 	for i := range pods {
 		f.pods = append(f.pods, corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("winter-%d", i), UID: types.UID(fmt.Sprint(i)), Labels: naming.Selector(f.bots[wbot])},
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("winter-%d", i), UID: types.UID(strconv.Itoa(i)), Labels: naming.Selector(f.bots[wbot])},
 			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.0.0.%d", i+1), ContainerStatuses: []corev1.ContainerStatus{
 				{Name: naming.ServerContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 			}},

@@ -24,7 +24,7 @@ func serverFindings(all map[string]*finding, bot *v1alpha1.WechatBot, state *obs
 	for condition, find := range map[string]func() *finding{
 		v1alpha1.ConditionConnected:     func() *finding { return connected(bot, servers) },
 		v1alpha1.ConditionAccountReady:  func() *finding { return accountReady(bot, servers) },
-		v1alpha1.ConditionMenuPublished: func() *finding { return menuPublished(bot, servers) },
+		v1alpha1.ConditionMenuPublished: func() *finding { return menuPublished(servers) },
 	} {
 		was := meta.FindStatusCondition(bot.Status.Conditions, condition)
 		switch {
@@ -158,7 +158,7 @@ func addresses(account *observe.ServersAccount) string {
 }
 
 // menuPublished is nil while the server that has the account's duty has not said anything.
-func menuPublished(bot *v1alpha1.WechatBot, servers *observe.Servers) *finding {
+func menuPublished(servers *observe.Servers) *finding {
 	if servers.Account == nil || servers.Account.Menu == nil {
 		return nil
 	}

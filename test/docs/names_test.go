@@ -76,7 +76,7 @@ func flags(help string) (names []string) {
 	return names
 }
 
-var flagDefined = regexp.MustCompile(`\.[A-Z][A-Za-z0-9]*Var\(&?[\w.]+, "([a-z0-9-]+)"`)
+var flagDefined = regexp.MustCompile(`\.[A-Z][A-Za-z0-9]*VarP?\(&?[\w.]+, "([a-z0-9-]+)"`)
 
 // ourFlags are those of a command of this repository, as the sources in these folders of cmd define them.
 func ourFlags(t *testing.T, folders ...string) []string {
@@ -110,6 +110,7 @@ func ourFlags(t *testing.T, folders ...string) []string {
 func TestEveryFlagExists(t *testing.T) {
 	byCommand := map[string][]string{
 		"server": ourFlags(t, "server", "logging"), "manager": ourFlags(t, "manager", "logging"), "chat": ourFlags(t, "chat"),
+		"kubectl wechatbot": append(ourFlags(t, "kubectl-wechatbot"), "kubeconfig", "context", "namespace", "as"),
 	}
 	ours := slices.Concat(slices.Collect(maps.Values(byCommand))...)
 	called := regexp.MustCompile(`^(?:go run \./cmd/|bin/|/)(server|manager|chat)\b(.*)`)
@@ -120,6 +121,8 @@ func TestEveryFlagExists(t *testing.T) {
 				known, source, rest := ours, "none of our commands", text
 				if m := called.FindStringSubmatch(text); m != nil {
 					known, source, rest = byCommand[m[1]], m[1]+" not", m[2]
+				} else if words, isPlugin := strings.CutPrefix(text, "kubectl wechatbot"); isPlugin {
+					known, source, rest = byCommand["kubectl wechatbot"], "kubectl wechatbot not", words
 				} else if words, isKubectl := strings.CutPrefix(text, "kubectl "); isKubectl {
 					words, _, _ = strings.Cut(words, " | ")
 					known, source, rest = kubectl(words), "kubectl not there", words

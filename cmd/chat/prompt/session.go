@@ -1,4 +1,4 @@
-package main
+package prompt
 
 import (
 	"bufio"
@@ -14,7 +14,8 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-const help = `Type a message and press Enter. Also:
+// Help is what :help shows.
+const Help = `Type a message and press Enter. Also:
   #N          tap link N of the last reply
   :follow     follow the account (subscribe)
   :unfollow   leave the account (unsubscribe)
@@ -38,8 +39,8 @@ func (s *session) say(format string, values ...any) { _, _ = fmt.Fprintf(s.out, 
 // errQuit leaves the prompt.
 var errQuit = errors.New("there is no prompt to quit")
 
-// maxLine is far more than a client lets a follower type.
-const maxLine = 64 << 10
+// MaxLine is far more than a client lets a follower type.
+const MaxLine = 64 << 10
 
 // prompt reads lines until the input ends, :quit, or ctx ends: Ctrl-C is a way to leave and no failure.
 func (s *session) prompt(ctx context.Context) error {
@@ -75,7 +76,7 @@ func (s *session) lines(ctx context.Context) (<-chan string, <-chan error) {
 		defer close(lines)
 		defer close(result) // after Ctrl-C nothing is sent on it
 		scanner := bufio.NewScanner(s.in)
-		scanner.Buffer(nil, maxLine)
+		scanner.Buffer(nil, MaxLine)
 		for scanner.Scan() {
 			select {
 			case lines <- scanner.Text():
@@ -133,7 +134,7 @@ func (s *session) command(ctx context.Context, line string) (*wechatsim.Exchange
 		}
 		return s.follower.Click(ctx, argument)
 	case ":help":
-		s.say("%s", help)
+		s.say("%s", Help)
 		return nil, nil //nolint:nilnil // documented
 	case ":quit":
 		return nil, errQuit

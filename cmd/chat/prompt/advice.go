@@ -1,4 +1,4 @@
-package main
+package prompt
 
 import (
 	"crypto/tls"
@@ -12,22 +12,22 @@ import (
 )
 
 // explain says of a URL that WeChat's console would refuse what was wrong and what to do.
-func explain(err error, f flags) error {
+func explain(err error, o Options) error {
 	v, ok := wechatsim.AsVerifyError(err)
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("%w\n%s", err, advice(v, f))
+	return fmt.Errorf("%w\n%s", err, advice(v, o))
 }
 
-func advice(v *wechatsim.VerifyError, f flags) string {
+func advice(v *wechatsim.VerifyError, o Options) string {
 	switch v.Verdict {
 	case wechatsim.Refused:
 		return "Nothing listens there. Is the server running, and is this its port? In a cluster: kubectl port-forward service/BOT 8080:80"
 	case wechatsim.Unresolved:
 		return "The host name has no address. Check --url for a typing error, and the DNS record. Without one: --connect ADDRESS:443"
 	case wechatsim.Timeout:
-		return fmt.Sprintf("There was no answer within %s. A firewall on the way, or a port that something else holds?", f.timeout)
+		return fmt.Sprintf("There was no answer within %s. A firewall on the way, or a port that something else holds?", o.Timeout)
 	case wechatsim.TLSFailed:
 		return tlsAdvice(v)
 	case wechatsim.Broken:
@@ -38,7 +38,7 @@ func advice(v *wechatsim.VerifyError, f flags) string {
 		}
 		return "Something other than the bot answers at this URL. Check its path, and what the proxy in front sends it to."
 	default:
-		return statusAdvice(v, f)
+		return statusAdvice(v, o)
 	}
 }
 
@@ -50,7 +50,7 @@ func tlsAdvice(v *wechatsim.VerifyError) string {
 		"For a private authority, name its certificate in SSL_CERT_FILE."
 }
 
-func statusAdvice(v *wechatsim.VerifyError, f flags) string {
+func statusAdvice(v *wechatsim.VerifyError, o Options) string {
 	switch {
 	case v.Status == http.StatusUnauthorized || v.Status == http.StatusForbidden:
 		return "The signature was refused: the token is not the one the bot has, or the two clocks are more than 10 minutes apart."
@@ -58,7 +58,7 @@ func statusAdvice(v *wechatsim.VerifyError, f flags) string {
 		return "Nothing is served at this path. Check the path in --url against the bot's."
 	case v.Status >= 300 && v.Status < 400:
 		return "WeChat follows no redirect. Give the URL that it leads to."
-	case v.Status == http.StatusBadRequest && strings.HasPrefix(f.account.URL, "http:"):
+	case v.Status == http.StatusBadRequest && strings.HasPrefix(o.Account.URL, "http:"):
 		return "Perhaps the server speaks TLS there: try https:// in --url."
 	case v.Status >= 500:
 		return "The server, or the proxy in front of it, is in trouble: its log says more."

@@ -1,0 +1,151 @@
+// Package doctor examines a bot: what the cluster and the bot's servers say, and what WeChat would meet at its URL. Each
+// finding is ok, or wrong with what to do, or not known with the reason. It knows no cluster; the way to the URL is given.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
+	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/inspect"
+)
+
+// Verdict is what a finding comes to.
+type Verdict string
+
+// The verdicts.
+const (
+	OK      Verdict = "ok"
+	Wrong   Verdict = "wrong"
+	Unknown Verdict = "?"
+)
+
+// Finding is what came of one check.
+type Finding struct {
+	Verdict Verdict
+	// Check is what was looked at, in a word or two.
+	Check string
+	// What was found; where it is wrong, with what to do about it.
+	What string
+}
+
+func ok(check, format string, args ...any) Finding {
+	return Finding{OK, check, fmt.Sprintf(format, args...)}
+}
+
+func wrong(check, format string, args ...any) Finding {
+	return Finding{Wrong, check, fmt.Sprintf(format, args...)}
+}
+
+func unknown(check, format string, args ...any) Finding {
+	return Finding{Unknown, check, fmt.Sprintf(format, args...)}
+}
+
+// Examine makes all checks. Those of the network run at once.
+func Examine(ctx context.Context, f *inspect.Facts, outside Outside) []Finding {
+	all := Cluster(f)
+	if f.Bot.Spec.Suspend {
+		all = append(all, unknown("bot", "spec.suspend is true: the operator leaves it as it is, and the conditions are those of before"))
+	}
+	checks := []func(context.Context, *inspect.Facts) Finding{outside.dns, outside.certificate, outside.verification}
+	found := make([]Finding, len(checks))
+	var running sync.WaitGroup
+	for i, check := range checks {
+		running.Go(func() { found[i] = check(ctx, f) })
+	}
+	running.Wait()
+	return append(all, found...)
+}
+
+// conditions are what the operator looks at, by the name of the check.
+var conditions = []struct{ check, condition string }{
+	{"secrets", v1alpha1.ConditionSecretsResolved},
+	{"dify", v1alpha1.ConditionDifyReachable},
+	{"session store", v1alpha1.ConditionSessionStoreReady},
+	{"pods", v1alpha1.ConditionAvailable},
+	{"ingress", v1alpha1.ConditionExposed},
+	{"certificate secret", v1alpha1.ConditionCertificateReady},
+	{"pushes", v1alpha1.ConditionConnected},
+	{"wechat api", v1alpha1.ConditionAccountReady},
+	{"menu", v1alpha1.ConditionMenuPublished},
+}
+
+// Cluster says what the operator and the servers say.
+func Cluster(f *inspect.Facts) []Finding {
+	bot := f.Bot
+	if meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionReady) == nil {
+		return append([]Finding{wrong("operator", "it has not looked at this bot: check that it runs, and that it watches namespace %s "+
+			"(kubectl get pods -A -l app.kubernetes.io/name=wechatbot-operator)", bot.Namespace)}, servers(f)...)
+	}
+	all := []Finding{ok("operator", "it has looked at the bot as it is")}
+	if bot.Status.ObservedGeneration < bot.Generation {
+		all = []Finding{wrong("operator", "it has not looked at the latest change of this bot: check that it still runs "+
+			"(kubectl get pods -A -l app.kubernetes.io/name=wechatbot-operator)")}
+	}
+	for _, one := range conditions {
+		c := meta.FindStatusCondition(bot.Status.Conditions, one.condition)
+		switch {
+		case c == nil:
+		case c.Status == metav1.ConditionTrue:
+			all = append(all, ok(one.check, "%s", c.Message))
+		case c.Status == metav1.ConditionFalse:
+			all = append(all, wrong(one.check, "%s: %s", c.Reason, c.Message))
+		default:
+			all = append(all, unknown(one.check, "%s: %s", c.Reason, c.Message))
+		}
+	}
+	for _, abnormal := range []string{v1alpha1.ConditionStalled, v1alpha1.ConditionReconciling} {
+		if c := meta.FindStatusCondition(bot.Status.Conditions, abnormal); c != nil && !said(all, c.Message) {
+			all = append(all, wrong("objects", "%s: %s", c.Reason, c.Message))
+		}
+	}
+	return append(all, servers(f)...)
+}
+
+// said tells whether a finding has the message already: what is on its way repeats what it waits for.
+func said(all []Finding, message string) bool {
+	return slices.ContainsFunc(all, func(f Finding) bool { return f.Verdict != OK && strings.Contains(f.What, message) })
+}
+
+// servers says what each server says of itself, now.
+func servers(f *inspect.Facts) []Finding {
+	if f.ServersErr != nil {
+		return []Finding{unknown("servers", "%v", f.ServersErr)}
+	}
+	var all []Finding
+	for i := range f.Servers {
+		s := &f.Servers[i]
+		switch {
+		case inspect.Forbidden(s.Err):
+			all = append(all, unknown("servers", "you may not forward ports to pods of namespace %s (create pods/portforward), so that the servers "+
+				"cannot be asked; the operator's word is above", f.Bot.Namespace))
+			return all
+		case s.Err != nil:
+			all = append(all, unknown("server "+s.Pod, "it cannot be asked: %v", s.Err))
+		case s.Problem != "":
+			all = append(all, wrong("server "+s.Pod, "%s", s.Problem))
+		case s.Status == nil:
+			all = append(all, unknown("server "+s.Pod, "it does not run yet"))
+		case !s.Status.Store.OK:
+			all = append(all, wrong("server "+s.Pod, "its session store does not answer: %s", s.Status.Store.Error))
+		case s.Status.Dify.LastError != "":
+			all = append(all, wrong("server "+s.Pod, "its last question to Dify failed (%s): kubectl logs %s says more", s.Status.Dify.LastError, s.Pod))
+		default:
+			p := s.Status.Pushes
+			all = append(all, ok("server "+s.Pod, "version %s; since its start %d pushes of WeChat's, %d with a wrong signature, %d that cannot be decrypted",
+				s.Status.Version, p.Authentic, p.WrongSignature, p.Undecryptable))
+		}
+	}
+	return all
+}
+
+// AnyWrong tells whether something is wrong.
+func AnyWrong(all []Finding) bool {
+	return slices.ContainsFunc(all, func(f Finding) bool { return f.Verdict == Wrong })
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# `make plugin`: kubectl wechatbot for every system, and what krew installs it by, in dist/plugin. The same commit gives the
+# same files. From the environment: VERSION, and URL, where a release's files are (krew downloads them from there).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${VERSION:?} url=${URL:?}
+out=dist/plugin
+rm -rf $out
+mkdir -p $out
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+
+cat >"$out/wechatbot.yaml" <<MANIFEST
+# kubectl krew install --manifest=wechatbot.yaml
+apiVersion: krew.googlecontainertools.github.com/v1alpha2
+kind: Plugin
+metadata: {name: wechatbot}
+spec:
+  version: $version
+  homepage: https://github.com/wechatbot/wechatbot-operator
+  shortDescription: Create, watch and examine WeChat bots
+  description: |
+    Makes bots of the WechatBot operator, shows on one screen how one is, finds out what is wrong with it and says what to
+    do, and lets you be a follower of it. It works with your own rights in the cluster.
+  platforms:
+MANIFEST
+for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do
+  os=${platform%/*} arch=${platform#*/} suffix=
+  [[ $os == windows ]] && suffix=.exe
+  name=kubectl-wechatbot-$os-$arch
+  echo "plugin: $name"
+  GOOS=$os GOARCH=$arch CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w -buildid= -X main.version=$version" \
+    -o "$out/$name$suffix" ./cmd/kubectl-wechatbot
+  rm -rf "${work:?}"/*
+  cp "$out/$name$suffix" "$work/kubectl-wechatbot$suffix"
+  cp LICENSE "$work"
+  tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -C "$work" -cf - "kubectl-wechatbot$suffix" LICENSE |
+    gzip -n >"$out/$name.tar.gz"
+  cat >>"$out/wechatbot.yaml" <<MANIFEST
+  - selector: {matchLabels: {os: $os, arch: $arch}}
+    uri: $url/$name.tar.gz
+    sha256: $(sha256sum "$out/$name.tar.gz" | cut -d ' ' -f 1)
+    bin: kubectl-wechatbot$suffix
+    files:
+    - {from: kubectl-wechatbot$suffix, to: .}
+    - {from: LICENSE, to: .}
+MANIFEST
+done
