@@ -28,6 +28,13 @@ type Media interface {
 	Hears() error
 	// Hear gives the words of a voice message; "" if there are none. The recordings are of the same message, the best first.
 	Hear(ctx context.Context, follower string, recordings []session.Media) (string, error)
+
+	// Pictures are those that an answer has, among its files and in its text.
+	Pictures(a session.Answer) []session.File
+	// Picture gives a picture of an answer to WeChat, and returns its ID there: one that it shows, or an error.
+	Picture(ctx context.Context, picture session.File) (mediaID string, err error)
+	// Speak has the app read a text out, as much of it as WeChat plays, and returns the recording's ID at WeChat's.
+	Speak(ctx context.Context, follower, text string) (mediaID string, err error)
 }
 
 // MediaError says why what a follower has sent is of no use, in the words that the follower is told. Its text is safe to log.
