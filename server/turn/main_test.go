@@ -85,6 +85,7 @@ type setup struct {
 	store    session.Store   // else a memory store of its own
 	settings func(*turn.Settings)
 	pusher   turn.Pusher // nil: the bot has no access to the account's API
+	media    turn.Media  // nil: the bot reads text only
 	log      io.Writer
 	idle     bool // it claims nothing
 
@@ -159,6 +160,7 @@ func start(t testing.TB, o setup) *bot {
 	}
 	options := options(o.dify, b.store)
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
+	options.Media = o.media
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
