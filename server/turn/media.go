@@ -202,13 +202,19 @@ func (r *run) attach(ctx context.Context) ([]dify.File, error) {
 	}
 	files := make([]dify.File, 0, most)
 	for _, picture := range pictures[max(0, len(pictures)-most):] {
-		err := r.tryAgain(ctx, func() error {
+		call := func() error {
 			file, err := r.Media.Attach(ctx, r.lease.Turn.Key.Follower, picture, upload)
 			if err == nil {
 				files = append(files, file)
 			}
 			return err
-		})
+		}
+		err := error(nil)
+		if upload {
+			err = r.tryAgain(ctx, call)
+		} else {
+			err = call()
+		}
 		if err != nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -219,11 +225,20 @@ func (r *run) attach(ctx context.Context) ([]dify.File, error) {
 	return files, nil
 }
 
-// tryAgain makes a call before the question's own, as often as that one is made while Dify is away.
+// tryAgain makes a call of Dify's before the question's own, as often as that one is made while Dify is away, and not at all while
+// the circuit breaker is open.
 func (r *run) tryAgain(ctx context.Context, call func() error) error {
 	for try := 1; ; try++ {
-		err := call()
+		report, err := r.breaker.Allow()
+		if err != nil {
+			return err //nolint:wrapcheck // the engine sorts Dify's errors
+		}
+		err = call()
+		report(err)
 		e := difyError(err)
+		if e.Kind != "" && ctx.Err() == nil {
+			r.Metrics.difyError(e)
+		}
 		if err == nil || try == maxTries || !e.MayRetry(try-1) || !pause(ctx, max(backoff(try), e.RetryAfter)) {
 			return err
 		}
