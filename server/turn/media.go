@@ -160,7 +160,7 @@ func (r *run) hear(ctx context.Context) error {
 		return nil
 	}
 	var text string
-	err := error(errNoAPI)
+	err := errNoAPI
 	if r.Media != nil {
 		err = r.tryAgain(ctx, func() (err error) {
 			text, err = r.Media.Hear(ctx, t.Key.Follower, recordings)
@@ -209,12 +209,11 @@ func (r *run) attach(ctx context.Context) ([]dify.File, error) {
 			}
 			return err
 		}
-		err := error(nil)
+		try := func(_ context.Context, call func() error) error { return call() }
 		if upload {
-			err = r.tryAgain(ctx, call)
-		} else {
-			err = call()
+			try = r.tryAgain
 		}
+		err := try(ctx, call)
 		if err != nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -105,10 +105,15 @@ func (f *follower) voice(id string) exchange {
 	return exchange{id: id, kind: turn.Held}
 }
 
-func (f *follower) picture(id string) turn.Reply {
-	return f.engine.Picture(context.Background(), turn.Message{
+// picture delivers a picture, which must be kept.
+func (f *follower) picture(id string) {
+	f.t.Helper()
+	r := f.engine.Picture(context.Background(), turn.Message{
 		Follower: f.name, ID: id, Delivery: 1, Received: time.Now(), Media: []session.Media{{Kind: turn.PictureMedia, URL: id}},
 	})
+	if !strings.HasPrefix(r.Text, "收到 ") {
+		f.t.Errorf("a picture got %s %q", r.Kind, r.Text)
+	}
 }
 
 // A process may die between any two of its steps: the next one asks what was said, and hears it again only if that was not recorded.
@@ -228,7 +233,8 @@ func TestPushMedia_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 					lastText = i
 				}
 			}
-			if slices.Sort(pictures); len(slices.Compact(slices.Clone(pictures))) != len(pictures) || len(pictures) > 0 && lastText != len(all)-len(pictures)-1 {
+			slices.Sort(pictures)
+			if len(slices.Compact(slices.Clone(pictures))) != len(pictures) || len(pictures) > 0 && lastText != len(all)-len(pictures)-1 {
 				t.Errorf("death after call %d: messages %d, the last text is %d, pictures %v", k, len(all), lastText, pictures)
 			}
 			if k == 0 && (!slices.Equal(pictures, []string{"a", "b"}) || len(all) != 4) {
