@@ -1,7 +1,7 @@
 package server
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -153,7 +153,7 @@ func TestHandover_NobodyIsThere(t *testing.T) {
 		"no answer of WeChat's":    {wechatsim.VerifiedService, desk(1), &wechatsim.Order{Status: 502, Body: "<html>"}},
 	}
 	for _, code := range []int{-1, 40001, 40014, 40125, 40164, 40243, 42001, 45009, 45011, 48001, 48004, 50002, 65400, 65401, 99999} {
-		all[fmt.Sprint(code)] = situation{wechatsim.VerifiedService, desk(1), &wechatsim.Order{Code: code}}
+		all[strconv.Itoa(code)] = situation{wechatsim.VerifiedService, desk(1), &wechatsim.Order{Code: code}}
 	}
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/url"
 	"sync/atomic"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
@@ -27,6 +29,13 @@ type followersMedia struct {
 	account  *account.Account
 	dify     *difySwitch
 	pictures atomic.Pointer[media.Policy] // where they may be fetched
+	made     atomic.Pointer[made]
+}
+
+// made is where what an app makes may be fetched.
+type made struct {
+	policy media.Policy
+	root   *url.URL // of relative addresses
 }
 
 var _ turn.Media = (*followersMedia)(nil)
@@ -41,6 +50,12 @@ func newFollowersMedia(a *account.Account, d *difySwitch, c serverconfig.Config)
 func (m *followersMedia) configure(c serverconfig.Config) {
 	p, _ := media.Hosts(c.WeChat.PictureHosts...)
 	m.pictures.Store(&p)
+	to := &made{root: new(url.URL)}
+	to.policy, _ = media.Internet(c.Dify.BaseURL, c.Dify.FilesURL)
+	if root, err := url.Parse(cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL)); err == nil {
+		to.root = root
+	}
+	m.made.Store(to)
 }
 
 // Attach uploads a picture to the app.

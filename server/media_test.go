@@ -306,7 +306,7 @@ func TestVoiceIsNotUnderstood(t *testing.T) {
 // Every error number at the download leaves the follower an answer.
 func TestVoice_EveryErrorIsAnswered(t *testing.T) {
 	for _, code := range []int{-1, 40001, 40003, 40004, 40007, 40013, 40014, 40125, 40164, 40243, 41001, 42001, 45009, 45011, 48001, 48004, 50002, 99999} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				p := newPlace(t, calls)
 				p.dify.SetFeatures(difysim.Features{Heard: heard})

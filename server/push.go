@@ -6,6 +6,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
 	"github.com/wechatbot/wechatbot-operator/server/account"
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/turn"
 	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
 )
 
@@ -41,6 +42,19 @@ func resultOf(err error) session.SendResult {
 	default:
 		return session.Refused
 	}
+}
+
+// SendMedia sends a picture or a voice, with WeChat's line that AI has made it.
+func (p pusher) SendMedia(ctx context.Context, follower, kind, mediaID string) session.SendResult {
+	client := p.account.Client()
+	if client == nil {
+		return session.Refused
+	}
+	var content api.Content = api.Image{MediaID: mediaID}
+	if kind == turn.VoiceMedia {
+		content = api.Voice{MediaID: mediaID}
+	}
+	return resultOf(client.Send(ctx, api.Message{To: follower, Content: content, AI: true}))
 }
 
 // Tell sends a line of the bot's own.

@@ -287,6 +287,10 @@ func (d *difySwitch) UploadPicture(ctx context.Context, user, contentType string
 	return d.current.Load().UploadPicture(ctx, user, contentType, content)
 }
 
+func (d *difySwitch) TextToAudio(ctx context.Context, user, text string, limit int) ([]byte, error) {
+	return d.current.Load().TextToAudio(ctx, user, text, limit)
+}
+
 func (d *difySwitch) AudioToText(ctx context.Context, user, contentType string, content []byte) (string, error) {
 	return d.current.Load().AudioToText(ctx, user, contentType, content)
 }

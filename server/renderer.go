@@ -28,5 +28,5 @@ func (Renderer) Page(text string, from, size int) (end, next int) {
 
 // RenderOptions are what rendering takes of a configuration.
 func RenderOptions(c serverconfig.Config) render.Options {
-	return render.Options{Origin: c.Dify.BaseURL, MenuID: menuID, English: c.Reply.Language == serverconfig.LanguageEnglish}
+	return render.Options{Origin: c.Dify.BaseURL, FilesOrigin: c.Dify.FilesURL, MenuID: menuID, English: c.Reply.Language == serverconfig.LanguageEnglish}
 }

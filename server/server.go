@@ -222,6 +222,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Inputs:         c.Dify.Inputs,
 		Texts:          turn.NewTexts(c.Reply.Language, texts(c)),
 		HandoverWords:  c.Handover.Words,
+		SpeakToVoices:  c.Reply.Voice == serverconfig.VoiceForVoice,
 		ContinueWords:  c.Reply.ContinueWords,
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{

@@ -206,6 +206,11 @@ func (d *Dify) check() error {
 	if err := checkURL("dify.baseURL", d.BaseURL, "https://api.dify.ai/v1"); err != nil {
 		return err
 	}
+	if d.FilesURL != "" {
+		if err := checkURL("dify.filesURL", d.FilesURL, "https://files.example.com"); err != nil {
+			return err
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
 		if name == "" || len(name) > MaxInputNameBytes {
 			return wrong(child("dify.inputs", name), "has a name of %d bytes: give the name of the app's variable, 1 to %d bytes", len(name), MaxInputNameBytes)
@@ -220,6 +225,12 @@ func (d *Dify) check() error {
 func (r *Reply) check() error {
 	if r.Mode != ReplyModePassive && r.Mode != ReplyModeCustomerService {
 		return wrong("reply.mode", "%q is not offered: use %s or %s", r.Mode, ReplyModePassive, ReplyModeCustomerService)
+	}
+	switch {
+	case r.Voice != VoiceNever && r.Voice != VoiceForVoice:
+		return wrong("reply.voice", "%q is not offered: use %s or %s", r.Voice, VoiceNever, VoiceForVoice)
+	case r.Voice == VoiceForVoice && r.Mode != ReplyModeCustomerService:
+		return wrong("reply.voice", "%s needs reply.mode %s: a reply has room for the text only", VoiceForVoice, ReplyModeCustomerService)
 	}
 	if err := checkCount("reply.push.maxSends", r.Push.MaxSends, 1, 5); err != nil {
 		return err

@@ -64,6 +64,8 @@ type WeChat struct {
 type Dify struct {
 	// BaseURL is the service API, with or without /v1 and a trailing slash.
 	BaseURL string `json:"baseURL"`
+	// FilesURL is where Dify's files are (its FILES_URL), if that is neither BaseURL's host nor one of the Internet.
+	FilesURL string `json:"filesURL"`
 	// Inputs are the app's variables, sent with every question.
 	Inputs map[string]string `json:"inputs,omitempty"`
 	// Timeout bounds a whole turn, retries included: 1s to 1h.
@@ -87,12 +89,21 @@ const (
 	LanguageEnglish = "en"
 )
 
+// The values of Reply.Voice.
+const (
+	VoiceNever    = "Never"
+	VoiceForVoice = "ForVoice"
+)
+
 // Reply describes how and with which words pushes are answered.
 type Reply struct {
 	// Mode is Passive or CustomerService.
 	Mode string `json:"mode"`
 	// Push is for the mode CustomerService.
 	Push Push `json:"push"`
+	// Voice is Never, or ForVoice: a question that was spoken is answered by text and by a voice message, where answers are
+	// pushed, the app has text-to-speech as MP3, and the account may.
+	Voice string `json:"voice"`
 	// Deadline is how long after a request's first byte it is answered at the latest: 1s to 4800ms. WeChat itself
 	// gives up after 5 s.
 	Deadline Duration `json:"deadline"`
@@ -171,6 +182,7 @@ func Default() Config {
 		Reply: Reply{
 			Mode:           ReplyModePassive,
 			Push:           Push{MaxSends: 4},
+			Voice:          VoiceNever,
 			Deadline:       Duration(4500 * time.Millisecond),
 			HoldsPerMinute: 30,
 			ContinueWords:  []string{"1", "继续"},

@@ -432,9 +432,10 @@ func anyConfig(t *rapid.T) Config {
 			VerificationFiles: texts("files", rapid.StringMatching(`MP_verify_[0-9A-Za-z]{16}\.txt`), rapid.StringMatching(`[0-9a-z]{1,16}`)),
 		},
 		Dify: Dify{
-			BaseURL: pick("dify", "https://api.dify.ai/v1", "http://dify.dify:80/"),
-			Inputs:  texts("inputs", rapid.StringN(1, 9, -1).Filter(isPrintable), rapid.String().Filter(isPrintable)),
-			Timeout: duration("timeout", time.Second, time.Hour), IdleTimeout: duration("idle", time.Second, time.Hour),
+			BaseURL:  pick("dify", "https://api.dify.ai/v1", "http://dify.dify:80/"),
+			FilesURL: pick("filesURL", "", "http://files:5001"),
+			Inputs:   texts("inputs", rapid.StringN(1, 9, -1).Filter(isPrintable), rapid.String().Filter(isPrintable)),
+			Timeout:  duration("timeout", time.Second, time.Hour), IdleTimeout: duration("idle", time.Second, time.Hour),
 		},
 		Reply: Reply{
 			Page: Page{TTL: duration("pageTTL", time.Minute, 720*time.Hour)},
@@ -453,6 +454,9 @@ func anyConfig(t *rapid.T) Config {
 	}
 	c.Domain = pick("domain", "", "bot.example.com", "localhost:8443")
 	c.Reply.Page.Enabled = c.Domain != "" && rapid.Bool().Draw(t, "page")
+	if c.Reply.Voice = VoiceNever; c.Reply.Mode == ReplyModeCustomerService {
+		c.Reply.Voice = pick("voice", VoiceNever, VoiceForVoice)
+	}
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
 	if c.WeChat.AppID != "" {
 		c.Menu = anyMenu(t)

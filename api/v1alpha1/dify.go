@@ -18,6 +18,15 @@ type Dify struct {
 	// +kubebuilder:validation:XValidation:rule=`isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')`,message="baseURL must be an http:// or https:// URL like https://api.dify.ai/v1, without user, query or fragment: the key belongs in apiKeySecretRef"
 	BaseURL string `json:"baseURL,omitempty"`
 
+	// filesURL is where Dify's files are (its FILES_URL), for example
+	// http://dify-files.dify.svc:5001, if that is neither the host of baseURL nor one
+	// of the Internet: pictures that the app makes are fetched from there. Default:
+	// the host of baseURL.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule=`isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')`,message="filesURL must be an http:// or https:// URL like https://files.example.com, without user, query or fragment"
+	FilesURL string `json:"filesURL,omitempty"`
+
 	// caSecretRef names the Secret key that holds the CA certificates (PEM) that
 	// signed Dify's certificate, for a Dify with a private CA. They are trusted
 	// beside the system's. Default: the system's.

@@ -116,6 +116,8 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"blank text", `spec: {reply: {texts: {welcome: " \u3000\v\u0085\n"}}}`, `spec.reply.texts[welcome]: Invalid value: " \u3000\v\u0085\n": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
 		{"text of 201 Chinese characters", `spec: {reply: {texts: {welcome: ` + strings.Repeat("好", 201) + `}}}`, `spec.reply.texts[welcome]: Invalid value: "` + strings.Repeat("好", 201) + `": a text must not be blank and have at most 600 bytes (a Chinese character has 3): shorten it, or leave it out to get the built-in text`},
 		{"reply mode without an AppSecret", `spec: {reply: {mode: CustomerService}}`, `spec.reply.mode: Invalid value: answers are pushed through WeChat's API: set wechat.appSecretRef and wechat.appID`},
+		{"voice without pushes", `spec: {reply: {voice: ForVoice}}`, `spec.reply.voice: Invalid value: a reply has room for the text only: set mode to CustomerService`},
+		{"files' address that is none", `spec: {dify: {filesURL: "files:5001"}}`, `spec.dify.filesURL: Invalid value: "files:5001": filesURL must be an http:// or https:// URL like https://files.example.com, without user, query or fragment`},
 		{"reply mode of a later release", `spec: {reply: {mode: Push}}`, `[spec.reply.mode: Unsupported value: "Push": supported values: "Passive", "CustomerService", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]`},
 
 		{"no questions", `spec: {limits: {questions: 0}}`, `spec.limits.questions: Invalid value: 0: spec.limits.questions in body should be greater than or equal to 1`},

@@ -24,6 +24,17 @@ const (
 	ReplyCustomerService ReplyMode = "CustomerService"
 )
 
+// ReplyVoice says when answers are spoken too.
+//
+// +kubebuilder:validation:Enum=Never;ForVoice
+type ReplyVoice string
+
+// The values of voice.
+const (
+	VoiceNever    ReplyVoice = "Never"
+	VoiceForVoice ReplyVoice = "ForVoice"
+)
+
 // Push bounds what is sent outside of replies.
 type Push struct {
 	// maxSends is how many messages carry one answer, 1 to 5; the last ends in a
@@ -53,6 +64,8 @@ type Page struct {
 }
 
 // Reply says how followers are answered.
+//
+// +kubebuilder:validation:XValidation:rule=`!has(self.voice) || self.voice == 'Never' || has(self.mode) && self.mode == 'CustomerService'`,message="a reply has room for the text only: set mode to CustomerService",fieldPath=`.voice`
 type Reply struct {
 	// mode is Passive (answers are replies, which every account may give) or
 	// CustomerService (an answer that is not there by the deadline is pushed through
@@ -65,6 +78,13 @@ type Reply struct {
 	// push is for the mode CustomerService.
 	// +optional
 	Push *Push `json:"push,omitempty"`
+
+	// voice is Never or ForVoice: a question that was spoken is answered by text and
+	// by a voice message of at most 60 s, where the Dify app has text-to-speech as
+	// MP3. Takes mode CustomerService. Default Never.
+	// +optional
+	// +kubebuilder:default="Never"
+	Voice ReplyVoice `json:"voice,omitempty"`
 
 	// deadline is how long one push may wait for an answer before it is replied
 	// to, counted from its first byte, 1s to 4800ms: WeChat hangs up after 5 s.

@@ -29,6 +29,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	c.WeChat.VerificationFiles = texts(spec.WeChat.VerificationFiles)
 
 	set(&c.Dify.BaseURL, spec.Dify.BaseURL)
+	c.Dify.FilesURL = spec.Dify.FilesURL
 	c.Dify.Inputs = texts(spec.Dify.Inputs)
 	set(&c.Dify.Timeout, duration(spec.Dify.Timeout.Duration))
 	set(&c.Dify.IdleTimeout, duration(spec.Dify.IdleTimeout.Duration))
@@ -37,6 +38,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	if push := spec.Reply.Push; push != nil && push.MaxSends != nil {
 		c.Reply.Push.MaxSends = int(*push.MaxSends)
 	}
+	set(&c.Reply.Voice, string(spec.Reply.Voice))
 	set(&c.Reply.Deadline, duration(spec.Reply.Deadline.Duration))
 	if spec.Reply.HoldsPerMinute != nil {
 		c.Reply.HoldsPerMinute = int(*spec.Reply.HoldsPerMinute)

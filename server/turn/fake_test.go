@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/server/session"
@@ -258,6 +259,48 @@ func (s *shaky) Pending(ctx context.Context) (session.Pending, error) {
 		return session.Pending{}, err
 	}
 	return s.Store.Pending(ctx)
+}
+
+func (s *shaky) BeginSend(ctx context.Context, l *session.Lease, from session.Cursor, p session.Part) (session.SendVerdict, error) {
+	if err := s.fault("BeginSend"); err != nil {
+		return 0, err
+	}
+	return s.Store.BeginSend(ctx, l, from, p)
+}
+
+func (s *shaky) EndSend(ctx context.Context, l *session.Lease, r session.SendResult) error {
+	if err := s.fault("EndSend"); err != nil {
+		return err
+	}
+	return s.Store.EndSend(ctx, l, r)
+}
+
+func (s *shaky) EndPush(ctx context.Context, l *session.Lease, all bool) error {
+	if err := s.fault("EndPush"); err != nil {
+		return err
+	}
+	return s.Store.EndPush(ctx, l, all)
+}
+
+func (s *shaky) Contact(ctx context.Context, follower string, w session.Window) error {
+	if err := s.fault("Contact"); err != nil {
+		return err
+	}
+	return s.Store.Contact(ctx, follower, w)
+}
+
+func (s *shaky) Keep(ctx context.Context, k session.Key, m session.Media, most int) (int, error) {
+	if err := s.fault("Keep"); err != nil {
+		return 0, err
+	}
+	return s.Store.Keep(ctx, k, m, most)
+}
+
+func (s *shaky) Serve(ctx context.Context, follower string, atMost time.Duration) error {
+	if err := s.fault("Serve"); err != nil {
+		return err
+	}
+	return s.Store.Serve(ctx, follower, atMost)
 }
 
 func (s *shaky) Durable() bool { return s.lasting }

@@ -85,6 +85,8 @@ type setup struct {
 	store    session.Store   // else a memory store of its own
 	settings func(*turn.Settings)
 	pusher   turn.Pusher // nil: the bot has no access to the account's API
+	media    turn.Media  // nil: the bot reads text only
+	agents   turn.Agents // nil: nobody is there to be handed over to
 	log      io.Writer
 	idle     bool // it claims nothing
 
@@ -159,6 +161,7 @@ func start(t testing.TB, o setup) *bot {
 	}
 	options := options(o.dify, b.store)
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
+	options.Media, options.Agents = o.media, o.agents
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
@@ -325,7 +328,7 @@ func (f *follower) drop(text string) {
 func (f *follower) check(r turn.Reply, took time.Duration) {
 	f.t.Helper()
 	switch {
-	case r.Kind == turn.Held || r.Kind == turn.Silent || r.Kind == turn.Pushed:
+	case r.Kind == turn.Held || r.Kind == turn.Silent || r.Kind == turn.Pushed || r.Kind == turn.HandedOver:
 		if r.Text != "" {
 			f.t.Errorf("a %s reply has a text: %q", r.Kind, r.Text)
 		}

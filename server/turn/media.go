@@ -28,6 +28,13 @@ type Media interface {
 	Hears() error
 	// Hear gives the words of a voice message; "" if there are none. The recordings are of the same message, the best first.
 	Hear(ctx context.Context, follower string, recordings []session.Media) (string, error)
+
+	// Pictures are those that an answer has, among its files and in its text.
+	Pictures(a session.Answer) []session.File
+	// Picture gives a picture of an answer to WeChat, and returns its ID there: one that it shows, or an error.
+	Picture(ctx context.Context, picture session.File) (mediaID string, err error)
+	// Speak has the app read a text out, as much of it as WeChat plays, and returns the recording's ID at WeChat's.
+	Speak(ctx context.Context, follower, text string) (mediaID string, err error)
 }
 
 // MediaError says why what a follower has sent is of no use, in the words that the follower is told. Its text is safe to log.
@@ -153,7 +160,7 @@ func (r *run) hear(ctx context.Context) error {
 		return nil
 	}
 	var text string
-	err := error(errNoAPI)
+	err := errNoAPI
 	if r.Media != nil {
 		err = r.tryAgain(ctx, func() (err error) {
 			text, err = r.Media.Hear(ctx, t.Key.Follower, recordings)
@@ -195,13 +202,18 @@ func (r *run) attach(ctx context.Context) ([]dify.File, error) {
 	}
 	files := make([]dify.File, 0, most)
 	for _, picture := range pictures[max(0, len(pictures)-most):] {
-		err := r.tryAgain(ctx, func() error {
+		call := func() error {
 			file, err := r.Media.Attach(ctx, r.lease.Turn.Key.Follower, picture, upload)
 			if err == nil {
 				files = append(files, file)
 			}
 			return err
-		})
+		}
+		try := func(_ context.Context, call func() error) error { return call() }
+		if upload {
+			try = r.tryAgain
+		}
+		err := try(ctx, call)
 		if err != nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -212,11 +224,20 @@ func (r *run) attach(ctx context.Context) ([]dify.File, error) {
 	return files, nil
 }
 
-// tryAgain makes a call before the question's own, as often as that one is made while Dify is away.
+// tryAgain makes a call of Dify's before the question's own, as often as that one is made while Dify is away, and not at all while
+// the circuit breaker is open.
 func (r *run) tryAgain(ctx context.Context, call func() error) error {
 	for try := 1; ; try++ {
-		err := call()
+		report, err := r.breaker.Allow()
+		if err != nil {
+			return err //nolint:wrapcheck // the engine sorts Dify's errors
+		}
+		err = call()
+		report(err)
 		e := difyError(err)
+		if e.Kind != "" && ctx.Err() == nil {
+			r.Metrics.difyError(e)
+		}
 		if err == nil || try == maxTries || !e.MayRetry(try-1) || !pause(ctx, max(backoff(try), e.RetryAfter)) {
 			return err
 		}

@@ -190,8 +190,8 @@ func (p *play) note(a act, x exchange) {
 		if x.text != tooManyLine || a.text == "1" || a.text == "/stop" || a.text == "/clear" {
 			p.wrong = append(p.wrong, fmt.Sprintf("%s was refused: %s", a.text, x.text))
 		}
-	case turn.Pushed:
-		p.wrong = append(p.wrong, x.id+" is to be pushed, but the bot does not push")
+	case turn.Pushed, turn.HandedOver:
+		p.wrong = append(p.wrong, fmt.Sprintf("%s is %s, but this bot neither pushes nor hands over", x.id, x.kind))
 	case turn.Silent:
 		if !p.wild && !p.overlap { // else stopped, cleared, or shown as the reply to another message
 			p.wrong = append(p.wrong, fmt.Sprintf("%s got no reply", a.text))

@@ -24,6 +24,8 @@ type Pusher interface {
 	Able() bool
 	// Send sends a text, and says what has become of it: session.Uncertain if nobody knows whether it has arrived.
 	Send(ctx context.Context, follower, text string) session.SendResult
+	// SendMedia sends a picture or a voice by its ID at WeChat's; kind is PictureMedia or VoiceMedia. The result is as Send's.
+	SendMedia(ctx context.Context, follower, kind, mediaID string) session.SendResult
 	// Tell sends a line of the bot's own, which no AI has made. It is not tried again.
 	Tell(ctx context.Context, follower, text string)
 	// Typing shows the follower that an answer is being written, for 15 s. It does nothing where that is not possible.
@@ -128,8 +130,7 @@ func (r *run) sendPart(ctx context.Context) bool {
 // push sends what the follower has not got of a turn that is over, and gives its lease up. The reply to the question may
 // carry it as long as WeChat waits for that; then the lease is lost.
 func (r *run) push(ctx context.Context) {
-	wait := time.Until(r.lease.Turn.AcceptedAt.Add(r.Patience))
-	if wait > 0 && !pause(ctx, wait) {
+	if !r.awaitReply(ctx) {
 		r.leavePush(ctx)
 		return
 	}
@@ -144,6 +145,13 @@ func (r *run) push(ctx context.Context) {
 			continue
 		}
 		out, more := r.compose(t)
+		if !more && r.sendExtra(ctx, t) {
+			continue // a reply may have been lost meanwhile
+		}
+		if !more && ctx.Err() != nil {
+			r.leavePush(ctx)
+			return
+		}
 		if !more {
 			r.endPush(true)
 			return
@@ -163,6 +171,7 @@ func (r *run) push(ctx context.Context) {
 type outgoing struct {
 	text string
 	part session.Part
+	send func(ctx context.Context) session.SendResult // in place of the text
 }
 
 // compose is the next message with what the follower has not got of a turn that is over; false if there is no more.
@@ -179,14 +188,14 @@ func (r *run) compose(t session.Turn) (outgoing, bool) {
 		return outgoing{}, false
 	}
 	if whole := head + join(rest, tail); len(whole) <= r.PageBytes {
-		return outgoing{whole, session.Part{To: cursor(text, len(text)), End: true}}, true
+		return outgoing{text: whole, part: session.Part{To: cursor(text, len(text)), End: true}}, true
 	}
 	link := ""
 	if t.Sends+1 >= r.settings.Sends { // the last one that may be sent
 		link = r.onward(r.settings, t)
 	}
 	end, to := r.Renderer.Page(text, start, r.PageBytes-len(head)-len(link)-len(betweenBlocks))
-	return outgoing{head + join(text[start:end], link), session.Part{To: cursor(text, to)}}, true
+	return outgoing{text: head + join(text[start:end], link), part: session.Part{To: cursor(text, to)}}, true
 }
 
 // look reads the turn as it is.
@@ -212,7 +221,7 @@ func (r *run) send(ctx context.Context, t session.Turn, out outgoing) (goOn bool
 	}
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	result := r.sendNow(sending, t.Key.Follower, out.text)
+	result := r.sendNow(sending, t.Key.Follower, out)
 	r.Metrics.sends.WithLabelValues(resultLabels[result]).Inc()
 	err = r.persistently("recording the end of a send", func(ctx context.Context) error {
 		return r.Store.EndSend(ctx, r.lease, result)
@@ -221,14 +230,17 @@ func (r *run) send(ctx context.Context, t session.Turn, out outgoing) (goOn bool
 }
 
 // sendNow sends. Whether a message has arrived whose send has met a bug, nobody knows.
-func (r *run) sendNow(ctx context.Context, follower, text string) (result session.SendResult) {
+func (r *run) sendNow(ctx context.Context, follower string, out outgoing) (result session.SendResult) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.panicked("a send", p)
 			result = session.Uncertain
 		}
 	}()
-	return r.Pusher.Send(ctx, follower, text)
+	if out.send != nil {
+		return out.send(ctx)
+	}
+	return r.Pusher.Send(ctx, follower, out.text)
 }
 
 // resultLabels are the results of sends in metrics.

@@ -58,6 +58,10 @@ func (p *phone) Send(_ context.Context, _, text string) session.SendResult {
 	return result
 }
 
+func (p *phone) SendMedia(ctx context.Context, follower, kind, id string) session.SendResult {
+	return p.Send(ctx, follower, kind+" "+id)
+}
+
 func (p *phone) Tell(_ context.Context, _, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

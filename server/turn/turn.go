@@ -97,7 +97,9 @@ type Settings struct {
 	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
 	// ask for it.
 	Sends int
-	Menu  []MenuItem // the account's, from left to right
+	// SpeakToVoices has answers to voice messages read out too, where answers are pushed.
+	SpeakToVoices bool
+	Menu          []MenuItem // the account's, from left to right
 	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.
 	HandoverWords []string
 

@@ -24,6 +24,7 @@ type run struct {
 	lease        *session.Lease
 	conversation string      // to continue; "" for a new one
 	files        []dify.File // of the question
+	extras       []extra     // of the answer, to be sent behind its text
 	cancel       context.CancelCauseFunc
 
 	mu       sync.Mutex
@@ -160,6 +161,7 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 	}
 	o := r.outcome(answer, err)
 	if o.Push = r.pushes(r.settings); o.Push {
+		r.plan(ctx, &o)
 		r.writing.Lock() // nothing older is written over it
 		r.ended = true
 		r.writing.Unlock()

@@ -85,7 +85,8 @@ func (b *bot) configuration(dir string, o Options, around surroundings) serverco
 	c.Bot, c.SecretsDir = "demo/demo", dir
 	c.Listen, c.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	c.WeChat.AppID, c.WeChat.OriginalID = b.account.AppID, b.account.OriginalID
-	c.WeChat.APIBaseURL = around.weChatURL
+	c.WeChat.APIBaseURL, c.WeChat.PictureHosts = around.weChatURL, []string{around.weChatURL}
+	c.Handover.Words = []string{"人工", "转人工"}
 	c.Dify.BaseURL = around.difyURL
 	c.Dify.Timeout = serverconfig.Duration(2 * time.Minute)
 	c.Reply.Deadline = serverconfig.Duration(o.Deadline)

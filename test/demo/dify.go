@@ -13,6 +13,12 @@ import (
 // standInKey is the stand-in's app key. It guards nothing.
 const standInKey = "app-demo"
 
+// heard is what the stand-in hears in every voice message.
+const heard = "我的订单什么时候到？"
+
+// pictures stand before the answer to a question that has some: the stand-in has no eyes.
+const pictures = "（收到了 %d 张图片。这里是演示，替身看不到里面是什么。）\n\n"
+
 // standIn is the Dify of a demo without one, on a loopback port.
 type standIn struct {
 	sim      *difysim.Server
@@ -27,6 +33,7 @@ func newStandIn(ctx context.Context, choose func(difysim.Request) difysim.Behavi
 	}
 	sim := difysim.New(difysim.Options{
 		Key: standInKey, AppName: accountName, OpeningStatement: opening, SuggestedQuestions: suggested,
+		Features: difysim.Features{Pictures: 3, Heard: heard},
 	})
 	sim.Script(choose)
 	return &standIn{sim: sim, listener: l, http: &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}}, nil
@@ -108,6 +115,9 @@ func (b difyBehaviour) of(q difysim.Request) difysim.Behaviour {
 		FirstText: time.Duration(b.FirstText) * time.Millisecond,
 		Total:     time.Duration(b.Total) * time.Millisecond,
 		Answer:    answer(q.Query, b.Length),
+	}
+	if n := len(q.Files); n > 0 {
+		d.Answer = fmt.Sprintf(pictures, n) + d.Answer
 	}
 	switch b.Fault {
 	case tooMany:

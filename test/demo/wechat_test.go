@@ -219,7 +219,7 @@ func TestPicturesAndVoicesAreSent(t *testing.T) {
 	if data, kind := d.platform.Media(sent.Media); !bytes.Equal(data, gif) || kind != "image/gif" {
 		t.Errorf("WeChat has %q, %s", data, kind)
 	}
-	if e := p.ended(2); e.Outcome != string(wechatsim.Replied) {
+	if e := p.ended(2); e.Outcome != string(wechatsim.Replied) || e.Reply != "notice" {
 		t.Errorf("the picture: %+v", e)
 	}
 	p.order("voice", nil)
@@ -227,7 +227,17 @@ func TestPicturesAndVoicesAreSent(t *testing.T) {
 	if sent.Kind != "voice" || sent.Seconds != 3 {
 		t.Errorf("the page is told %+v", sent)
 	}
-	p.ended(3)
+	if e := p.ended(3); e.Outcome != string(wechatsim.Replied) {
+		t.Errorf("the voice message: %+v", e)
+	}
+	var question string
+	calls := d.dify.sim.Calls()
+	if len(calls) == 1 {
+		question = calls[0].Query
+	}
+	if uploads := d.dify.sim.Uploads(); question != heard || len(calls[0].Files) != 1 || len(uploads) != 1 || uploads[0].Type != "image/gif" {
+		t.Errorf("the app was asked %+v with the pictures %+v", calls, uploads)
+	}
 }
 
 func TestMenuIsTheAccounts(t *testing.T) {

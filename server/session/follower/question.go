@@ -81,6 +81,9 @@ func (s *Step) accept(q session.Question, timeout time.Duration) (*Turn, []sessi
 	}
 	media = append(media, q.Media...)
 	attached := encode(media)
+	if s.durableLater && len(s.Kept) > 0 {
+		t.kept = &keptMedia{s.Kept}
+	}
 	s.Kept = nil
 	t.Question = len(q.Text) + len(attached)
 	s.set(t.ID, QuestionText, q.Text)
@@ -115,7 +118,7 @@ func Spend(full, now Time, n int, window time.Duration) (left Time, ok bool) {
 // MarkDurable says that a turn is durable: from now on it may be claimed.
 func (s *Step) MarkDurable(id string) {
 	if t := s.Find(id); t != nil && t.NotDurable {
-		t.NotDurable = false
+		t.NotDurable, t.kept = false, nil
 		s.Reindex = true
 	}
 }
@@ -135,6 +138,9 @@ func (s *Step) Withdraw(id string, delivery int) (withdrawn bool) {
 	s.Turns = slices.Delete(s.Turns, i, i+1)
 	s.Drop = append(s.Drop, id)
 	s.Allowance = s.Allowance.add(-t.cost)
+	if t.kept != nil {
+		s.Kept = slices.Concat(t.kept.all, s.Kept)
+	}
 	s.Messages = append(s.Messages, Message{ID: id, Kind: opening, First: t.Accepted, Seen: t.Seen})
 	s.Changed, s.Woken = true, true
 	return true

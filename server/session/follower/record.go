@@ -101,7 +101,11 @@ type Turn struct {
 	// NotDurable is true until the store has made the turn durable: nobody claims it until then. It is never stored.
 	NotDurable bool `json:"-"`
 	cost       time.Duration
+	kept       *keptMedia // what has waited for it, until it is durable
 }
+
+// keptMedia are behind a pointer, as turns are compared.
+type keptMedia struct{ all []Kept }
 
 // Seen is what is known of one message's deliveries.
 type Seen struct {
