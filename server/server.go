@@ -212,6 +212,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Inputs:         c.Dify.Inputs,
 		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
 		ContinueWords:  c.Reply.ContinueWords,
+		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
 			Timeout:   time.Duration(c.Dify.Timeout),

@@ -38,7 +38,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkMenu} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkKeywords, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -58,14 +58,16 @@ func (c *Config) checkCharacters() error {
 			}
 		}
 	}
-	var inMenu error
-	c.menuTexts(func(field, text string) {
-		if inMenu == nil && !isPrintable(text) {
-			inMenu = unprintable(field)
+	var inLists error
+	look := func(field, text string) {
+		if inLists == nil && !isPrintable(text) {
+			inLists = unprintable(field)
 		}
-	})
-	if inMenu != nil {
-		return inMenu
+	}
+	c.keywordTexts(look)
+	c.menuTexts(look)
+	if inLists != nil {
+		return inLists
 	}
 	for i, address := range c.Session.Redis.Addresses {
 		if !isPrintable(address) {

@@ -32,6 +32,9 @@ type Config struct {
 	Limits  Limits  `json:"limits"`
 	Session Session `json:"session"`
 
+	// Keywords are looked for in what followers write, in this order, behind commands and before the menu's names: at most
+	// MaxKeywords.
+	Keywords []Keyword `json:"keywords,omitempty"`
 	// Menu is the account's menu, from left to right: at most MaxMenuButtons. None leaves the account's as it is.
 	Menu []MenuButton `json:"menu,omitempty"`
 	// MenuPolicy says what becomes of a menu that was changed in WeChat's console since it was published.

@@ -197,6 +197,15 @@ func TestParseRefuses(t *testing.T) {
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
+		{"keyword without words", minimal + "keywords: [{reply: x}]\n", "keywords[0].words: 0 words: give 1 to 20"},
+		{"keyword that is a command", minimal + "keywords: [{words: [a, /b], reply: x}]\n", `keywords[0].words[1]: "/b" begins with a slash, as commands do: choose another word`},
+		{"keyword that continues", minimal + "keywords: [{words: ['1'], reply: x}]\n", `keywords[0].words[0]: "1" is one of reply.continueWords, which come first: choose another word`},
+		{"keyword with blanks", minimal + "keywords: [{words: [' a'], reply: x}]\n", `keywords[0].words[0]: " a": a word has 1 to 60 bytes in one line, and no blanks around it`},
+		{"keyword that does nothing", minimal + "keywords: [{words: [a]}]\n", "keywords[0]: does nothing: give one of question, reply and command"},
+		{"keyword that does two things", minimal + "keywords: [{words: [a], reply: x, command: /help}]\n", "keywords[0]: has reply and command: give one of question, reply and command"},
+		{"keyword with another command", minimal + "keywords: [{words: [a], command: /retry}]\n", `keywords[0].command: "/retry" is not offered: use /help, /stop, /clear`},
+		{"keyword's match", minimal + "keywords: [{words: [a], match: Regex, reply: x}]\n", `keywords[0].match: "Regex" is not offered: use Exact, Prefix or Contains`},
+		{"control character in a keyword", minimal + "keywords: [{words: [\"\\e\"], reply: x}]\n", "keywords[0].words[0]: holds a control character or is not UTF-8: remove it"},
 		{"questions", minimal + "limits: {questions: 0}\n", "limits.questions: 0 is out of range: give 1 to 10000"},
 		{"window", minimal + "limits: {window: 25h}\n", "limits.window: 25h is out of range: give 1s to 24h"},
 		{"concurrency", minimal + "limits: {concurrency: 10001}\n", "limits.concurrency: 10001 is out of range: give 1 to 10000"},
@@ -452,6 +461,14 @@ func anyConfig(t *rapid.T) Config {
 	}
 	c.Domain = pick("domain", "", "bot.example.com", "localhost:8443")
 	c.Reply.Page.Enabled = c.Domain != "" && rapid.Bool().Draw(t, "page")
+	for range number("keywords", 0, 3) {
+		k := Keyword{
+			Words: rapid.SliceOfN(rapid.StringMatching(`[a-z一-龟][0-9]{1,9}`), 1, 3).Draw(t, "words"),
+			Match: rapid.SampledFrom([]KeywordMatch{"", MatchExact, MatchPrefix, MatchContains}).Draw(t, "match"),
+		}
+		*rapid.SampledFrom([]*string{&k.Question, &k.Reply}).Draw(t, "does") = rapid.StringMatching(`[a-z一-龟]{1,9}`).Draw(t, "text")
+		c.Keywords = append(c.Keywords, k)
+	}
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
 	if c.WeChat.AppID != "" {
 		c.Menu = anyMenu(t)

@@ -59,6 +59,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	set(&c.Limits.Concurrency, int(spec.Limits.Concurrency))
 
 	c.Session = session(bot, c.Session)
+	c.Keywords = keywords(spec.Keywords)
 	c.Menu = menu(spec.Menu)
 	set(&c.MenuPolicy, serverconfig.MenuPolicy(spec.MenuPolicy))
 	return c

@@ -57,6 +57,14 @@ HTTPRoute gateway spec rules 0 matches 1 path value
 config reply page enabled`},
 		{"reply.page.ttl", "minimal", `7h`, "7h", `config reply page ttl`},
 		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
+		{"keywords", "minimal", `[{words: [a, b], match: Prefix, question: q}, {words: [c], reply: r}, {words: [d], command: /stop}]`, "", `config keywords 0 match
+config keywords 0 question
+config keywords 0 words 0
+config keywords 0 words 1
+config keywords 1 reply
+config keywords 1 words 0
+config keywords 2 command
+config keywords 2 words 0`},
 		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
 config menu 0 items 0 url
 config menu 0 items 1 name

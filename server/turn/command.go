@@ -72,6 +72,9 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	case s.continues(text):
 		return e.resumeReading(ctx, s, m, text)
 	}
+	if i := s.keyword(text); i != nil {
+		return e.act(ctx, s, m, i)
+	}
 	if i := s.isName(text); i != nil {
 		return e.act(ctx, s, m, i)
 	}
