@@ -31,7 +31,7 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail, link := "", "", e.onward(s, t)
+	head, tail, link := "", "", e.onward(s, t, "")
 	if t.Others > 0 || t.Key.ID != d.message.ID && from.At == 0 {
 		head = quote(t.Question)
 	}
@@ -44,9 +44,8 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 		start = e.lastPage(text, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
 		from = cursor(text, start)
 	}
-	rest := text[start:]
+	rest, foot := text[start:], tail
 	if over {
-		foot := tail
 		if t.Others > 0 {
 			foot = join(tail, s.more)
 		}
@@ -59,6 +58,9 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	}
 	if rest == "" {
 		return e.waiting(s, t, head)
+	}
+	if over {
+		link = e.numbered(s, t, text, start, len(head), len(foot))
 	}
 	end, to := e.Renderer.Page(text, start, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
 	return e.reply(d, t, text, part{head: head, body: text[start:end], foot: link, from: from, to: to})
@@ -149,10 +151,10 @@ func failureText(failure, shown string) string {
 	return failure // abandoned without a text has that of any failure
 }
 
-// moreLink is what to tap to go on, with words for those whose client shows no such link.
-func (e *Engine) moreLink(s *Settings) string {
+// moreLink is what to tap to go on, with the number of the page if it has one, and words for those whose client shows no such link.
+func (e *Engine) moreLink(s *Settings, number string) string {
 	word := s.ContinueWords[0]
-	return e.Link(s.Texts.get(TextContinue), word) + strings.ReplaceAll(s.Texts.get(TextOrReply), "{{1}}", word)
+	return e.Link(s.Texts.get(TextContinue)+number, word) + strings.ReplaceAll(s.Texts.get(TextOrReply), "{{1}}", word)
 }
 
 func waitingText(t session.Turn) string {

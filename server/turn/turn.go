@@ -146,7 +146,7 @@ func (e *Engine) Configure(s Settings) {
 	if len(s.ContinueWords) == 0 {
 		s.ContinueWords = DefaultContinueWords
 	}
-	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s)
+	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s, "")
 	old := e.settings.Load()
 	if old != nil && old.Limits == s.Limits {
 		s.limitsReplaced = old.limitsReplaced
