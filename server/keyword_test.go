@@ -17,7 +17,7 @@ func TestKeywords(t *testing.T) {
 		r := p.run(t)
 		f := r.platform(t).Follower("")
 		for _, step := range []struct{ says, want string }{
-			{"你们的营业时间？", "每天 8:00 到 22:00"}, {"咖啡", "拿铁。"}, {"帮帮我", ""}, {"咖啡豆", "拿铁。"},
+			{"你们的营业时间？", "每天 8:00 到 22:00"}, {"咖啡", "拿铁。\n\n（内容由AI生成）"}, {"帮帮我", ""}, {"咖啡豆", "拿铁。\n\n（内容由AI生成）"},
 		} {
 			x, err := f.Send(t.Context(), step.says)
 			if err != nil || step.want != "" && x.Text != step.want {

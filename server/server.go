@@ -212,6 +212,8 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Inputs:         c.Dify.Inputs,
 		Texts:          turn.NewTexts(c.Reply.Language, c.Reply.Texts),
 		ContinueWords:  c.Reply.ContinueWords,
+		AILabel:        c.Reply.AILabelText(),
+		Notice:         c.Reply.Notice,
 		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{

@@ -219,6 +219,16 @@ func (r *Reply) check() error {
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
 	}
+	switch label := r.AILabelText(); {
+	case len(label) > MaxNoteBytes:
+		return wrong("reply.aiLabel", "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(label), MaxNoteBytes)
+	case label != strings.TrimSpace(label), strings.ContainsAny(label, "\r\n"):
+		return wrong("reply.aiLabel", "%q: write it in one line, without blanks around it; empty is none", label)
+	case len(r.Notice) > MaxNoticeBytes:
+		return wrong("reply.notice", "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(r.Notice), MaxNoticeBytes)
+	case r.Notice != strings.TrimSpace(r.Notice):
+		return wrong("reply.notice", "has blanks around it: remove them")
+	}
 	if n := len(r.ContinueWords); n < 1 || n > maxContinueWords {
 		return wrong("reply.continueWords", "%d words: give 1 to %d", n, maxContinueWords)
 	}

@@ -186,6 +186,10 @@ func TestParseRefuses(t *testing.T) {
 
 		{"mode", minimal + "reply: {mode: Push}\n", `reply.mode: "Push" is not offered: use Passive or CustomerService`},
 		{"sends", minimal + "reply: {push: {maxSends: 6}}\n", "reply.push.maxSends: 6 is out of range: give 1 to 5"},
+		{"long label of AI", minimal + "reply: {aiLabel: " + long[:123] + "}\n", "reply.aiLabel: has 123 bytes, at most 120 are allowed (a Chinese character has 3)"},
+		{"label of two lines", minimal + "reply: {aiLabel: \"a\\nb\"}\n", `reply.aiLabel: "a\nb": write it in one line, without blanks around it; empty is none`},
+		{"long notice", minimal + "reply: {notice: " + long[:303] + "}\n", "reply.notice: has 303 bytes, at most 300 are allowed (a Chinese character has 3)"},
+		{"notice with blanks", minimal + "reply: {notice: ' a'}\n", "reply.notice: has blanks around it: remove them"},
 		{"domain", minimal + "domain: https://bot.example.com\n", `domain: "https://bot.example.com" is not a domain: write it in lower case, without https:// and path, such as bot.example.com`},
 		{"page without a domain", minimal + "reply: {page: {enabled: true}}\n", "domain: is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com"},
 		{"page's ttl", minimal + "reply: {page: {ttl: 59s}}\n", "reply.page.ttl: 59s is out of range: give 1m to 720h"},
@@ -469,6 +473,8 @@ func anyConfig(t *rapid.T) Config {
 		*rapid.SampledFrom([]*string{&k.Question, &k.Reply}).Draw(t, "does") = rapid.StringMatching(`[a-z一-龟]{1,9}`).Draw(t, "text")
 		c.Keywords = append(c.Keywords, k)
 	}
+	c.Reply.Notice = pick("notice", "", "备案号\n模型")
+	c.Reply.AILabel = pick("label", "", "AI", labelChinese)
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
 	if c.WeChat.AppID != "" {
 		c.Menu = anyMenu(t)
@@ -500,4 +506,19 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("(-read +read again):\n%s", d)
 		}
 	})
+}
+
+func TestAILabelText(t *testing.T) {
+	for file, want := range map[string]string{
+		"": "（内容由AI生成）", "reply: {language: en}\n": "(AI-generated)", "reply: {aiLabel: ''}\n": "", "reply: {aiLabel: AI, language: en}\n": "AI",
+	} {
+		c := parse(t, minimal+file)
+		if got := c.Reply.AILabelText(); got != want {
+			t.Errorf("%q: %q, want %q", file, got, want)
+		}
+		again := parse(t, string(Marshal(c)))
+		if got := again.Reply.AILabelText(); got != want {
+			t.Errorf("%q, written and read: %q, want %q", file, got, want)
+		}
+	}
 }

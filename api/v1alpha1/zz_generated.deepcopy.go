@@ -482,6 +482,11 @@ func (in *Reply) DeepCopyInto(out *Reply) {
 		*out = make([]ContinueWord, len(*in))
 		copy(*out, *in)
 	}
+	if in.AILabel != nil {
+		in, out := &in.AILabel, &out.AILabel
+		*out = new(string)
+		**out = **in
+	}
 	if in.Page != nil {
 		in, out := &in.Page, &out.Page
 		*out = new(Page)

@@ -48,6 +48,10 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 			c.Reply.ContinueWords = append(c.Reply.ContinueWords, string(word))
 		}
 	}
+	if label := spec.Reply.AILabel; label != nil {
+		c.Reply.AILabel = *label
+	}
+	c.Reply.Notice = spec.Reply.Notice
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
 		set(&c.Reply.Page.TTL, duration(page.TTL.Duration))

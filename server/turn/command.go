@@ -129,7 +129,7 @@ func (e *Engine) Menu(ctx context.Context, m Message) Reply {
 // Help says what the bot is and can.
 func (e *Engine) Help() Reply {
 	s := e.settings.Load()
-	return e.notice(e.withMenu(s, s.help))
+	return e.notice(e.withMenu(s, join(s.help, s.Notice)))
 }
 
 // linked returns one of the bot's own texts with the commands in it as tap-links.

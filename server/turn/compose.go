@@ -31,7 +31,7 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail, link := "", "", e.onward(s, t, "")
+	head, tail, link := "", "", s.labelled(e.onward(s, t, ""))
 	if t.Others > 0 || t.Key.ID != d.message.ID && from.At == 0 {
 		head = quote(t.Question)
 	}
@@ -49,8 +49,11 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 		if t.Others > 0 {
 			foot = join(tail, s.more)
 		}
-		if whole := e.wholeLink(s, t); whole != "" && start > 0 && len(head)+len(join(rest, join(foot, whole))) <= e.PageBytes {
+		if whole := e.wholeLink(s, t); whole != "" && start > 0 && len(head)+len(join(rest, s.labelled(join(foot, whole)))) <= e.PageBytes {
 			foot = join(foot, whole)
+		}
+		if rest != "" {
+			foot = s.labelled(foot)
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
 			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})

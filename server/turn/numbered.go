@@ -15,7 +15,7 @@ func (e *Engine) numbered(s *Settings, t session.Turn, text string, start, head,
 	if foot > 0 {
 		foot += len(betweenBlocks)
 	}
-	size := e.PageBytes - len(e.onward(s, t, widestNumber)) - len(betweenBlocks)
+	size := e.PageBytes - len(s.labelled(e.onward(s, t, widestNumber))) - len(betweenBlocks)
 	number := 1
 	for at := unblanked(text, 0); start > 0; number++ {
 		_, at = e.Renderer.Page(text, at, size)
@@ -31,5 +31,5 @@ func (e *Engine) numbered(s *Settings, t session.Turn, text string, start, head,
 		}
 		_, at = e.Renderer.Page(text, at, room)
 	}
-	return e.onward(s, t, " "+strconv.Itoa(number)+"/"+strconv.Itoa(all))
+	return s.labelled(e.onward(s, t, " "+strconv.Itoa(number)+"/"+strconv.Itoa(all)))
 }

@@ -92,9 +92,11 @@ type Settings struct {
 	ContinueWords []string
 	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
 	// ask for it.
-	Sends    int
-	Keywords []Keyword
-	Menu     []MenuItem // the account's, from left to right
+	Sends int
+	// AILabel is a line on each page of an answer that is a reply; Notice stands in the help. Empty is none.
+	AILabel, Notice string
+	Keywords        []Keyword
+	Menu            []MenuItem // the account's, from left to right
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force
