@@ -43,6 +43,7 @@ func pageSettings(f files, webhook string) (page.Settings, error) {
 		Enabled: c.Reply.Page.Enabled, Domain: c.Domain, Path: serverconfig.PagePath(webhook),
 		Key: page.NewKey(f.secrets.Token.Reveal(), f.secrets.DifyAPIKey.Reveal()),
 		TTL: time.Duration(c.Reply.Page.TTL), English: c.Reply.Language == serverconfig.LanguageEnglish,
+		AILabel: c.Reply.AILabelText(), Notice: c.Reply.Notice,
 		FilesOrigin: c.Dify.BaseURL, Fetchable: fetchable,
 	}, nil
 }

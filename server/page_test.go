@@ -16,7 +16,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
-const withPage = minimal + "domain: bot.example.com\nreply: {page: {enabled: true, ttl: 1h}}\n"
+const withPage = minimal + "domain: bot.example.com\nreply: {page: {enabled: true, ttl: 1h}, notice: 备案号}\n"
 
 var pageAddress = regexp.MustCompile(`^https://bot\.example\.com(/a/[A-Za-z0-9_-]+)$`)
 
@@ -69,7 +69,7 @@ func TestPage_OfALongAnswer(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("the page: %d", status)
 		}
-		for _, want := range []string{"<h1>借阅须知</h1>", "<strong>重要：</strong>先办证。", "结尾在这里。", "怎么&lt;借&gt;书？"} {
+		for _, want := range []string{"<h1>借阅须知</h1>", "<strong>重要：</strong>先办证。", "结尾在这里。", "怎么&lt;借&gt;书？", "<p>（内容由AI生成）</p>", "<p>备案号</p>"} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page lacks %s", want)
 			}
@@ -151,7 +151,7 @@ func TestPage_NotNeeded(t *testing.T) {
 		p := newPlace(t, withPage)
 		p.dify.SetBehaviour(difysim.Behaviour{Answer: "一句话。"})
 		r := p.run(t)
-		if x, err := r.platform(t).Follower("").Send(t.Context(), "问"); err != nil || x.Text != "一句话。" {
+		if x, err := r.platform(t).Follower("").Send(t.Context(), "问"); err != nil || x.Text != "一句话。\n\n（内容由AI生成）" {
 			t.Errorf("a short answer is %q, %v", x.Text, err)
 		}
 	})

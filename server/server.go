@@ -224,6 +224,9 @@ func Settings(c serverconfig.Config) turn.Settings {
 		HandoverWords:  c.Handover.Words,
 		SpeakToVoices:  c.Reply.Voice == serverconfig.VoiceForVoice,
 		ContinueWords:  c.Reply.ContinueWords,
+		AILabel:        c.Reply.AILabelText(),
+		Notice:         c.Reply.Notice,
+		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
 			Timeout:   time.Duration(c.Dify.Timeout),

@@ -41,7 +41,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkHandover, c.checkMenu} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkHandover, c.checkKeywords, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -61,14 +61,16 @@ func (c *Config) checkCharacters() error {
 			}
 		}
 	}
-	var inMenu error
-	c.menuTexts(func(field, text string) {
-		if inMenu == nil && !isPrintable(text) {
-			inMenu = unprintable(field)
+	var inLists error
+	look := func(field, text string) {
+		if inLists == nil && !isPrintable(text) {
+			inLists = unprintable(field)
 		}
-	})
-	if inMenu != nil {
-		return inMenu
+	}
+	c.keywordTexts(look)
+	c.menuTexts(look)
+	if inLists != nil {
+		return inLists
 	}
 	for i, address := range c.Session.Redis.Addresses {
 		if !isPrintable(address) {
@@ -246,6 +248,16 @@ func (r *Reply) check() error {
 		return wrong("reply.holdsPerMinute", "%d is less than 0: 0 never holds a delivery", r.HoldsPerMinute)
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
+	}
+	switch label := r.AILabelText(); {
+	case len(label) > MaxNoteBytes:
+		return wrong("reply.aiLabel", "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(label), MaxNoteBytes)
+	case label != strings.TrimSpace(label), strings.ContainsAny(label, "\r\n"):
+		return wrong("reply.aiLabel", "%q: write it in one line, without blanks around it; empty is none", label)
+	case len(r.Notice) > MaxNoticeBytes:
+		return wrong("reply.notice", "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(r.Notice), MaxNoticeBytes)
+	case r.Notice != strings.TrimSpace(r.Notice):
+		return wrong("reply.notice", "has blanks around it: remove them")
 	}
 	if n := len(r.ContinueWords); n < 1 || n > maxContinueWords {
 		return wrong("reply.continueWords", "%d words: give 1 to %d", n, maxContinueWords)

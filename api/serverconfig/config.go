@@ -35,6 +35,9 @@ type Config struct {
 	// Handover lets followers ask for a person.
 	Handover Handover `json:"handover"`
 
+	// Keywords are looked for in what followers write, in this order, behind commands and before the menu's names: at most
+	// MaxKeywords.
+	Keywords []Keyword `json:"keywords,omitempty"`
 	// Menu is the account's menu, from left to right: at most MaxMenuButtons. None leaves the account's as it is.
 	Menu []MenuButton `json:"menu,omitempty"`
 	// MenuPolicy says what becomes of a menu that was changed in WeChat's console since it was published.
@@ -116,10 +119,35 @@ type Reply struct {
 	// answer. The first is what tap-links send. One that is 1 is a question instead when everything is delivered and
 	// the last answer asks for a number.
 	ContinueWords []string `json:"continueWords"`
+	// AILabel is a line on every reply that shows an answer of the app's, at most MaxNoteBytes; empty is none. See
+	// AILabelText. China asks for it since September 2025.
+	AILabel string `json:"aiLabel"`
+	// Notice is shown by the help and on pages: a filing number, the model's name. At most MaxNoticeBytes.
+	Notice string `json:"notice"`
 	// Page is for answers that are longer than a reply.
 	Page Page `json:"page"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
 	Texts map[string]string `json:"texts,omitempty"`
+}
+
+// Bounds of lines that stand beside others, in bytes of UTF-8.
+const (
+	MaxNoteBytes   = 120
+	MaxNoticeBytes = 300
+)
+
+// The line that says that AI has made an answer, in both languages.
+const (
+	labelChinese = "（内容由AI生成）"
+	labelEnglish = "(AI-generated)"
+)
+
+// AILabelText is AILabel, of which the default is the language's own; empty is none.
+func (r *Reply) AILabelText() string {
+	if r.AILabel == labelChinese && r.Language == LanguageEnglish {
+		return labelEnglish
+	}
+	return r.AILabel
 }
 
 // Push bounds what is sent outside of replies.
@@ -187,6 +215,7 @@ func Default() Config {
 			HoldsPerMinute: 30,
 			ContinueWords:  []string{"1", "继续"},
 			Language:       LanguageChinese,
+			AILabel:        labelChinese,
 			Page:           Page{TTL: Duration(24 * time.Hour)},
 		},
 		Limits: Limits{Questions: 20, Window: Duration(10 * time.Minute), Concurrency: 50},

@@ -65,6 +65,9 @@ func ParseByOperator(file []byte) (c Config, unknown []string, err error) {
 	if slices.ContainsFunc(unknown, func(field string) bool { return strings.HasPrefix(field, "menu[") }) {
 		c.Menu = withoutIdle(c.Menu)
 	}
+	if slices.ContainsFunc(unknown, func(field string) bool { return strings.HasPrefix(field, "keywords[") }) {
+		c.Keywords = withoutIdleKeywords(c.Keywords)
+	}
 	c, err = c.checked()
 	return c, unknown, err
 }
@@ -80,6 +83,9 @@ func (c *Config) checked() (Config, error) {
 	}
 	if len(c.Handover.Words) == 0 {
 		c.Handover.Words = nil
+	}
+	if len(c.Keywords) == 0 {
+		c.Keywords = nil
 	}
 	c.complete()
 	if err := c.Check(); err != nil {

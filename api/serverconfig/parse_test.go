@@ -186,6 +186,10 @@ func TestParseRefuses(t *testing.T) {
 
 		{"mode", minimal + "reply: {mode: Push}\n", `reply.mode: "Push" is not offered: use Passive or CustomerService`},
 		{"sends", minimal + "reply: {push: {maxSends: 6}}\n", "reply.push.maxSends: 6 is out of range: give 1 to 5"},
+		{"long label of AI", minimal + "reply: {aiLabel: " + long[:123] + "}\n", "reply.aiLabel: has 123 bytes, at most 120 are allowed (a Chinese character has 3)"},
+		{"label of two lines", minimal + "reply: {aiLabel: \"a\\nb\"}\n", `reply.aiLabel: "a\nb": write it in one line, without blanks around it; empty is none`},
+		{"long notice", minimal + "reply: {notice: " + long[:303] + "}\n", "reply.notice: has 303 bytes, at most 300 are allowed (a Chinese character has 3)"},
+		{"notice with blanks", minimal + "reply: {notice: ' a'}\n", "reply.notice: has blanks around it: remove them"},
 		{"domain", minimal + "domain: https://bot.example.com\n", `domain: "https://bot.example.com" is not a domain: write it in lower case, without https:// and path, such as bot.example.com`},
 		{"page without a domain", minimal + "reply: {page: {enabled: true}}\n", "domain: is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com"},
 		{"page's ttl", minimal + "reply: {page: {ttl: 59s}}\n", "reply.page.ttl: 59s is out of range: give 1m to 720h"},
@@ -197,6 +201,15 @@ func TestParseRefuses(t *testing.T) {
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
+		{"keyword without words", minimal + "keywords: [{reply: x}]\n", "keywords[0].words: 0 words: give 1 to 20"},
+		{"keyword that is a command", minimal + "keywords: [{words: [a, /b], reply: x}]\n", `keywords[0].words[1]: "/b" begins with a slash, as commands do: choose another word`},
+		{"keyword that continues", minimal + "keywords: [{words: ['1'], reply: x}]\n", `keywords[0].words[0]: "1" is one of reply.continueWords, which come first: choose another word`},
+		{"keyword with blanks", minimal + "keywords: [{words: [' a'], reply: x}]\n", `keywords[0].words[0]: " a": a word has 1 to 60 bytes in one line, and no blanks around it`},
+		{"keyword that does nothing", minimal + "keywords: [{words: [a]}]\n", "keywords[0]: does nothing: give one of question, reply and command"},
+		{"keyword that does two things", minimal + "keywords: [{words: [a], reply: x, command: /help}]\n", "keywords[0]: has reply and command: give one of question, reply and command"},
+		{"keyword with another command", minimal + "keywords: [{words: [a], command: /retry}]\n", `keywords[0].command: "/retry" is not offered: use /help, /stop, /clear`},
+		{"keyword's match", minimal + "keywords: [{words: [a], match: Regex, reply: x}]\n", `keywords[0].match: "Regex" is not offered: use Exact, Prefix or Contains`},
+		{"control character in a keyword", minimal + "keywords: [{words: [\"\\e\"], reply: x}]\n", "keywords[0].words[0]: holds a control character or is not UTF-8: remove it"},
 		{"questions", minimal + "limits: {questions: 0}\n", "limits.questions: 0 is out of range: give 1 to 10000"},
 		{"window", minimal + "limits: {window: 25h}\n", "limits.window: 25h is out of range: give 1s to 24h"},
 		{"concurrency", minimal + "limits: {concurrency: 10001}\n", "limits.concurrency: 10001 is out of range: give 1 to 10000"},
@@ -457,6 +470,16 @@ func anyConfig(t *rapid.T) Config {
 	if c.Reply.Voice = VoiceNever; c.Reply.Mode == ReplyModeCustomerService {
 		c.Reply.Voice = pick("voice", VoiceNever, VoiceForVoice)
 	}
+	for range number("keywords", 0, 3) {
+		k := Keyword{
+			Words: rapid.SliceOfN(rapid.StringMatching(`[a-z一-龟][0-9]{1,9}`), 1, 3).Draw(t, "words"),
+			Match: rapid.SampledFrom([]KeywordMatch{"", MatchExact, MatchPrefix, MatchContains}).Draw(t, "match"),
+		}
+		*rapid.SampledFrom([]*string{&k.Question, &k.Reply}).Draw(t, "does") = rapid.StringMatching(`[a-z一-龟]{1,9}`).Draw(t, "text")
+		c.Keywords = append(c.Keywords, k)
+	}
+	c.Reply.Notice = pick("notice", "", "备案号\n模型")
+	c.Reply.AILabel = pick("label", "", "AI", labelChinese)
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")
 	if c.WeChat.AppID != "" {
 		c.Menu = anyMenu(t)
@@ -488,4 +511,19 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("(-read +read again):\n%s", d)
 		}
 	})
+}
+
+func TestAILabelText(t *testing.T) {
+	for file, want := range map[string]string{
+		"": "（内容由AI生成）", "reply: {language: en}\n": "(AI-generated)", "reply: {aiLabel: ''}\n": "", "reply: {aiLabel: AI, language: en}\n": "AI",
+	} {
+		c := parse(t, minimal+file)
+		if got := c.Reply.AILabelText(); got != want {
+			t.Errorf("%q: %q, want %q", file, got, want)
+		}
+		again := parse(t, string(Marshal(c)))
+		if got := again.Reply.AILabelText(); got != want {
+			t.Errorf("%q, written and read: %q, want %q", file, got, want)
+		}
+	}
 }

@@ -108,6 +108,13 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"timeout of 17 characters", `spec: {dify: {timeout: 1m1m1m1m1m1m1m1ms}}`, `[spec.dify.timeout: Too long: may not be more than 16 bytes` + unchecked},
 		{"idle timeout over an hour", `spec: {dify: {idleTimeout: 2h}}`, `spec.dify.idleTimeout: Invalid value: "2h": idleTimeout must be a duration from 1s to 1h, like 60s`},
 
+		{"keyword that does nothing", `spec: {keywords: [{words: [a]}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply and command`},
+		{"keyword that does two things", `spec: {keywords: [{words: [a], reply: b, command: /help}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply and command`},
+		{"keyword that is a command", `spec: {keywords: [{words: [/a], reply: b}]}`, `spec.keywords[0].words[0]: Invalid value: "/a": a word has 1 to 60 bytes in one line, no slash in front and no blanks around it`},
+		{"keyword with a blank behind", `spec: {keywords: [{words: ["a "], reply: b}]}`, `spec.keywords[0].words[0]: Invalid value: "a ": a word has 1 to 60 bytes in one line, no slash in front and no blanks around it`},
+		{"label of AI that is long", `spec: {reply: {aiLabel: ` + strings.Repeat("字", 41) + `}}`, `spec.reply.aiLabel: Invalid value: "` + strings.Repeat("字", 41) + `": aiLabel has at most 120 bytes (a Chinese character has 3) in one line and no blanks around it`},
+		{"notice with a blank", `spec: {reply: {notice: "a "}}`, `spec.reply.notice: Invalid value: "a ": notice has at most 300 bytes (a Chinese character has 3) and no blanks around it`},
+		{"page for less than a minute", `spec: {reply: {page: {enabled: true, ttl: 59s}}}`, `spec.reply.page.ttl: Invalid value: "59s": ttl must be a duration from 1m to 720h, like 24h`},
 		{"deadline past WeChat's patience", `spec: {reply: {deadline: 5s}}`, `spec.reply.deadline: Invalid value: "5s": deadline must be a duration from 1s to 4800ms, like 4500ms: WeChat hangs up after 5s`},
 		{"deadline below a second", `spec: {reply: {deadline: 500ms}}`, `spec.reply.deadline: Invalid value: "500ms": deadline must be a duration from 1s to 4800ms, like 4500ms: WeChat hangs up after 5s`},
 		{"negative holds", `spec: {reply: {holdsPerMinute: -1}}`, `spec.reply.holdsPerMinute: Invalid value: -1: spec.reply.holdsPerMinute in body should be greater than or equal to 0`},

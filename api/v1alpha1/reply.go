@@ -122,6 +122,21 @@ type Reply struct {
 	// +kubebuilder:validation:MaxItems=8
 	ContinueWords []ContinueWord `json:"continueWords,omitempty"`
 
+	// aiLabel is a line on every reply that shows an answer of the app's; at most
+	// 120 bytes, "" is none. What is pushed has WeChat's own line. Default
+	// （内容由AI生成）, or (AI-generated) in English.
+	// +optional
+	// +kubebuilder:validation:MaxLength=120
+	// +kubebuilder:validation:XValidation:rule=`self == '' || bytes(self).size() <= 120 && self.matches('^[^\\s\\v\\p{Z}\\x{85}]([^\\r\\n]*[^\\s\\v\\p{Z}\\x{85}])?$')`,message="aiLabel has at most 120 bytes (a Chinese character has 3) in one line and no blanks around it"
+	AILabel *string `json:"aiLabel,omitempty"`
+
+	// notice is shown by /help and on pages, for example the filing number of the
+	// service and the model's name; at most 300 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	// +kubebuilder:validation:XValidation:rule=`self == '' || bytes(self).size() <= 300 && self.matches('^[^\\s\\v\\p{Z}\\x{85}]') && self.matches('[^\\s\\v\\p{Z}\\x{85}]$')`,message="notice has at most 300 bytes (a Chinese character has 3) and no blanks around it"
+	Notice string `json:"notice,omitempty"`
+
 	// page shows whole answers at the bot's domain, for what is longer than a reply.
 	// +optional
 	Page *Page `json:"page,omitempty"`

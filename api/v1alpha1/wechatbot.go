@@ -111,6 +111,14 @@ type WechatBotSpec struct {
 	// takes wechat.appSecretRef. Without it words like 人工 are questions.
 	// +optional
 	Handover *Handover `json:"handover,omitempty"`
+	// keywords are answered by the bot itself, without asking the app, for
+	// example [{words: [地址], match: Contains, reply: 中山路 1 号}]; at most 50.
+	// The first that fits counts.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Keywords []Keyword `json:"keywords,omitempty"`
 
 	// menu is the account's menu: 1 to 3 buttons, for example [{name: 帮助,
 	// command: /help}]. Accounts that may have none by WeChat's API show it as

@@ -50,6 +50,10 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 			c.Reply.ContinueWords = append(c.Reply.ContinueWords, string(word))
 		}
 	}
+	if label := spec.Reply.AILabel; label != nil {
+		c.Reply.AILabel = *label
+	}
+	c.Reply.Notice = spec.Reply.Notice
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
 		if page.Enabled { // a server of before that has no pages knows no domain either, and would not start
@@ -65,6 +69,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 
 	c.Session = session(bot, c.Session)
 	c.Handover = handover(spec.Handover)
+	c.Keywords = keywords(spec.Keywords)
 	c.Menu = menu(spec.Menu)
 	set(&c.MenuPolicy, serverconfig.MenuPolicy(spec.MenuPolicy))
 	return c

@@ -13,8 +13,7 @@ type fieldRow struct {
 func fieldRows() []fieldRow {
 	return []fieldRow{
 		{"domain", "minimal", `other.example.com`, "other.example.com", `Ingress winter spec rules 0 host
-Ingress winter spec tls 0 hosts 0
-config domain`},
+Ingress winter spec tls 0 hosts 0`},
 		{"path", "minimal", `/other`, "/other", `Deployment winter spec template metadata annotations wechatbot.dev/config
 Ingress winter spec rules 0 http paths 0 path
 config path`},
@@ -49,13 +48,17 @@ config dify timeout`},
 		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
+		{"reply.aiLabel", "minimal", `AI`, "AI", `config reply aiLabel`},
+		{"reply.notice", "minimal", `by AI`, "by AI", `config reply notice`},
 		{"reply.page.enabled", "minimal", `true`, "true", `Ingress winter spec rules 0 http paths 1 backend service name
 Ingress winter spec rules 0 http paths 1 backend service port number
 Ingress winter spec rules 0 http paths 1 path
 Ingress winter spec rules 0 http paths 1 pathType
+config domain
 config reply page enabled`},
 		{"reply.page.enabled", "gateway", `true`, "true", `HTTPRoute gateway spec rules 0 matches 1 path type
 HTTPRoute gateway spec rules 0 matches 1 path value
+config domain
 config reply page enabled`},
 		{"reply.page.ttl", "minimal", `7h`, "7h", `config reply page ttl`},
 		{"reply.texts", "minimal", `{busy: later}`, "", `config reply texts busy`},
@@ -63,6 +66,14 @@ config reply page enabled`},
 		{"handover.offline", "menu", `later`, "later", `config handover offline
 config handover words 0
 config handover words 1`},
+		{"keywords", "minimal", `[{words: [a, b], match: Prefix, question: q}, {words: [c], reply: r}, {words: [d], command: /stop}]`, "", `config keywords 0 match
+config keywords 0 question
+config keywords 0 words 0
+config keywords 0 words 1
+config keywords 1 reply
+config keywords 1 words 0
+config keywords 2 command
+config keywords 2 words 0`},
 		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
 config menu 0 items 0 url
 config menu 0 items 1 name

@@ -21,7 +21,7 @@ import (
 )
 
 // whole are fields of the spec that are taken as one: their insides are Kubernetes' own, or depend on each other.
-var whole = []string{"imagePullSecrets", "podTemplate", "resources", "menu"}
+var whole = []string{"imagePullSecrets", "podTemplate", "resources", "menu", "keywords"}
 
 // fields gives the paths of the leaves of a schema.
 func fields(schema *apiextensionsv1.JSONSchemaProps, path string) (all []string) {

@@ -67,7 +67,7 @@ func manifest(t *testing.T, c *desired.Children) string {
 }
 
 func TestTheChildrenOfEverySample(t *testing.T) {
-	for _, name := range []string{"minimal", "full", "gateway", "secure-mode", "menu", "handover", "external-redis", "managed-redis", "autoscaled"} {
+	for _, name := range []string{"minimal", "full", "gateway", "secure-mode", "menu", "handover", "followers", "external-redis", "managed-redis", "autoscaled"} {
 		t.Run(name, func(t *testing.T) {
 			bot := sample(t, name)
 			children, err := desired.All(bot, operator, desired.Surroundings{GatewayAPI: true})

@@ -35,6 +35,6 @@ server, with a message that names the field and says what to do.
 {{- else if eq .Name "Duration" -}}
 duration
 {{- else -}}
-{{ regexReplaceAll "\\[(InputValue|ReplyText|VerificationFile|RedisAddress|ContinueWord|HandoverWord)\\]\\([^)]*\\)" (markdownRenderType .) "string" | replace "[PodField](#podfield)" "object" | replace "object (keys:string, values:string)" "map of strings" | replace "string array" "list of strings" }}
+{{ regexReplaceAll "\\[(InputValue|ReplyText|VerificationFile|RedisAddress|ContinueWord|HandoverWord|Word)\\]\\([^)]*\\)" (markdownRenderType .) "string" | replace "[PodField](#podfield)" "object" | replace "object (keys:string, values:string)" "map of strings" | replace "string array" "list of strings" }}
 {{- end -}}
 {{- end -}}

@@ -75,6 +75,9 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	case s.asksForHuman(text):
 		return e.handOver(ctx, s, m)
 	}
+	if i := s.keyword(text); i != nil {
+		return e.act(ctx, s, m, i)
+	}
 	if i := s.isName(text); i != nil {
 		return e.act(ctx, s, m, i)
 	}
@@ -131,7 +134,7 @@ func (e *Engine) Menu(ctx context.Context, m Message) Reply {
 // Help says what the bot is and can.
 func (e *Engine) Help() Reply {
 	s := e.settings.Load()
-	return e.notice(e.withMenu(s, s.help))
+	return e.notice(e.withMenu(s, join(s.help, s.Notice)))
 }
 
 // linked returns one of the bot's own texts with the commands in it as tap-links.

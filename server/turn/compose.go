@@ -32,7 +32,7 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	if !fits(from, text) {
 		from = session.Cursor{} // the text has changed: better twice than not at all
 	}
-	head, tail, link := e.heading(s, &t, from.At), "", e.onward(s, t)
+	head, tail, link := e.heading(s, &t, from.At), "", s.labelled(e.onward(s, t, ""))
 	if t.Key.ID != d.message.ID && from.At == 0 {
 		head = e.quoted(s, &t)
 	}
@@ -45,14 +45,16 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 		start = e.lastPage(text, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
 		from = cursor(text, start)
 	}
-	rest := text[start:]
+	rest, foot := text[start:], tail
 	if over {
-		foot := tail
 		if t.Others > 0 {
 			foot = join(tail, s.more)
 		}
-		if whole := e.wholeLink(s, t); whole != "" && start > 0 && len(head)+len(join(rest, join(foot, whole))) <= e.PageBytes {
+		if whole := e.wholeLink(s, t); whole != "" && start > 0 && len(head)+len(join(rest, s.labelled(join(foot, whole)))) <= e.PageBytes {
 			foot = join(foot, whole)
+		}
+		if rest != "" {
+			foot = s.labelled(foot)
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
 			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})
@@ -60,6 +62,9 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 	}
 	if rest == "" {
 		return e.waiting(s, t, head)
+	}
+	if over {
+		link = e.numbered(s, t, text, start, len(head), len(foot))
 	}
 	end, to := e.Renderer.Page(text, start, e.PageBytes-len(head)-len(link)-len(betweenBlocks))
 	return e.reply(d, t, text, part{head: head, body: text[start:end], foot: link, from: from, to: to})
@@ -150,10 +155,10 @@ func failureText(failure, shown string) string {
 	return failure // abandoned without a text has that of any failure
 }
 
-// moreLink is what to tap to go on, with words for those whose client shows no such link.
-func (e *Engine) moreLink(s *Settings) string {
+// moreLink is what to tap to go on, with the number of the page if it has one, and words for those whose client shows no such link.
+func (e *Engine) moreLink(s *Settings, number string) string {
 	word := s.ContinueWords[0]
-	return e.Link(s.Texts.get(TextContinue), word) + strings.ReplaceAll(s.Texts.get(TextOrReply), "{{1}}", word)
+	return e.Link(s.Texts.get(TextContinue)+number, word) + strings.ReplaceAll(s.Texts.get(TextOrReply), "{{1}}", word)
 }
 
 func waitingText(t session.Turn) string {

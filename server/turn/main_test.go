@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,6 +60,11 @@ const (
 	retryLink = `<a href="tap:%2Fretry">再问一次</a>`
 )
 
+var number = regexp.MustCompile(`(<a href="tap:1">继续) [0-9]+/[0-9]+</a>`)
+
+// unnumbered is a reply without the number of its page.
+func unnumbered(text string) string { return number.ReplaceAllString(text, "$1</a>") }
+
 func link(label, send string) string {
 	return `<a href="tap:` + url.QueryEscape(send) + `">` + label + `</a>`
 }
@@ -91,6 +97,7 @@ type setup struct {
 	idle     bool // it claims nothing
 
 	menuShown func() bool
+	wholeLink func(label string, k session.Key, ended time.Time) string
 }
 
 // bot is an engine that runs, with what is around it.
@@ -162,6 +169,7 @@ func start(t testing.TB, o setup) *bot {
 	options := options(o.dify, b.store)
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
 	options.Media, options.Agents = o.media, o.agents
+	options.WholeLink = o.wholeLink
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
@@ -244,7 +252,8 @@ func (b *bot) follower(name string) *follower { return &follower{bot: b, name: n
 type exchange struct {
 	id       string
 	kind     turn.Kind // Held if no delivery was replied to
-	text     string
+	text     string    // without the number of its page
+	whole    string
 	delivery int           // that was replied to
 	after    time.Duration // since the message was sent
 	ready    time.Time
@@ -271,7 +280,7 @@ func (f *follower) push(id, text string) exchange {
 	began := time.Now()
 	for n := 1; n <= deliveries; n++ {
 		if r, ok := f.deliver(id, text, n); ok {
-			return exchange{id: id, kind: r.Kind, text: r.Text, delivery: n, after: time.Since(began), ready: r.Ready}
+			return exchange{id: id, kind: r.Kind, text: unnumbered(r.Text), whole: r.Text, delivery: n, after: time.Since(began), ready: r.Ready}
 		}
 	}
 	return exchange{id: id, kind: turn.Held, delivery: deliveries, after: time.Since(began)}

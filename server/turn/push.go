@@ -192,7 +192,7 @@ func (r *run) compose(t session.Turn) (outgoing, bool) {
 	}
 	link := ""
 	if t.Sends+1 >= r.settings.Sends { // the last one that may be sent
-		link = r.onward(r.settings, t)
+		link = r.onward(r.settings, t, "")
 	}
 	end, to := r.Renderer.Page(text, start, r.PageBytes-len(head)-len(link)-len(betweenBlocks))
 	return outgoing{text: head + join(text[start:end], link), part: session.Part{To: cursor(text, to)}}, true

@@ -99,9 +99,12 @@ type Settings struct {
 	Sends int
 	// SpeakToVoices has answers to voice messages read out too, where answers are pushed.
 	SpeakToVoices bool
-	Menu          []MenuItem // the account's, from left to right
 	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.
 	HandoverWords []string
+	// AILabel is a line on each page of an answer that is a reply; Notice stands in the help. Empty is none.
+	AILabel, Notice string
+	Keywords        []Keyword
+	Menu            []MenuItem // the account's, from left to right
 
 	help, more     string        // made of Texts once: the help, and the link to go on
 	limitsReplaced chan struct{} // closed when other limits are in force
@@ -154,7 +157,7 @@ func (e *Engine) Configure(s Settings) {
 	if len(s.ContinueWords) == 0 {
 		s.ContinueWords = DefaultContinueWords
 	}
-	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s)
+	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s, "")
 	old := e.settings.Load()
 	if old != nil && old.Limits == s.Limits {
 		s.limitsReplaced = old.limitsReplaced

@@ -10,11 +10,15 @@ import (
 const betweenLinks = "　"
 
 // onward are the links at the end of a page that is not a turn's last.
-func (e *Engine) onward(s *Settings, t session.Turn) string {
-	if whole := e.wholeLink(s, t); whole != "" {
-		return s.more + betweenLinks + whole
+func (e *Engine) onward(s *Settings, t session.Turn, number string) string {
+	more := s.more
+	if number != "" {
+		more = e.moreLink(s, number)
 	}
-	return s.more
+	if whole := e.wholeLink(s, t); whole != "" {
+		return more + betweenLinks + whole
+	}
+	return more
 }
 
 // wholeLink leads to where the whole answer can be read of a turn that is over; "" if nowhere.

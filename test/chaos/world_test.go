@@ -96,6 +96,7 @@ dify: {baseURL: "%s", timeout: %s, inputs: {replica: "%d"}}
 limits: {questions: 10000, concurrency: 200}
 session: %s
 reply:
+  aiLabel: "[[aiLabel]]"
   texts:
 %s`, appID, w.difyURL, difyAnswer, replica, session, ownTexts()))
 	return path

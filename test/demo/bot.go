@@ -91,6 +91,7 @@ func (b *bot) configuration(dir string, o Options, around surroundings) serverco
 	c.Dify.Timeout = serverconfig.Duration(2 * time.Minute)
 	c.Reply.Deadline = serverconfig.Duration(o.Deadline)
 	c.Reply.Texts = words
+	c.Reply.AILabel = "" // the demo tells replies by their words
 	c.Limits.Questions = 1000
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -284,6 +285,9 @@ const (
 	toast  = "#chat .toast"
 )
 
+// goesOn is the end of a page that is not the last.
+var goesOn = regexp.MustCompile(`\n\n继续( [0-9]+/[0-9]+)?（或回复 1）$`)
+
 // goOn taps the 继续 of the last reply until there is none, and gives the answer without the words around its pages.
 func (b *tab) goOn() string {
 	b.Helper()
@@ -294,11 +298,12 @@ func (b *tab) goOn() string {
 		if _, after, ok := strings.Cut(last, "\n------------\n"); ok {
 			last = after
 		}
-		body, more := strings.CutSuffix(last, "\n\n继续（或回复 1）")
-		answer.WriteString(body)
-		if !more {
+		end := goesOn.FindStringIndex(last)
+		if end == nil {
+			answer.WriteString(last)
 			return answer.String()
 		}
+		answer.WriteString(last[:end[0]])
 		b.click("#chat .row:last-child .tap")
 		b.count(theirs, len(replies)+1)
 	}

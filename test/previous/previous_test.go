@@ -50,7 +50,9 @@ func TestServerOfThePreviousReleaseReadsThisOperatorsConfiguration(t *testing.T)
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			bot.Namespace = "bots"
 			// Newer than that release: who wants one of these cannot keep its image.
-			bot.Spec.Menu, bot.Spec.Handover, bot.Spec.Reply.Page, bot.Spec.Reply.Mode = nil, nil, nil, v1alpha1.ReplyPassive
+			spec := &bot.Spec
+			spec.Menu, spec.Handover, spec.Keywords = nil, nil, nil
+			spec.Reply.Page, spec.Reply.AILabel, spec.Reply.Notice, spec.Reply.Mode = nil, nil, "", v1alpha1.ReplyPassive
 			bot.Spec.Reply.Texts = map[string]v1alpha1.ReplyText{}
 			for _, key := range previous.Texts {
 				bot.Spec.Reply.Texts[key] = "a text of one's own"

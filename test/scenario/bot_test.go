@@ -40,6 +40,7 @@ type limits struct{ concurrency, holds int }
 
 func (l limits) config() serverconfig.Config {
 	c := serverconfig.Default()
+	c.Reply.AILabel = "" // replies are compared with answers
 	if l.concurrency > 0 {
 		c.Limits.Concurrency = l.concurrency
 	}
