@@ -123,6 +123,8 @@ func TestEveryFlagExists(t *testing.T) {
 					known, source, rest = byCommand[m[1]], m[1]+" not", m[2]
 				} else if words, isPlugin := strings.CutPrefix(text, "kubectl wechatbot"); isPlugin {
 					known, source, rest = byCommand["kubectl wechatbot"], "kubectl wechatbot not", words
+				} else if strings.HasPrefix(text, "kubectl krew ") {
+					continue // another plugin's
 				} else if words, isKubectl := strings.CutPrefix(text, "kubectl "); isKubectl {
 					words, _, _ = strings.Cut(words, " | ")
 					known, source, rest = kubectl(words), "kubectl not there", words

@@ -53,6 +53,7 @@ func TestServerOfThePreviousReleaseReadsThisOperatorsConfiguration(t *testing.T)
 			spec := &bot.Spec
 			spec.Menu, spec.Handover, spec.Keywords = nil, nil, nil
 			spec.Reply.Page, spec.Reply.AILabel, spec.Reply.Notice, spec.Reply.Mode = nil, nil, "", v1alpha1.ReplyPassive
+			spec.Reply.Voice, spec.Dify.FilesURL = "", ""
 			bot.Spec.Reply.Texts = map[string]v1alpha1.ReplyText{}
 			for _, key := range previous.Texts {
 				bot.Spec.Reply.Texts[key] = "a text of one's own"
