@@ -259,16 +259,18 @@ func TestPushMedia_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 func TestPushMedia_ALostReplyLosesNoText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPhone()
-		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(time.Second, "画好了。", "a", "b"), media: &senses{}})
-		f := caller(b)
-		r := b.engine.Text(context.Background(), turn.Message{Follower: f.name, ID: "q1", Text: ask, Delivery: 1, Received: time.Now(), Window: f.window})
+		lose := make(chan func(), 1)
 		p.send = func(n int) session.SendResult {
 			if n == 1 {
-				b.engine.Unsend(r) // the connection was gone
+				(<-lose)() // the connection was gone
 				<-time.After(time.Second)
 			}
 			return session.Sent
 		}
+		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(time.Second, "画好了。", "a", "b"), media: &senses{}})
+		f := caller(b)
+		r := b.engine.Text(context.Background(), turn.Message{Follower: f.name, ID: "q1", Text: ask, Delivery: 1, Received: time.Now(), Window: f.window})
+		lose <- func() { b.engine.Unsend(r) }
 		<-time.After(time.Minute)
 		x := f.Send("1")
 		if got := strings.Join(p.messages(), "\n"); strings.Count(got+x.text, "画好了。") < 1 || strings.Count(got, "image a") != 1 || strings.Count(got, "image b") > 1 {
