@@ -96,6 +96,9 @@ func (s *Server) apply(f files, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := s.media.configure(f.config); err != nil {
+		return err
+	}
 	if err := s.dify.configure(f); err != nil {
 		return err
 	}
@@ -105,7 +108,6 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.rotation = rotation
 	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
-	s.media.configure(f.config)
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {
