@@ -43,7 +43,8 @@ var _ turn.Media = (*followersMedia)(nil)
 
 func newFollowersMedia(a *account.Account, d *difySwitch, c serverconfig.Config) (*followersMedia, error) {
 	m := &followersMedia{fetcher: media.New(media.Options{UserAgent: "wechatbot-server"}), account: a, dify: d}
-	return m, m.configure(c)
+	err := m.configure(c)
+	return m, err
 }
 
 // configure puts other hosts in force, all or none.
