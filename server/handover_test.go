@@ -233,3 +233,30 @@ func TestHandover_CommandsWorkInTheQueue(t *testing.T) {
 		o.noViolations(t)
 	})
 }
+
+// Whatever WeChat says to the question who serves, the follower gets a line, and can go on with the bot.
+func TestHandover_EveryErrorInTheQueueIsAnswered(t *testing.T) {
+	for _, path := range []string{"getsession", "getwaitcase"} {
+		for _, code := range []int{-1, 40001, 40003, 40014, 40125, 40164, 42001, 45009, 45011, 48001, 50002, 65400, 99999} {
+			t.Run(path+" "+strconv.Itoa(code), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					o := newPlace(t, handsOver).runOfficial(t, wechatsim.VerifiedService)
+					o.SetAgents(desk(0))
+					f := o.Follower("")
+					if x, err := f.Send(t.Context(), "人工"); err != nil || x.Type != "transfer_customer_service" {
+						t.Fatalf("%+v, %v", x, err)
+					}
+					o.Order(wechatsim.Order{API: path, Code: code})
+					want := queueLine
+					if code == 48001 || code == 65400 { // then nobody serves
+						want = "回答「有人吗？"
+					}
+					say(t, f, "有人吗？", want)
+					say(t, f, "/bot", "好的，请直接输入您的问题。")
+					say(t, f, "那我问你", "回答「那我问你")
+					o.noViolations(t)
+				})
+			})
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"sync/atomic"
 
@@ -40,22 +41,28 @@ type made struct {
 
 var _ turn.Media = (*followersMedia)(nil)
 
-func newFollowersMedia(a *account.Account, d *difySwitch, c serverconfig.Config) *followersMedia {
+func newFollowersMedia(a *account.Account, d *difySwitch, c serverconfig.Config) (*followersMedia, error) {
 	m := &followersMedia{fetcher: media.New(media.Options{UserAgent: "wechatbot-server"}), account: a, dify: d}
-	m.configure(c)
-	return m
+	err := m.configure(c)
+	return m, err
 }
 
-// configure puts other hosts in force. The configuration was checked; hosts that are not public are left out.
-func (m *followersMedia) configure(c serverconfig.Config) {
-	p, _ := media.Hosts(c.WeChat.PictureHosts...)
-	m.pictures.Store(&p)
-	to := &made{root: new(url.URL)}
-	to.policy, _ = media.Internet(c.Dify.BaseURL, c.Dify.FilesURL)
-	if root, err := url.Parse(cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL)); err == nil {
-		to.root = root
+// configure puts other hosts in force, all or none.
+func (m *followersMedia) configure(c serverconfig.Config) error {
+	pictures, err := media.Hosts(c.WeChat.PictureHosts...)
+	if err != nil {
+		return fmt.Errorf("wechat.pictureHosts: %w", err)
 	}
+	to := new(made)
+	if to.policy, err = media.Internet(c.Dify.BaseURL, c.Dify.FilesURL); err == nil {
+		to.root, err = url.Parse(cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL))
+	}
+	if err != nil {
+		return fmt.Errorf("dify.filesURL: %w", err)
+	}
+	m.pictures.Store(&pictures)
 	m.made.Store(to)
+	return nil
 }
 
 // Attach uploads a picture to the app.

@@ -365,3 +365,29 @@ func TestLinkAndPlaceAreQuestions(t *testing.T) {
 		}
 	})
 }
+
+// Hosts are taken from a changed file, and a host that is none is refused with the rest of it.
+func TestPictureHostsAreReloaded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, calls)
+		p.seeing(difysim.Features{Pictures: 1})
+		o := p.runOfficial(t, wechatsim.PersonalSubscription)
+		f := o.Follower("")
+		ask := func(want string) {
+			t.Helper()
+			if _, err := f.Picture(t.Context(), picture(100)); err != nil {
+				t.Fatal(err)
+			}
+			say(t, f, "这是什么？", want)
+		}
+		p.write(t, "bot.yaml", minimal+"wechat: {appID: "+appID+", pictureHosts: [pictures.internal]}\n")
+		time.Sleep(10 * time.Second)
+		if p.lines("wechat.pictureHosts") != 1 {
+			t.Errorf("the host is not refused: %s", p.log)
+		}
+		ask("[local_file]")
+		p.write(t, "bot.yaml", minimal+"wechat: {appID: "+appID+", pictureHosts: [mirror.example.com]}\n")
+		time.Sleep(10 * time.Second)
+		ask("没有取到您发的图片")
+	})
+}

@@ -45,7 +45,9 @@ func newGallery(t *testing.T, sized bool) *gallery {
 	t.Cleanup(client.CloseIdleConnections)
 	d := new(difySwitch)
 	d.current.Store(client)
-	g.media = newFollowersMedia(&account.Account{}, d, c)
+	if g.media, err = newFollowersMedia(&account.Account{}, d, c); err != nil {
+		t.Fatal(err)
+	}
 	g.picture = session.Media{Kind: "image", URL: pictures.URL + "/0"}
 	return g
 }

@@ -234,7 +234,10 @@ func TestSpokenAnswerThatCannotBe(t *testing.T) {
 }
 
 func TestPicturesOfAnAnswer(t *testing.T) {
-	m := newFollowersMedia(nil, nil, parsed(t, minimal+"dify: {baseURL: http://dify.dify.svc/v1, filesURL: http://files.dify.svc:5001}\n"))
+	m, err := newFollowersMedia(nil, nil, parsed(t, minimal+"dify: {baseURL: http://dify.dify.svc/v1, filesURL: http://files.dify.svc:5001}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := m.Pictures(session.Answer{
 		Markdown: "![a](https://x.com/a.png?sign=1) ![b](</files/tools/b.png?sign=2> \"b\") ![c](data:image/png;base64,AAAA) [d](https://x.com/d.png) ![e](https://x.com/f.png)",
 		Files:    []session.File{{Type: "image", URL: "https://x.com/f.png?sign=3"}, {Type: "document", URL: "https://x.com/g.pdf"}, {MIME: "image/png", URL: "https://x.com/h"}},

@@ -54,6 +54,10 @@ func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // behind the server's end: no request is made meanwhile
+		o.api.Wait()
+		o.pictures.Wait()
+	})
 	o.running = p.run(t, append(change, func(s *Server) {
 		s.wechat.close()
 		s.wechat.client, s.wechat.transport = nil, o.api
@@ -63,11 +67,7 @@ func (p *place) runOfficial(t *testing.T, kind wechatsim.AccountKind, change ...
 		}
 	})...)
 	o.forward(t, front)
-	t.Cleanup(func() {
-		o.api.Wait()
-		o.pictures.Wait()
-		o.Wait()
-	})
+	t.Cleanup(o.Wait)
 	return o
 }
 

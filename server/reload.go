@@ -100,6 +100,9 @@ func (s *Server) apply(f files, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := s.media.configure(f.config); err != nil {
+		return err
+	}
 	if err := s.dify.configure(f); err != nil {
 		return err
 	}
@@ -110,7 +113,6 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
 	s.page.Configure(pages)
-	s.media.configure(f.config)
 	s.engine.Configure(Settings(f.config))
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {

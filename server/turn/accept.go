@@ -9,24 +9,21 @@ import (
 // ask takes a delivery of a question: the first one starts its turn, all of them wait for it.
 func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question string) Reply {
 	c := e.clock(s, m)
-	return e.askOr(ctx, s, m, c, question, func() Reply {
-		return e.whileHanded(ctx, s, m, c, func() Reply {
-			return e.askOr(ctx, s, m, c, question, func() Reply { return e.notice(e.linked(s, TextAwaitingHuman)) })
-		})
-	})
-}
-
-// askOr is ask; handed replies if the follower was handed over to a person.
-func (e *Engine) askOr(ctx context.Context, s *Settings, m Message, c clock, question string, handed func() Reply) Reply {
 	begun, err := e.begin(ctx, s, m, c, question)
+	if err == nil && begun.Verdict == session.Served {
+		if r, handed := e.whileHanded(ctx, s, m, c); handed {
+			return r
+		}
+		begun, err = e.begin(ctx, s, m, c, question)
+	}
 	if err != nil {
 		return e.notBegun(ctx, s, m, c, err)
 	}
 	switch begun.Verdict {
 	case session.Gone:
 		return Reply{Kind: Silent}
-	case session.Served:
-		return handed()
+	case session.Served: // once more, meanwhile
+		return e.notice(e.linked(s, TextAwaitingHuman))
 	case session.Busy:
 		return e.refuse(s, TextBusy)
 	case session.TooManyOpen:

@@ -33,6 +33,9 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 			return Reply{Kind: Held}
 		}
 	}
+	if ctx.Err() != nil { // the channel has given this delivery up: what it would show is for the next
+		return Reply{Kind: Held}
+	}
 	if !d.resumes && withHuman(&d.turn) { // the follower can ask for it later
 		return Reply{Kind: Silent}
 	}
@@ -44,7 +47,7 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 			return r
 		}
 	}
-	if ctx.Err() != nil { // the channel has given this delivery up: what it would show is for the next
+	if ctx.Err() != nil {
 		return Reply{Kind: Held}
 	}
 	r := e.show(ctx, s, c, d)

@@ -95,9 +95,9 @@ func (e *Engine) tellQueue(s *Settings, follower string) {
 	}
 }
 
-// whileHanded replies to a question that was not begun because its follower was handed over. begin begins it, if the follower is
-// alone again: WeChat has not told, or this process has not heard.
-func (e *Engine) whileHanded(ctx context.Context, s *Settings, m Message, c clock, begin func() Reply) Reply {
+// whileHanded replies to a question that was not begun because its follower was handed over. handed is false if the follower is alone
+// again, and the question can be begun: WeChat has not told, or nobody has heard.
+func (e *Engine) whileHanded(ctx context.Context, s *Settings, m Message, c clock) (r Reply, handed bool) {
 	standing := Queued // a person's followers send us nothing: whoever does waits
 	if e.Agents != nil {
 		asked, cancel := context.WithDeadline(ctx, c.deadline)
@@ -108,18 +108,18 @@ func (e *Engine) whileHanded(ctx context.Context, s *Settings, m Message, c cloc
 	}
 	switch {
 	case ctx.Err() != nil:
-		return Reply{Kind: Held}
+		return Reply{Kind: Held}, true
 	case standing == WithHuman && m.Click:
-		return Reply{Kind: Silent}
+		return Reply{Kind: Silent}, true
 	case standing == WithHuman: // WeChat has sent it here a moment before: it is the agent's
-		return Reply{Kind: HandedOver}
+		return Reply{Kind: HandedOver}, true
 	case standing == Queued:
-		return e.notice(e.linked(s, TextAwaitingHuman))
+		return e.notice(e.linked(s, TextAwaitingHuman)), true
 	}
 	if err := e.serve(ctx, m, c, 0); err != nil {
-		return e.unavailable(ctx, s, m, c, "recording the end of a hand-over", err, e.refuse(s, TextBusy))
+		return e.unavailable(ctx, s, m, c, "recording the end of a hand-over", err, e.refuse(s, TextBusy)), true
 	}
-	return begin()
+	return Reply{}, false
 }
 
 // backToBot lets a follower who waits go on with the bot. WeChat's queue keeps the follower: a person may still come.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,7 @@ func TestHandover_TheQueueIsToldOnce(t *testing.T) {
 				}
 			}
 			<-time.After(time.Minute)
+			synctest.Wait()
 			if len(p.told) != want {
 				t.Errorf("standing %d: told %q", standing, p.told)
 			}
@@ -119,21 +121,21 @@ func TestHandover_TheQueueIsToldOnce(t *testing.T) {
 func TestHandover_WithoutTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
+		var down atomic.Bool
+		s.fails = func(_ int64, call string) bool { return down.Load() && (call == "Serve" || call == "Open") }
 		b := start(t, setup{store: s, dify: &scripted{}, settings: handingOver, agents: &desk{standing: turn.Queued}, pusher: newPhone()})
 		f := b.follower("alice")
-		var down bool
-		s.fails = func(_ int64, call string) bool { return down && (call == "Serve" || call == "Open") }
-		down = true
+		down.Store(true)
 		f.Send("人工").want(t, turn.HandedOver, "")
 		if err := b.engine.Human(t.Context(), f.name, true); err == nil {
 			t.Error("an event that was not recorded is no error: WeChat would not push it again")
 		}
-		down = false
+		down.Store(false)
 		f.Send(ask).want(t, turn.Answer, "回答："+ask)
 		if err := b.engine.Human(t.Context(), f.name, true); err != nil {
 			t.Error(err)
 		}
-		down = true
+		down.Store(true)
 		if x := f.Send("/bot"); x.kind != turn.Refused {
 			t.Errorf("what could not be recorded is said to be done: %s %q", x.kind, x.text)
 		}

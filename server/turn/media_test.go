@@ -22,6 +22,7 @@ type senses struct {
 	// hear and attach say what becomes of the nth; nil is that it goes well.
 	hear   func(n int) error
 	attach func(n int) error
+	slow   time.Duration // to fetch a picture of an answer
 
 	mu       sync.Mutex
 	heard    int
@@ -56,7 +57,14 @@ func (s *senses) Hear(context.Context, string, []session.Media) (string, error) 
 
 func (s *senses) Pictures(a session.Answer) []session.File { return a.Files }
 
-func (s *senses) Picture(_ context.Context, f session.File) (string, error) {
+func (s *senses) Picture(ctx context.Context, f session.File) (string, error) {
+	if s.slow > 0 {
+		select {
+		case <-time.After(s.slow):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 	if f.Name == "broken" {
 		return "", errors.New("it is broken")
 	}
@@ -259,16 +267,18 @@ func TestPushMedia_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 func TestPushMedia_ALostReplyLosesNoText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPhone()
-		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(time.Second, "画好了。", "a", "b"), media: &senses{}})
-		f := caller(b)
-		r := b.engine.Text(context.Background(), turn.Message{Follower: f.name, ID: "q1", Text: ask, Delivery: 1, Received: time.Now(), Window: f.window})
+		lose := make(chan func(), 1)
 		p.send = func(n int) session.SendResult {
 			if n == 1 {
-				b.engine.Unsend(r) // the connection was gone
+				(<-lose)() // the connection was gone
 				<-time.After(time.Second)
 			}
 			return session.Sent
 		}
+		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(time.Second, "画好了。", "a", "b"), media: &senses{}})
+		f := caller(b)
+		r := b.engine.Text(context.Background(), turn.Message{Follower: f.name, ID: "q1", Text: ask, Delivery: 1, Received: time.Now(), Window: f.window})
+		lose <- func() { b.engine.Unsend(r) }
 		<-time.After(time.Minute)
 		x := f.Send("1")
 		if got := strings.Join(p.messages(), "\n"); strings.Count(got+x.text, "画好了。") < 1 || strings.Count(got, "image a") != 1 || strings.Count(got, "image b") > 1 {
@@ -292,5 +302,29 @@ func TestPushMedia_TheNextQuestionWaitsForIt(t *testing.T) {
 		<-time.After(time.Minute)
 		p.wantMessages(t, "image a", "image a")
 		p.wantAt(t, 1200*time.Millisecond, 2400*time.Millisecond)
+	})
+}
+
+// A host of pictures that never answers holds the follower's next question up for a while, and no longer.
+func TestPushMedia_SlowPicturesAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPhone()
+		m := &senses{slow: time.Hour}
+		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(0, "画好了：{{query}}", "a", "b", "c", "d"), media: m})
+		f := caller(b)
+		if x := f.Send("甲"); x.kind != turn.Answer {
+			t.Errorf("a reply of kind %s", x.kind)
+		}
+		began := time.Now()
+		f.Send("乙")
+		for len(p.messages()) == 0 {
+			<-time.After(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 50*time.Second {
+			t.Errorf("the next answer came after %v", took)
+		}
+		if got := p.messages(); len(got) != 1 || !strings.HasPrefix(got[0], "画好了：乙") {
+			t.Errorf("the follower has %q", got)
+		}
 	})
 }

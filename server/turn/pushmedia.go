@@ -10,8 +10,8 @@ import (
 const (
 	// maxSends is how many messages WeChat takes after one of the follower's: what the text leaves of them is for media.
 	maxSends = 5
-	// mediaTime bounds the fetching and making of one medium before it is sent.
-	mediaTime = time.Minute
+	// mediaTime bounds the fetching and making of all that is sent behind one text: the follower's next question waits for it.
+	mediaTime = 45 * time.Second
 	// replyFirst is how long after a reply has shown the text what belongs to it is sent: the reply is to come first.
 	replyFirst = time.Second
 )
@@ -65,7 +65,10 @@ func (r *run) sendExtra(ctx context.Context, t session.Turn) (goOn bool) {
 	}
 	next := r.extras[0]
 	r.extras = r.extras[1:]
-	making, cancel := context.WithTimeout(ctx, mediaTime)
+	if r.extrasUntil.IsZero() {
+		r.extrasUntil = time.Now().Add(mediaTime)
+	}
+	making, cancel := context.WithDeadline(ctx, r.extrasUntil)
 	id, err := next.make(making)
 	cancel()
 	if err != nil {

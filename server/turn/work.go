@@ -25,6 +25,7 @@ type run struct {
 	conversation string      // to continue; "" for a new one
 	files        []dify.File // of the question
 	extras       []extra     // of the answer, to be sent behind its text
+	extrasUntil  time.Time   // when no more of them is made
 	cancel       context.CancelCauseFunc
 
 	mu       sync.Mutex
