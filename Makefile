@@ -66,6 +66,11 @@ test: controlplane ## run the tests with the race detector, and report the cover
 charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their suites, apply every rendering to a real API server
 	hack/charts-test.sh
 
+.PHONY: alerts-test
+alerts-test: bin/promtool ## check the alerts, and have promtool run their unit tests
+	bin/promtool check rules --lint=all --lint-fatal charts/wechatbot-operator/files/rules.yaml
+	bin/promtool test rules config/prometheus/tests.yaml
+
 .PHONY: licences
 licences: build bin/sbom ## check the licences of what the shipped binaries are linked from
 	@cd hack/tools/sbom && go test .
