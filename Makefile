@@ -66,6 +66,10 @@ test: controlplane ## run the tests with the race detector, and report the cover
 charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their suites, apply every rendering to a real API server
 	hack/charts-test.sh
 
+.PHONY: alerts-test
+alerts-test: ## check the alerts, and have promtool (of the PATH, or Debian's) run their unit tests
+	hack/alerts-test.sh
+
 .PHONY: licences
 licences: build bin/sbom ## check the licences of what the shipped binaries are linked from
 	@cd hack/tools/sbom && go test .

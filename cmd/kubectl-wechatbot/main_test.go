@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -447,6 +448,30 @@ func TestChat(t *testing.T) {
 	w.run("", nil, "chat", "winter", "--message=hi", "--as", w.viewer()).wants(t, failed, "Secret winter", "forbidden", "--wechat-token")
 	w.run("", nil, "chat", "winter", "--message=hi").wants(t, failed, "The host name has no address")
 	w.run("", nil, "chat", "summer").wants(t, failed, "there is no WechatBot summer")
+}
+
+func TestSupportBundle(t *testing.T) {
+	w := newWorld(t)
+	w.reports(ready, condition("Connected", "False", "SignatureMismatch", "the Token wintertoken is wrong"))
+	w.server("winter-1", &serverstatus.Status{APIVersion: "v1", Version: "v1.2.3", Store: serverstatus.Store{OK: true}})
+	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, 0, "wrote "+file)
+	out, err := exec.CommandContext(t.Context(), "tar", "-xzOf", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"domain: " + w.namespace + ".invalid", "SignatureMismatch", "version: v1.2.3", "first of winter-1", "podIP: 10.9.0.1"} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("the archive lacks %q:\n%s", part, out)
+		}
+	}
+	for _, secret := range []string{"wintertoken", "app-0123456789"} {
+		if strings.Contains(string(out), secret) {
+			t.Errorf("the archive holds %q", secret)
+		}
+	}
+	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, failed, "file exists")
+	w.run("", nil, "support-bundle", "winter", "-f", file+"2", "--as", w.viewer()).wants(t, 0, "wrote")
 }
 
 func TestBotsAreCompleted(t *testing.T) {

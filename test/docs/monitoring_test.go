@@ -100,8 +100,15 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	var names []string
+	tested, err := os.ReadFile(filepath.Join(repository, "config", "prometheus", "tests.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, a := range alerts(t) {
 		names = append(names, a.Name)
+		if !strings.Contains(string(tested), "alertname: "+a.Name+"\n") && !strings.Contains(string(tested), `alertname="`+a.Name+`", alertstate="firing"`) {
+			t.Errorf("%s: config/prometheus/tests.yaml does not have it fire", a.Name)
+		}
 		expect(t, known, a.Name, a.Expression)
 		page, anchor, _ := strings.Cut(a.Annotations["runbook_url"], "#")
 		if !strings.HasSuffix(page, "/docs/troubleshooting.md") || !slices.Contains(documented.Anchors, anchor) {
