@@ -26,6 +26,7 @@ const (
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
+	TextThanks        = "thanks"        // after a tap that rates an answer
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -36,7 +37,7 @@ var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
-	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
+	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort, TextThanks,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of

@@ -51,7 +51,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	if label := spec.Reply.AILabel; label != nil {
 		c.Reply.AILabel = *label
 	}
-	c.Reply.Notice = spec.Reply.Notice
+	c.Reply.Notice, c.Reply.Feedback = spec.Reply.Notice, spec.Reply.Feedback
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
 		set(&c.Reply.Page.TTL, duration(page.TTL.Duration))
