@@ -216,6 +216,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 		ContinueWords:  c.Reply.ContinueWords,
 		AILabel:        c.Reply.AILabelText(),
 		Notice:         c.Reply.Notice,
+		Sources:        c.Reply.Sources,
 		Feedback:       c.Reply.Feedback,
 		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),

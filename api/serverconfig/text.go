@@ -27,6 +27,7 @@ const (
 	TextContinue      = "continue"      // label of the tap-link to what follows
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
 	TextThanks        = "thanks"        // after a tap that rates an answer
+	TextSources       = "sources"       // stands before the names of documents
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -37,7 +38,7 @@ var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
-	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort, TextThanks,
+	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort, TextThanks, TextSources,
 }
 
 // Bounds of a text of reply.texts, in bytes of UTF-8: it must leave room in a reply of 2,048 for an answer, and labels of
@@ -50,7 +51,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextFullAnswer, TextRetry:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

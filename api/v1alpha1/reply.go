@@ -117,6 +117,11 @@ type Reply struct {
 	// +kubebuilder:validation:XValidation:rule=`self == '' || bytes(self).size() <= 300 && self.matches('^[^\\s\\v\\p{Z}\\x{85}]') && self.matches('[^\\s\\v\\p{Z}\\x{85}]$')`,message="notice has at most 300 bytes (a Chinese character has 3) and no blanks around it"
 	Notice string `json:"notice,omitempty"`
 
+	// sources has answers name the documents of the app's knowledge that they rest
+	// on, three at most. Default false.
+	// +optional
+	Sources bool `json:"sources,omitempty"`
+
 	// feedback has answers end in links 👍 and 👎; Dify keeps what was tapped with the
 	// message. Default false.
 	// +optional
@@ -156,10 +161,11 @@ type Reply struct {
 	// - orReply (follows that label, for clients without such links)
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
+	// - sources (stands before the names of documents)
 	// - thanks (after a tap that rates an answer)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -51,6 +51,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	if label := spec.Reply.AILabel; label != nil {
 		c.Reply.AILabel = *label
 	}
+	c.Reply.Sources = spec.Reply.Sources
 	c.Reply.Notice, c.Reply.Feedback = spec.Reply.Notice, spec.Reply.Feedback
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled

@@ -97,6 +97,7 @@ type Settings struct {
 	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
 	// ask for it.
 	Sends    int
+	Sources  bool // answers name the documents that they rest on
 	Feedback bool // answers can be rated
 	// AILabel is a line on each page of an answer that is a reply; Notice stands in the help. Empty is none.
 	AILabel, Notice string
