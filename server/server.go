@@ -201,6 +201,8 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Renderer:  Renderer{func() render.Options { return *s.rendering.Load() }},
 		Link:      func(label, send string) string { return wechat.TapLink(label, send, menuID) },
 		Alias:     s.alias,
+		LinkAs:    wechat.TapLink,
+		Rater:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
 		Pusher:    pusher{s.account},
@@ -228,6 +230,8 @@ func Settings(c serverconfig.Config) turn.Settings {
 		ContinueWords:  c.Reply.ContinueWords,
 		AILabel:        c.Reply.AILabelText(),
 		Notice:         c.Reply.Notice,
+		Sources:        c.Reply.Sources,
+		Feedback:       c.Reply.Feedback,
 		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{

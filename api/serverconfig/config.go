@@ -124,6 +124,10 @@ type Reply struct {
 	AILabel string `json:"aiLabel"`
 	// Notice is shown by the help and on pages: a filing number, the model's name. At most MaxNoticeBytes.
 	Notice string `json:"notice"`
+	// Sources has answers name the documents that they rest on, three at most, if the app tells them.
+	Sources bool `json:"sources"`
+	// Feedback has answers end in links by which a follower rates them: Dify keeps the ratings.
+	Feedback bool `json:"feedback"`
 	// Page is for answers that are longer than a reply.
 	Page Page `json:"page"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.

@@ -197,7 +197,7 @@ func TestParseRefuses(t *testing.T) {
 		{"deadline too short", minimal + "reply: {deadline: 999ms}\n", "reply.deadline: 999ms is out of range: give 1s to 4800ms"},
 		{"holdsPerMinute", minimal + "reply: {holdsPerMinute: -1}\n", "reply.holdsPerMinute: -1 is less than 0: 0 never holds a delivery"},
 		{"language", minimal + "reply: {language: fr}\n", `reply.language: "fr" is not offered: use zh-CN or en`},
-		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, fullAnswer, retry, cutShort, pictureKept, askPicture, pictureTooLarge, pictureUnreadable, pictureLost, pictureRefused, voice, voiceUnclear, aboutLink, aboutPlace, awaitingHuman, backToBot, botAgain, toHuman"},
+		{"unknown text", minimal + "reply: {texts: {hello: x}}\n", "reply.texts.hello: unknown text; known: welcome, help, waiting, queued, busy, tooManyOpen, cleared, stopped, nothingToStop, unsupported, failed, quotaExceeded, rateLimited, timedOut, misconfigured, filtered, tooLong, paused, nothingYet, sent, emptyAnswer, continue, orReply, fullAnswer, retry, cutShort, thanks, sources, pictureKept, askPicture, pictureTooLarge, pictureUnreadable, pictureLost, pictureRefused, voice, voiceUnclear, aboutLink, aboutPlace, awaitingHuman, backToBot, botAgain, toHuman"},
 		{"empty text", minimal + "reply: {texts: {help: ' '}}\n", "reply.texts.help: is empty: leave it out to get the built-in text"},
 		{"long text", minimal + "reply: {texts: {help: " + long + "}}\n", "reply.texts.help: has 603 bytes, at most 600 are allowed (a Chinese character has 3)"},
 		{"long label", minimal + "reply: {texts: {continue: " + long[:63] + "}}\n", "reply.texts.continue: has 63 bytes, at most 60 are allowed (a Chinese character has 3)"},
@@ -478,6 +478,8 @@ func anyConfig(t *rapid.T) Config {
 		*rapid.SampledFrom([]*string{&k.Question, &k.Reply}).Draw(t, "does") = rapid.StringMatching(`[a-z一-龟]{1,9}`).Draw(t, "text")
 		c.Keywords = append(c.Keywords, k)
 	}
+	c.Reply.Feedback = rapid.Bool().Draw(t, "feedback")
+	c.Reply.Sources = rapid.Bool().Draw(t, "sources")
 	c.Reply.Notice = pick("notice", "", "备案号\n模型")
 	c.Reply.AILabel = pick("label", "", "AI", labelChinese)
 	c.MenuPolicy = rapid.SampledFrom([]MenuPolicy{MenuReport, MenuEnforce}).Draw(t, "menuPolicy")

@@ -26,6 +26,8 @@ const (
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
+	TextThanks        = "thanks"        // after a tap that rates an answer
+	TextSources       = "sources"       // stands before the names of documents
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -52,6 +54,7 @@ var TextKeys = []string{
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
+	TextThanks, TextSources,
 	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
 	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
 	TextAwaitingHuman, TextBackToBot, TextBotAgain, TextToHuman,
@@ -67,7 +70,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextAskPicture, TextVoice, TextBackToBot:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources, TextAskPicture, TextVoice, TextBackToBot:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

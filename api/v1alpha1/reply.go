@@ -137,6 +137,16 @@ type Reply struct {
 	// +kubebuilder:validation:XValidation:rule=`self == '' || bytes(self).size() <= 300 && self.matches('^[^\\s\\v\\p{Z}\\x{85}]') && self.matches('[^\\s\\v\\p{Z}\\x{85}]$')`,message="notice has at most 300 bytes (a Chinese character has 3) and no blanks around it"
 	Notice string `json:"notice,omitempty"`
 
+	// sources has answers name the documents of the app's knowledge that they rest
+	// on, three at most. Default false.
+	// +optional
+	Sources bool `json:"sources,omitempty"`
+
+	// feedback has answers end in links 👍 and 👎; Dify keeps what was tapped with the
+	// message. Default false.
+	// +optional
+	Feedback bool `json:"feedback,omitempty"`
+
 	// page shows whole answers at the bot's domain, for what is longer than a reply.
 	// +optional
 	Page *Page `json:"page,omitempty"`
@@ -171,6 +181,8 @@ type Reply struct {
 	// - orReply (follows that label, for clients without such links)
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
+	// - sources (stands before the names of documents)
+	// - thanks (after a tap that rates an answer)
 	// - pictureKept (a picture waits for its question; {{ask}} is the link askPicture, {{count}}
 	//   how many wait)
 	// - askPicture (label of the link that asks about a picture at once, and its question)
@@ -190,7 +202,7 @@ type Reply struct {
 	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=48
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

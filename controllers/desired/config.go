@@ -53,7 +53,8 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	if label := spec.Reply.AILabel; label != nil {
 		c.Reply.AILabel = *label
 	}
-	c.Reply.Notice = spec.Reply.Notice
+	c.Reply.Sources = spec.Reply.Sources
+	c.Reply.Notice, c.Reply.Feedback = spec.Reply.Notice, spec.Reply.Feedback
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
 		if page.Enabled { // a server of before that has no pages knows no domain either, and would not start

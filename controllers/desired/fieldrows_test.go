@@ -50,6 +50,8 @@ config dify timeout`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.aiLabel", "minimal", `AI`, "AI", `config reply aiLabel`},
 		{"reply.notice", "minimal", `by AI`, "by AI", `config reply notice`},
+		{"reply.feedback", "minimal", `true`, "true", `config reply feedback`},
+		{"reply.sources", "minimal", `true`, "true", `config reply sources`},
 		{"reply.page.enabled", "minimal", `true`, "true", `Ingress winter spec rules 0 http paths 1 backend service name
 Ingress winter spec rules 0 http paths 1 backend service port number
 Ingress winter spec rules 0 http paths 1 path

@@ -21,6 +21,8 @@ type Answer struct {
 	Usage                             Usage
 	// Files are the files that the app made, in order. Text may link to some of them; see AnswerFile.LinkedIn.
 	Files []AnswerFile
+	// Sources are the names of the documents that the answer rests on, if the app tells them.
+	Sources []string
 	// Begun: a node of the workflow, or a tool of the agent, has started. It may have had side effects, so do not send the
 	// question again.
 	Begun bool

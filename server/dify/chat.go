@@ -191,7 +191,7 @@ func (s *stream) readJSON(ctx context.Context, resp *http.Response, onUpdate fun
 	ev := &s.ev
 	switch {
 	case ev.kind == messageEvent && s.events > 0:
-		s.usage, s.paused = ev.usage, ev.runStatus == "paused"
+		s.usage, s.sources, s.paused = ev.usage, ev.sources, ev.runStatus == "paused"
 		s.addFiles()
 		onUpdate(s.update())
 		return s.result(), nil

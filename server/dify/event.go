@@ -2,6 +2,8 @@ package dify
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,8 +77,9 @@ type event struct {
 	code, message string // error; message also of a workflow_finished that failed
 	status        int
 
-	usage Usage // message_end
-	files []wireFile
+	usage   Usage // message_end
+	sources []string
+	files   []wireFile
 
 	runStatus string // workflow_finished
 	output    []byte
@@ -159,9 +162,12 @@ func (s *stream) member(name []byte) {
 		ev.message = l.prefix(maxMessage)
 	case "metadata":
 		l.members(func(name []byte) {
-			if string(name) == "usage" {
+			switch string(name) {
+			case "usage":
 				ev.usage = readUsage(l)
-			} else {
+			case "retriever_resources":
+				ev.sources = readSources(l, ev.sources)
+			default:
 				l.skip()
 			}
 		})
@@ -242,6 +248,26 @@ func (s *stream) matters(k kind) bool {
 	default:
 		return true
 	}
+}
+
+// maxSources is the maximum number of documents that an answer names; the others are dropped.
+const maxSources = 10
+
+// readSources reads the names of the documents that an answer rests on, each once.
+func readSources(l *lexer, into []string) []string {
+	l.elements(func() {
+		l.members(func(name []byte) {
+			if string(name) != "document_name" {
+				l.skip()
+				return
+			}
+			document := strings.TrimSpace(l.prefix(maxFilename))
+			if document != "" && len(into) < maxSources && !slices.Contains(into, document) {
+				into = append(into, document)
+			}
+		})
+	})
+	return into
 }
 
 // readUsage reads an answer's usage. Its numbers are clamped to what is possible.

@@ -23,12 +23,13 @@ type stream struct {
 	lex     lexer  // reused
 	ev      event  // reused
 
-	text  text
-	ids   ids
-	files files
-	forms []Form
-	usage Usage
-	err   *Error
+	text    text
+	ids     ids
+	files   files
+	forms   []Form
+	usage   Usage
+	sources []string
+	err     *Error
 
 	pings, events int
 
@@ -152,7 +153,7 @@ func (s *stream) moderate(answer []byte) verdict {
 
 func (s *stream) messageEnd() verdict {
 	s.messageEnded = true
-	s.usage = s.ev.usage
+	s.usage, s.sources = s.ev.usage, s.ev.sources
 	s.addFiles()
 	if s.workflow && !s.finished && !s.hadText {
 		return ending // from 1.13.1 on workflow_finished follows, and may have the answer
@@ -246,7 +247,7 @@ func (s *stream) result() Answer {
 	a := Answer{
 		Text: s.text.b.String(), Cut: s.text.cut,
 		ConversationID: s.ids.ConversationID, TaskID: s.ids.TaskID, MessageID: s.ids.MessageID,
-		Usage: s.usage, Files: s.files.list, Begun: s.begun, Moderated: s.moderated, Stopped: s.stopped,
+		Usage: s.usage, Sources: s.sources, Files: s.files.list, Begun: s.begun, Moderated: s.moderated, Stopped: s.stopped,
 	}
 	if s.paused {
 		a.Pause = &Pause{Forms: s.forms}

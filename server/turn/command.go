@@ -70,6 +70,12 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	switch {
 	case text == "":
 		return Reply{Kind: Silent}
+	case s.Feedback && m.Tap != "":
+		if r, ok := rating(m, text); ok {
+			return e.rate(ctx, s, m, r)
+		}
+	}
+	switch {
 	case s.continues(text):
 		return e.resumeReading(ctx, s, m, text)
 	case s.asksForHuman(text):

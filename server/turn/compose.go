@@ -54,7 +54,7 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 			foot = join(foot, whole)
 		}
 		if rest != "" {
-			foot = s.labelled(foot)
+			foot = s.labelled(e.rated(s, t, foot, head, rest))
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
 			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})

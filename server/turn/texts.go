@@ -26,6 +26,8 @@ const (
 	TextCutShort      = "cutShort"
 	TextContinue      = "continue"   // a tap-link's label
 	TextFullAnswer    = "fullAnswer" // a link's label
+	TextThanks        = "thanks"     // for a rating
+	TextSources       = "sources"    // stands before the names of an answer's documents
 	TextRetry         = "retry"      // a tap-link's label
 	TextOrReply       = "orReply"    // stands behind the tap-link to go on; {{1}} is the word for it
 
@@ -96,6 +98,8 @@ var chinese = map[string]string{
 	TextCutShort:      "（回答中断了，后面的内容没有收到）",
 	TextContinue:      "继续",
 	TextFullAnswer:    "看全文",
+	TextSources:       "参考：",
+	TextThanks:        "谢谢您的评价。",
 	TextRetry:         "再问一次",
 	TextOrReply:       "（或回复 {{1}}）",
 
@@ -141,6 +145,8 @@ var english = map[string]string{
 	TextCutShort:      "(the answer broke off here)",
 	TextContinue:      "Continue",
 	TextFullAnswer:    "Read it all",
+	TextSources:       "Sources: ",
+	TextThanks:        "Thank you for your rating.",
 	TextRetry:         "Ask again",
 	TextOrReply:       " (or reply {{1}})",
 

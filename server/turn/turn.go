@@ -56,6 +56,7 @@ type Message struct {
 	Received time.Time       // when the first byte of this delivery came
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
+	Tap    string // what was given to LinkAs for the link that was tapped; empty if the message was typed
 }
 
 func (m Message) key() session.Key { return session.Key{Follower: m.Follower, ID: m.ID} }
@@ -72,6 +73,9 @@ type Options struct {
 	Log      *slog.Logger
 
 	Link func(label, send string) string // a link that sends a text when it is tapped
+	// LinkAs is Link whose tap is known again by an ID, in Message.Tap. Without it, or Rater, answers cannot be rated.
+	LinkAs func(label, send, id string) string
+	Rater  Rater
 	// WholeLink is a link to where a whole answer can be read that ended at a time; "" is nowhere, nil never.
 	WholeLink func(label string, k session.Key, ended time.Time) string
 	Alias     func(of string) string // what a follower or a message is called in logs: nobody can tell what it is an alias of
@@ -96,7 +100,9 @@ type Settings struct {
 	ContinueWords []string
 	// Sends is how many messages outside any push carry an answer that is not there in time, at most; 0 lets the follower
 	// ask for it.
-	Sends int
+	Sends    int
+	Sources  bool // answers name the documents that they rest on
+	Feedback bool // answers can be rated
 	// SpeakToVoices has answers to voice messages read out too, where answers are pushed.
 	SpeakToVoices bool
 	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.

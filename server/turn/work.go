@@ -200,6 +200,9 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 		Ref:            reference{answer.MessageID, answer.TaskID, answer.Begun, false}.String(),
 	}
 	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
+	if visible && err == nil {
+		o.Answer.Markdown = r.settings.withSources(o.Answer.Markdown, answer.Sources)
+	}
 	switch {
 	case answer.Moderated && visible: // the text is whole, however the run has ended
 	case err != nil && !visible:

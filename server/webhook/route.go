@@ -20,6 +20,7 @@ func (h *Handler) route(ctx context.Context, p *wechat.Push, received time.Time)
 		Delivery: delivery(p.SentAfter()),
 		Received: received,
 		Window:   window(p),
+		Tap:      p.MenuID,
 	}
 	switch p.MsgType {
 	case "event":

@@ -17,6 +17,7 @@ type Behaviour struct {
 	Think     string        // reasoning that precedes the answer, as <think>…</think> split over deltas
 	Tool      string        // Agent only: a tool of this name is called before the answer
 	Files     []MadeFile    // that the app makes; an EmptyAnswer with them is nothing but files
+	Sources   []string      // names of documents that the answer rests on
 	NodeBytes int           // Chatflow only: about so many bytes more that the model's node says of itself at its end
 	Linger    time.Duration // how long the connection stays open after the last event (title generation, ≤ 1.10)
 	Fault     Fault
@@ -38,6 +39,7 @@ type behaviourJSON struct {
 	Think     string       `json:"think,omitempty"`
 	Tool      string       `json:"tool,omitempty"`
 	Files     []MadeFile   `json:"files,omitempty"`
+	Sources   []string     `json:"sources,omitempty"`
 	NodeBytes int          `json:"nodeBytes,omitempty"`
 	Linger    textDuration `json:"linger,omitzero"`
 	Fault     Fault        `json:"fault,omitzero"`
@@ -59,7 +61,7 @@ func (d *textDuration) UnmarshalText(text []byte) error {
 func (b Behaviour) MarshalJSON() ([]byte, error) {
 	return json.Marshal(behaviourJSON{
 		textDuration(b.FirstText), textDuration(b.Total), b.Answer, b.Length, b.Think, b.Tool,
-		b.Files, b.NodeBytes, textDuration(b.Linger), b.Fault, b.Repeat, b.Fixture,
+		b.Files, b.Sources, b.NodeBytes, textDuration(b.Linger), b.Fault, b.Repeat, b.Fixture,
 	})
 }
 
@@ -73,7 +75,7 @@ func (b *Behaviour) UnmarshalJSON(data []byte) error {
 	}
 	read := Behaviour{
 		time.Duration(wire.FirstText), time.Duration(wire.Total), wire.Answer, wire.Length, wire.Think, wire.Tool,
-		wire.Files, wire.NodeBytes, time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture,
+		wire.Files, wire.Sources, wire.NodeBytes, time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture,
 	}
 	if err := read.Validate(); err != nil {
 		return err

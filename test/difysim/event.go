@@ -96,6 +96,9 @@ func (r *run) questionFiles() any {
 func (r *run) metadata(answer string) object {
 	usage := member{"usage", r.usage(answer, r.server.options.Mode == Chatflow)}
 	resources := list{}
+	for i, name := range r.behaviour.Sources {
+		resources = append(resources, object{{"position", i + 1}, {"document_name", name}, {"content", "…"}, {"score", 0.9}})
+	}
 	if r.behaviour.Fault.Kind == NotANumber {
 		resources = list{object{{"position", 1}, {"document_name", "手册"}, {"score", math.NaN()}}, object{{"score", math.Inf(-1)}}}
 	}
