@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,16 +36,16 @@ func (s *Server) newPage(f files) error {
 // Dify's key is too random for that. The webhook's path is the one that is in force.
 func pageSettings(f files, webhook string) (page.Settings, error) {
 	c := f.config
-	fetchable, err := media.Internet(c.Dify.BaseURL)
+	fetchable, err := media.Internet(c.Dify.BaseURL, c.Dify.FilesURL)
 	if err != nil {
-		return page.Settings{}, fmt.Errorf("dify.baseURL: %w", err)
+		return page.Settings{}, fmt.Errorf("dify.filesURL: %w", err)
 	}
 	return page.Settings{
 		Enabled: c.Reply.Page.Enabled, Domain: c.Domain, Path: serverconfig.PagePath(webhook),
 		Key: page.NewKey(f.secrets.Token.Reveal(), f.secrets.DifyAPIKey.Reveal()),
 		TTL: time.Duration(c.Reply.Page.TTL), English: c.Reply.Language == serverconfig.LanguageEnglish,
 		AILabel: c.Reply.AILabelText(), Notice: c.Reply.Notice,
-		FilesOrigin: c.Dify.BaseURL, Fetchable: fetchable,
+		FilesOrigin: cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL), Fetchable: fetchable,
 	}, nil
 }
 

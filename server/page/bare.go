@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html"
 	"net/url"
+	"strings"
 )
 
 // text writes text, escaped already, with links of the web addresses in it: also behind a Chinese character, where GFM
@@ -54,7 +55,7 @@ func bareAddress(s []byte) (at, size int) {
 		for end < len(s) && isAddressByte(s[end:]) {
 			end++
 		}
-		for end > first && bytes.IndexByte([]byte(".,;:!?'*_~"), s[end-1]) >= 0 {
+		for end > first && strings.IndexByte(".,;:!?'*_~", s[end-1]) >= 0 {
 			if s[end-1] == ';' && bytes.HasSuffix(s[:end], []byte("&amp;")) {
 				break
 			}
@@ -76,7 +77,7 @@ func isAddressByte(s []byte) bool {
 	if s[0] == '&' {
 		return bytes.HasPrefix(s, []byte("&amp;"))
 	}
-	return isAlnum(s[0]) || bytes.IndexByte([]byte("-._~:/?#@!$'()*+,;=%"), s[0]) >= 0
+	return isAlnum(s[0]) || strings.IndexByte("-._~:/?#@!$'()*+,;=%", s[0]) >= 0
 }
 
 func isAlnum(c byte) bool {

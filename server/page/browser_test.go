@@ -38,7 +38,10 @@ type library []Answer
 
 func (l library) Answer(_ context.Context, _, turn string) (Answer, bool, error) {
 	n, err := strconv.Atoi(turn)
-	if err != nil || n >= len(l) {
+	if err != nil {
+		return Answer{}, false, fmt.Errorf("the turn %q: %w", turn, err)
+	}
+	if n >= len(l) {
 		return Answer{}, false, nil
 	}
 	return l[n], true, nil

@@ -20,7 +20,8 @@ func (formulas) Trigger() []byte { return []byte{'\\', '$'} }
 // Parse implements parser.InlineParser.
 func (formulas) Parse(_ ast.Node, block text.Reader, _ parser.Context) ast.Node {
 	line, at := block.PeekLine()
-	start, end := 0, ""
+	var start int
+	var end string
 	switch {
 	case bytes.HasPrefix(line, []byte(`\(`)):
 		start, end = 2, `\)`

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -104,9 +105,7 @@ func (h *Handler) Address(follower, turn string, ended time.Time) string {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := h.settings.Load()
 	defer h.recoverPanic(w, s)
-	for name, values := range everyHeader {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), everyHeader)
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(h.now().Add(writeTimeout)) // not supported: no socket, no slow client
 	if r.ContentLength != 0 {                               // nobody reads it

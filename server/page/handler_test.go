@@ -69,14 +69,15 @@ func TestPage_NotThere(t *testing.T) {
 			r := d.get(t, test.path)
 			text := body(t, r)
 			r.Header.Del("Date")
-			all := strconv.Itoa(r.StatusCode) + " " + text
+			var all strings.Builder
+			all.WriteString(strconv.Itoa(r.StatusCode) + " " + text)
 			for _, h := range []string{"Content-Type", "Content-Length", "Content-Security-Policy", "Retry-After", "Cache-Control"} {
-				all += "\n" + r.Header.Get(h)
+				all.WriteString("\n" + r.Header.Get(h))
 			}
 			if first == "" {
-				first = all
+				first = all.String()
 			}
-			if all != first || r.StatusCode != http.StatusNotFound || !strings.Contains(text, chinese.gone) {
+			if all.String() != first || r.StatusCode != http.StatusNotFound || !strings.Contains(text, chinese.gone) {
 				t.Errorf("%d %s, want the same 404 as of any other", r.StatusCode, text)
 			}
 			if got := d.asked - before; got != test.looks {
@@ -88,22 +89,16 @@ func TestPage_NotThere(t *testing.T) {
 		t.Errorf("the right address gets %d", r.StatusCode)
 	}
 	d.time = d.time.Add(time.Hour - time.Second)
-	if r := newDeskAt(d, good); r != http.StatusOK {
+	if r := d.get(t, good).StatusCode; r != http.StatusOK {
 		t.Errorf("a second before its end it gets %d", r)
 	}
 	d.time = d.time.Add(time.Second)
-	if r := newDeskAt(d, good); r != http.StatusNotFound {
+	if r := d.get(t, good).StatusCode; r != http.StatusNotFound {
 		t.Errorf("at its end it gets %d", r)
 	}
 	if strings.Contains(d.log.String(), "oForgotten") {
 		t.Error("the log tells a follower")
 	}
-}
-
-func newDeskAt(d *desk, path string) int {
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
-	return w.Code
 }
 
 func TestPage_Off(t *testing.T) {

@@ -3,7 +3,6 @@ package page
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -82,7 +81,14 @@ func (d *desk) path(t *testing.T) string {
 	return path
 }
 
-func (d *desk) get(t *testing.T, path string, change ...func(*http.Request)) *http.Response {
+// response is what a browser gets.
+type response struct {
+	StatusCode int
+	Header     http.Header
+	text       string
+}
+
+func (d *desk) get(t *testing.T, path string, change ...func(*http.Request)) response {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 	for _, c := range change {
@@ -90,16 +96,12 @@ func (d *desk) get(t *testing.T, path string, change ...func(*http.Request)) *ht
 	}
 	w := httptest.NewRecorder()
 	d.ServeHTTP(w, r)
-	return w.Result()
+	return response{w.Code, w.Header(), w.Body.String()}
 }
 
-func body(t *testing.T, r *http.Response) string {
+func body(t *testing.T, r response) string {
 	t.Helper()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return r.text
 }
 
 func one(markdown string) map[string]Answer {

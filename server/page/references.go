@@ -5,6 +5,7 @@ import (
 	"html"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	nethtml "golang.org/x/net/html"
@@ -76,15 +77,15 @@ func (r *references) start(z *nethtml.Tokenizer) {
 			attributes[string(key)] = string(value)
 		}
 	}
-	switch {
-	case name == "img":
+	switch name {
+	case "img":
 		r.picture(attributes["src"], attributes["alt"])
 		return
-	case name == "video", name == "audio", name == "source", name == "embed", name == "iframe":
+	case "video", "audio", "source", "embed", "iframe":
 		r.player(attributes["src"], name)
-	case name == "a":
+	case "a":
 		raw = r.anchor(attributes["href"])
-	case name == "br", name == "hr":
+	case "br", "hr":
 		r.out.WriteString(raw)
 		return
 	}
@@ -114,8 +115,8 @@ func (r *references) end(name string) {
 	case r.dropped[name] > 0:
 		r.dropped[name]--
 	case r.openOf[name] > 0:
-		for i := len(r.open) - 1; i >= 0; i-- {
-			if r.open[i] == name {
+		for i, open := range slices.Backward(r.open) {
+			if open == name {
 				r.closeTo(i)
 				return
 			}

@@ -54,7 +54,7 @@ func (k Key) seal(n Name) string {
 		return ""
 	}
 	name := binary.BigEndian.AppendUint32(nil, uint32(end))
-	name = append(name, byte(len(n.Follower)))
+	name = append(name, byte(len(n.Follower))) //nolint:gosec // at most 255
 	name = append(name, n.Follower...)
 	name = append(name, n.Turn...)
 	sealed := append(k.sum(name), name...)

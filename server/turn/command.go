@@ -70,16 +70,13 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	switch {
 	case text == "":
 		return Reply{Kind: Silent}
-	case s.Feedback && m.Tap != "":
-		if r, ok := rating(m, text); ok {
-			return e.rate(ctx, s, m, r)
-		}
-	}
-	switch {
 	case s.continues(text):
 		return e.resumeReading(ctx, s, m, text)
 	case s.asksForHuman(text):
 		return e.handOver(ctx, s, m)
+	}
+	if r, ok := rating(m, text); ok && s.Feedback {
+		return e.rate(ctx, s, m, r)
 	}
 	if i := s.keyword(text); i != nil {
 		return e.act(ctx, s, m, i)

@@ -60,7 +60,7 @@ const (
 	retryLink = `<a href="tap:%2Fretry">再问一次</a>`
 )
 
-var number = regexp.MustCompile(`(<a href="tap:1">继续) [0-9]+/[0-9]+</a>`)
+var number = regexp.MustCompile(`(<a href="tap:1">继续) \d+/\d+</a>`)
 
 // unnumbered is a reply without the number of its page.
 func unnumbered(text string) string { return number.ReplaceAllString(text, "$1</a>") }
