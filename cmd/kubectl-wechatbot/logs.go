@@ -92,7 +92,7 @@ func (l *logs) show(ctx context.Context, at *cluster, name string) error {
 	}
 	all.Wait()
 	if ctx.Err() != nil {
-		return nil // Ctrl-C is the way to end --follow
+		return nil //nolint:nilerr // Ctrl-C is the way to end --follow
 	}
 	return errors.Join(errs...)
 }
