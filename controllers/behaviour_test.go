@@ -342,7 +342,7 @@ func samples(t *testing.T, w *world, _ *operator) {
 	}
 }
 
-func TestAnotherReleaseOfTheOperatorChangesTheImageOnly(t *testing.T) {
+func TestUpgrade_ChangesTheImageOnly(t *testing.T) {
 	w := newWorld(t)
 	old := startOperator(t, quick())
 	w.create()

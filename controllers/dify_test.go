@@ -87,7 +87,7 @@ func TestDify_HangingOneDelaysNoOtherBot(t *testing.T) {
 }
 
 // Ready speaks for the address that the spec has now: it waits for that one's answer.
-func TestDify_ReadyWaitsForTheAnswerOfANewAddress(t *testing.T) {
+func TestDify_ReadyWaitsForANewAddress(t *testing.T) {
 	t.Parallel()
 	sharedOperator(t)
 	w := newWorld(t)

@@ -16,7 +16,7 @@ import (
 
 // A namespace's administrator can give the operator its rights there, once a cluster's administrator has granted the role
 // wechatbot-installer; without it Kubernetes refuses.
-func TestInstaller_NamespacesAdminGrantsTheOperatorsRights(t *testing.T) {
+func TestInstaller_NamespaceAdminGrantsRights(t *testing.T) {
 	t.Parallel()
 	if _, err := controlPlane.Kubectl(t.Context(), "", "apply", "--server-side", "-k", filepath.Join("..", "config", "installer")); err != nil {
 		t.Fatal(err)

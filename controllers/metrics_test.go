@@ -96,7 +96,7 @@ func TestBotsAreCountedByTheirConditions(t *testing.T) {
 }
 
 // Nobody counts bots who does not work on them.
-func TestConditionsAreMetricsWhileTheOperatorWorks(t *testing.T) {
+func TestConditions_AreMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	one := &cached{bots: []v1alpha1.WechatBot{bot("a", "one", metav1.Condition{Type: "Ready"})}}
 	ctx, cancel := context.WithCancel(t.Context())

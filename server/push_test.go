@@ -19,7 +19,7 @@ const pushes = minimal + "wechat: {appID: " + appID + "}\nreply: {mode: Customer
 
 const asked = "我的订单在哪里？"
 
-func TestPush_VerifiedAccountGetsTheAnswerAsOneMessage(t *testing.T) {
+func TestPush_VerifiedAccountGetsOneMessage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := newPlace(t, pushes)
 		p.dify.SetBehaviour(difysim.Behaviour{FirstText: 12 * time.Second, Length: 100})

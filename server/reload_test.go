@@ -114,7 +114,7 @@ func TestReplacedAESKeyIsAcceptedForAWhile(t *testing.T) {
 	}
 }
 
-func TestRefusedChangeIsToldOnceAndTheOldOneStays(t *testing.T) {
+func TestRefusedChange_LoggedOnceOldStays(t *testing.T) {
 	p := newPlace(t, minimal+"reply: {texts: {help: old words}}\n")
 	s := p.server(t)
 	p.write(t, "bot.yaml", minimal+"reply: {texts: {hepl: new words}}\n")

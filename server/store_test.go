@@ -20,7 +20,7 @@ import (
 // nowhere is an address at which no Redis answers; a store tells nobody until it is asked for something.
 const nowhere = "127.0.0.1:1"
 
-func TestReplacedRedisPasswordIsUsedForTheNextConnection(t *testing.T) {
+func TestRedisPassword_ReplacedWhileRunning(t *testing.T) {
 	p := newPlace(t, minimal+"session: {type: Redis, redis: {addresses: ["+nowhere+"]}}\n")
 	p.write(t, "secrets/redis-password", "first password")
 	s := p.server(t)

@@ -36,7 +36,7 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 	}
 }
 
-func TestStartHashChangesExactlyWhenARestartIsNeeded(t *testing.T) {
+func TestStartHash_ChangesWithARestart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyConfig(t), anyConfig(t)
 		if rapid.Bool().Draw(t, "same start") {

@@ -113,7 +113,7 @@ func TestTheStrategyOfADeploymentCanChange(t *testing.T) {
 	}
 }
 
-func TestAnObjectThatTheCacheLacksIsTakenOnlyIfItIsOurs(t *testing.T) {
+func TestCacheLacksObject_TakenIfOurs(t *testing.T) {
 	f := setup(t)
 	var have, lagging observe.Children
 	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {

@@ -390,7 +390,7 @@ func TestProber_ThousandBotsBehindOneDeadDify(t *testing.T) {
 }
 
 // A server that says yes to everything is not Dify.
-func TestProber_ServerThatAnswersEverythingIsNotDify(t *testing.T) {
+func TestProber_AnswerToEverythingIsNotDify(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"ok":true}`)

@@ -331,7 +331,7 @@ func TestChatEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestChatLetsGoOfAConnectionThatTheServerKeeps(t *testing.T) {
+func TestChat_ClosesKeptConnection(t *testing.T) {
 	released := make(chan struct{})
 	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

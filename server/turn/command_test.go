@@ -65,7 +65,7 @@ func TestAMenuItemIsACommand(t *testing.T) {
 	})
 }
 
-func TestAFetchOfWhatWasSeenShowsTheLatestAnswerAgain(t *testing.T) {
+func TestResumeReading_ShowsTheLatestAnswerAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: 80})})
 		f := b.follower("alice")
@@ -78,7 +78,7 @@ func TestAFetchOfWhatWasSeenShowsTheLatestAnswerAgain(t *testing.T) {
 	})
 }
 
-func TestUnseenAnswersAreFetchedOldestFirst(t *testing.T) {
+func TestResumeReading_OldestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: 80})})
 		f := b.follower("alice")
@@ -96,7 +96,7 @@ func TestUnseenAnswersAreFetchedOldestFirst(t *testing.T) {
 }
 
 // The answer may end with a sentence that was shown while it grew: a fetch has to show something, and that it is the end.
-func TestAFetchAfterAPartThatWasAllShowsTheLastPageAgain(t *testing.T) {
+func TestResumeReading_ShowsTheLastPageAgain(t *testing.T) {
 	for name, c := range map[string]struct{ text string }{
 		"short": {"第一句。第二句。"},
 		"long":  {strings.Repeat("这一句有十二个字母哦。", 100)},
@@ -218,7 +218,7 @@ func TestStopKeepsWhatCame(t *testing.T) {
 	})
 }
 
-func TestStopIsTheEndOfATurnOfWhichAllWasSeen(t *testing.T) {
+func TestStop_TurnThatWasDelivered(t *testing.T) {
 	for name, text := range map[string]string{"nothing came": "", "all that came was seen": "第一句。", "only reasoning came": "<think>hm"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestStopSilencesAQuestionWithoutText(t *testing.T) {
 	})
 }
 
-func TestAStoppedQuestionThatWaitsForItsReplyGetsWhatCame(t *testing.T) {
+func TestStop_WaitingDeliveryGetsThePart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &scripted{chat: hang("第一句。第二")}
 		b := start(t, setup{dify: d})

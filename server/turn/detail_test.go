@@ -82,7 +82,7 @@ func TestWhatDifyReportsIsCounted(t *testing.T) {
 	})
 }
 
-func TestAnUnseenAnswerThatCannotBeLookedUpStaysUnseen(t *testing.T) {
+func TestUndelivered_StaysWhenTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80}), settings: holds(0)})
@@ -96,7 +96,7 @@ func TestAnUnseenAnswerThatCannotBeLookedUpStaysUnseen(t *testing.T) {
 	})
 }
 
-func TestALostReplyIsGivenAgainThoughItCannotBeRecorded(t *testing.T) {
+func TestLostReply_GivenAgainUnrecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Length: 80})})
@@ -178,7 +178,7 @@ func TestAPageThatIsLostForGoodStaysUnseen(t *testing.T) {
 	}
 }
 
-func TestAToldAnswerIsNoReplyToAQueuedQuestion(t *testing.T) {
+func TestDeliveredAnswer_NoReplyToAQueuedQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: 80}), settings: holds(0)})
 		f := b.follower("alice")
@@ -189,7 +189,7 @@ func TestAToldAnswerIsNoReplyToAQueuedQuestion(t *testing.T) {
 	})
 }
 
-func TestTheLastDeliveryOfAFetchIsRepliedToThoughTheFrontCannotCount(t *testing.T) {
+func TestResumeReading_LastDeliveryBehindAProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{FirstText: time.Minute, Length: 80})})
 		f := b.follower("alice")

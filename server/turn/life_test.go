@@ -91,7 +91,7 @@ func TestDeliveriesToDifferentReplicasAreOneTurn(t *testing.T) {
 }
 
 // The engine counts deliveries itself: a front that cannot tell makes no delivery wait in vain.
-func TestTheLastDeliveryIsRepliedToThoughTheFrontCannotCount(t *testing.T) {
+func TestQuestion_LastDeliveryBehindAProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(60*time.Second, 200))})
 		f := b.follower("alice")
@@ -254,7 +254,7 @@ func TestSettingsChangeWhileTheEngineRuns(t *testing.T) {
 	})
 }
 
-func TestAnUnknownLanguageIsChineseAndOwnTextsWin(t *testing.T) {
+func TestTexts_UnknownLanguageAndOwnTexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{settings: func(s *turn.Settings) {
 			s.Texts = turn.NewTexts("tlh", map[string]string{turn.TextNothingYet: "无", turn.TextCleared: "", turn.TextHelp: "{{1}} {{clear}} {{x}}"})

@@ -113,7 +113,7 @@ func TestALongAnswerReadAgainStartsAgain(t *testing.T) {
 }
 
 // A moderation replaces what was shown already: the new text is shown from its start.
-func TestATextThatChangesAfterAPartWasShownIsShownWhole(t *testing.T) {
+func TestReplacedText_IsShownWhole(t *testing.T) {
 	for name, after := range map[string]string{
 		"shorter":      "换了。",
 		"longer":       "换了一段更长的话，比前面的长得多。后面还有。",

@@ -14,7 +14,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
 
-func TestAMessageIsAskedOnceHoweverOftenItIsDelivered(t *testing.T) {
+func TestMessage_AskedOnceForAllDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(3*time.Second, 80))})
 		var all sync.WaitGroup
@@ -210,7 +210,7 @@ func TestATurnEndsAtItsTimeLimit(t *testing.T) {
 	}
 }
 
-func TestARetryThatWouldComeTooLateIsNotWaitedFor(t *testing.T) {
+func TestRetry_TooLateIsNotAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &scripted{chat: func(context.Context, int, dify.ChatRequest, func(string)) (dify.Answer, error) {
 			return dify.Answer{}, &dify.Error{Op: "chat", Kind: dify.RateLimited, RetryAfter: time.Hour}
@@ -236,7 +236,7 @@ func TestDifyIsGivenTheTimeItAsksFor(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatIsNotWholeForAnotherReasonIsMarked(t *testing.T) {
+func TestPartialAnswer_IsMarked(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer dify.Answer
 		want   string
@@ -307,7 +307,7 @@ func TestTheBotAnswersSoManyAtOnce(t *testing.T) {
 	})
 }
 
-func TestAFollowerWithTooManyOpenQuestionsIsToldSo(t *testing.T) {
+func TestTooManyOpen_FollowerGetsTheText(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(4*time.Second, 80)), settings: func(s *turn.Settings) { s.Limits.Open = 1 }})
 		f := b.follower("alice")
@@ -319,7 +319,7 @@ func TestAFollowerWithTooManyOpenQuestionsIsToldSo(t *testing.T) {
 	})
 }
 
-func TestASecondQuestionWhileTheFirstRunsIsAnsweredToo(t *testing.T) {
+func TestSecondQuestion_WhileTheFirstRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(6*time.Second, 80))})
 		f := b.follower("alice")
@@ -348,7 +348,7 @@ func TestAQueuedQuestionSaysThatItIsQueued(t *testing.T) {
 }
 
 // What would be a waiting line shows an answer that the follower has not seen, and again if that reply was lost.
-func TestAnUnseenAnswerIsBetterThanAWaitingLine(t *testing.T) {
+func TestUndelivered_BeforeAWaitingLine(t *testing.T) {
 	for name, late := range map[string]func(int) bool{
 		"at once":                 nil,
 		"again after a lost one":  func(n int) bool { return n == 1 },
@@ -390,7 +390,7 @@ func TestALostReplyOfAnotherAnswerIsTakenBack(t *testing.T) {
 	})
 }
 
-func TestAConversationGoesOnAndALostOneStartsAnewUnseen(t *testing.T) {
+func TestConversation_LostOneStartsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{Length: 80})})
 		f := b.follower("alice")
@@ -415,7 +415,7 @@ func TestAConversationGoesOnAndALostOneStartsAnewUnseen(t *testing.T) {
 	})
 }
 
-func TestAConversationSurvivesAFailureThatOnlyLooksLikeItsOwn(t *testing.T) {
+func TestConversation_SurvivesUnrelatedFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: difysim.Options{Mode: difysim.Chatflow, Behaviour: difysim.Behaviour{Length: 80}}, settings: func(s *turn.Settings) { s.Limits.Timeout = 4 * time.Minute }})
 		f := b.follower("alice")

@@ -352,7 +352,7 @@ func (p *play) readAll(who int) {
 
 // However followers ask and fetch, whatever happens to the deliveries, and however Dify answers: every question is
 // answered or refused in words, asked of Dify once, and its whole text is seen.
-func TestEveryQuestionIsAnsweredWholeWhateverHappens(t *testing.T) {
+func TestCrowd_EveryQuestionAnsweredWhole(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := drawStory(r, false)
 		if wrong := s.play(t); len(wrong) > 0 {

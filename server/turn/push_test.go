@@ -109,7 +109,7 @@ func caller(b *bot) *follower {
 	return f
 }
 
-func TestPush_AnswerLeavesAsTheReplyOrAsOneMessage(t *testing.T) {
+func TestPush_ReplyOrOneMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		total  time.Duration
 		passes bool // by the reply
@@ -345,7 +345,7 @@ func TestPush_NothingIsSentAfterStopOrClear(t *testing.T) {
 	}
 }
 
-func TestPush_AnswersOfTwoQuestionsSayWhoseTheyAre(t *testing.T) {
+func TestPush_TwoAnswersNameTheirQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPhone()
 		b := start(t, setup{pusher: p, settings: pushing(4), simmed: simmed(steady(8*time.Second, 80))})

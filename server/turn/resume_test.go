@@ -58,7 +58,7 @@ func (m mortal) Stop(ctx context.Context, task, user string) error {
 }
 
 // A chatflow goes on without its client: whoever takes the turn over waits for its answer and asks nothing.
-func TestAnHeirWaitsForARunThatOutlivedItsOwner(t *testing.T) {
+func TestNewOwner_WaitsForAnOutlivingRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		died := 12 * time.Second
 		next := crash(t, difysim.Options{Mode: difysim.Chatflow, Behaviour: steady(30*time.Second, 80)}, died)
@@ -373,7 +373,7 @@ func TestABrokenStreamOfARunThatEnds(t *testing.T) {
 }
 
 // A question whose owners all die is given up, and the follower is told with what there is of its answer.
-func TestAQuestionThatOutlivesItsOwnersIsGivenUp(t *testing.T) {
+func TestQuestion_GivenUpAfterItsOwners(t *testing.T) {
 	retry := "\n" + link("再问一次", "/retry")
 	for name, c := range map[string]struct{ known, want string }{
 		"nothing of its answer": {"", "抱歉，这个问题没有回答成功。" + retry},

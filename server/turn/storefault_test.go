@@ -102,7 +102,7 @@ func TestEachFailureOfTheStoreHasItsReply(t *testing.T) {
 	}
 }
 
-func TestADeliveryIsRepliedToWhenHoldsCannotBeCounted(t *testing.T) {
+func TestHold_RepliedWhenNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		s.fails = func(_ int64, method string) bool { return method == "TakeHold" }
@@ -116,7 +116,7 @@ func TestADeliveryIsRepliedToWhenHoldsCannotBeCounted(t *testing.T) {
 	})
 }
 
-func TestAHeldDeliveryIsRepliedToWhenTheStoreFails(t *testing.T) {
+func TestHeldDelivery_StoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		awaits := 0
@@ -164,7 +164,7 @@ func TestAnOutageOfTheStoreIsWaitedOut(t *testing.T) {
 }
 
 // A store that is away for too long: the turn is given up, and asked again by whoever takes it over.
-func TestAnEndThatCannotBeStoredIsToldInTheLog(t *testing.T) {
+func TestEnd_UnstorableIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sound(newStore())
 		s.fails = func(_ int64, method string) bool { return method == "Finish" || method == "Renew" }
@@ -224,7 +224,7 @@ func TestAQuestionWaitsForTheStore(t *testing.T) {
 
 // Nobody knows whether an earlier delivery has recorded the question: while there is another delivery, it may meet a
 // replica that reaches the store.
-func TestAQuestionDeliveredAgainIsLeftToTheNextDelivery(t *testing.T) {
+func TestRedelivery_LeftToTheNextDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
 		cutOff := sound(store)
@@ -278,7 +278,7 @@ func TestARefusedQuestionIsRetracted(t *testing.T) {
 
 // While the sessions go from one process to the next, whatever a follower sends is answered by the last delivery at the
 // latest, and nothing of it counts as a failure.
-func TestWhatComesWhileTheSessionsMoveIsLeftToTheNextDelivery(t *testing.T) {
+func TestSessionsMove_LeftToTheNextDelivery(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, text string
 		kind         turn.Kind

@@ -14,7 +14,7 @@ import (
 const ask = "我的订单在哪里？"
 
 // The table of when a question is replied to, as far as the whole answer is the reply.
-func TestAnAnswerIsTheReplyToTheDeliveryInWhichItIsReady(t *testing.T) {
+func TestAnswer_RepliesToTheDeliveryItIsReadyIn(t *testing.T) {
 	for name, c := range map[string]struct {
 		total          time.Duration
 		delivery, held int
@@ -91,7 +91,7 @@ func TestATurnWithoutTextYetShowsAWaitingLine(t *testing.T) {
 	})
 }
 
-func TestAFetchWaitsForARunningTurnAsAQuestionDoes(t *testing.T) {
+func TestResumeReading_WaitsForARunningTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(difysim.Behaviour{FirstText: 20 * time.Second, Total: 24 * time.Second, Length: 80})})
 		f := b.follower("alice")
@@ -130,7 +130,7 @@ func TestHoldsAreABudgetOfTheBot(t *testing.T) {
 	})
 }
 
-func TestAClosedConnectionTakesNoHoldAndLosesNothing(t *testing.T) {
+func TestClosedConnection_TakesNoHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, setup{simmed: simmed(steady(7*time.Second, 80))})
 		f := b.follower("alice")

@@ -22,7 +22,7 @@ func (b *bot) wantWelcome(t *testing.T, text string) {
 	}
 }
 
-func TestAWelcomeIsTheBotsOwnElseDifysElseTheHelp(t *testing.T) {
+func TestWelcome_OwnThenDifysThenHelp(t *testing.T) {
 	opening := difysim.Options{OpeningStatement: "**您好！**\n\n- 问我吧", SuggestedQuestions: []string{"怎么退货？", "营业时间？"}}
 	for name, c := range map[string]struct {
 		own  string
@@ -69,7 +69,7 @@ func TestASuggestionsOrderAndSpaceAreKept(t *testing.T) {
 	})
 }
 
-func TestAHundredFollowersAskDifyOnceForItsOpening(t *testing.T) {
+func TestOpening_AskedOnceForAHundred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		text := "您好！"
 		d := &scripted{parameters: func(context.Context) (dify.Parameters, error) {

@@ -167,7 +167,7 @@ func content(reply string) string {
 }
 
 // A text that WeChat would show as a fault is not sent.
-func TestReplyThatCannotBeShownIsAnAcknowledgement(t *testing.T) {
+func TestReply_UnshowableIsAcknowledged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
 		s := settings(30)
@@ -181,7 +181,7 @@ func TestReplyThatCannotBeShownIsAnAcknowledgement(t *testing.T) {
 }
 
 // WeChat is to push the event again when a follower could not be forgotten.
-func TestFollowerWhoCouldNotBeForgottenIsToldOfAgain(t *testing.T) {
+func TestForget_RepeatedAfterFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
 		w.store.failure = errors.New("no answer")

@@ -195,7 +195,7 @@ func TestNotTooMuchIsForwardedAtOnce(t *testing.T) {
 
 // A process that hangs keeps no follower from an answer: what can wait is delivered again, the last delivery is replied
 // to.
-func TestAnOwnerThatHangsIsNotWaitedForInTheEnd(t *testing.T) {
+func TestTakeover_HangingOwner(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := newPair(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{}, func(context.Context) (net.Conn, error) {
 			client, server := net.Pipe()

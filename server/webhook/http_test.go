@@ -58,7 +58,7 @@ func TestVerificationOfTheURL(t *testing.T) {
 	}
 }
 
-func TestOnlyTheWebhookAndTheVerificationFilesAreServed(t *testing.T) {
+func TestServes_WebhookAndVerificationFilesOnly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
 		w.handler.Configure(Bot{
@@ -93,7 +93,7 @@ func TestOnlyTheWebhookAndTheVerificationFilesAreServed(t *testing.T) {
 	})
 }
 
-func TestOversizedBodyIsRefusedAndTheNextPushAnswered(t *testing.T) {
+func TestOversizedBody_NextPushAnswered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
 		via := w.serve(t).transport(t)
@@ -258,7 +258,7 @@ func TestAPanicsWordsAreNotTold(t *testing.T) {
 	}
 }
 
-func TestThousandsOfIdleConnectionsDoNotDelayAPush(t *testing.T) {
+func TestIdleConnections_DelayNoPush(t *testing.T) {
 	const idle = 5000 // most of them are closed to make place for others
 	w := newWorld(t, loadManifest(t).options(wechatsim.Plain), difysim.Behaviour{})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -133,7 +133,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-func TestOnlyTheDecryptedCopyOfACompatiblePushCounts(t *testing.T) {
+func TestCompatibleMode_DecryptedCopyCounts(t *testing.T) {
 	m := loadManifest(t)
 	c := mustCipher(t, m.EncodingAESKey, m.AppID)
 	for name, compat := range map[string]func(encrypt string) string{
@@ -178,7 +178,7 @@ func TestMalformedEnvelopesAreNotAuthentic(t *testing.T) {
 }
 
 // Whatever is not authentic leaves authenticate without content, and content is all that Open hands to the push parser.
-func TestAuthenticateGivesContentOnlyOfAuthenticPushes(t *testing.T) {
+func TestAuthenticate_AuthenticPushesOnly(t *testing.T) {
 	m := loadManifest(t)
 	accounts := []*Account{m.plain(t), m.secure(t)}
 	c := mustCipher(t, m.EncodingAESKey, m.AppID)
@@ -244,7 +244,7 @@ func TestRotation(t *testing.T) {
 	refused(ReasonSignature).check(t, p, err)
 }
 
-func TestReplyToAPlainPushOfACompatibleAccountIsPlain(t *testing.T) {
+func TestReply_PlainInCompatibleMode(t *testing.T) {
 	m := loadManifest(t)
 	a := mustAccount(t, Options{Tokens: []string{m.Token}, AppID: testAppID, EncodingAESKeys: []string{testKey}, AllowPlain: true})
 	p, err := a.Open(plainQuery(m.Token, m.Now), textPush("hello"), m.now())

@@ -17,7 +17,7 @@ const (
 	testAppID = "wx0123456789abcdef"
 )
 
-func TestNewCipherSaysWhatIsWrongWithoutShowingIt(t *testing.T) {
+func TestNewCipher_ErrorsHideTheKey(t *testing.T) {
 	for name, tc := range map[string]struct{ key, appID, want string }{
 		"short key":        {testKey[1:], testAppID, "42 characters instead of 43"},
 		"long key":         {testKey + "=", testAppID, "44 characters instead of 43"},
@@ -76,7 +76,7 @@ func TestCipherOpensWhatItSealed(t *testing.T) {
 	})
 }
 
-func TestCipherRefusesBase64ThatItsDecoderWouldForgive(t *testing.T) {
+func TestCipher_RefusesLenientBase64(t *testing.T) {
 	c := mustCipher(t, testKey, testAppID)
 	sealed := c.Seal([16]byte{}, []byte("hello"))
 	digits, found := strings.CutSuffix(sealed, "==")
@@ -98,7 +98,7 @@ func TestCipherRefusesBase64ThatItsDecoderWouldForgive(t *testing.T) {
 	}
 }
 
-func TestCipherRefusesFramesThatWeChatDoesNotWrite(t *testing.T) {
+func TestCipher_RefusesForeignFrames(t *testing.T) {
 	c := mustCipher(t, testKey, testAppID)
 	frame := func(length byte, rest string) []byte {
 		return append(append(make([]byte, headLen-1), length), rest...)

@@ -42,7 +42,7 @@ func TestUnusablePushesSayWhyWithoutContent(t *testing.T) {
 	}
 }
 
-func TestRepeatedElementsWithoutMeaningAreIgnored(t *testing.T) {
+func TestParse_IgnoresRepeatedElements(t *testing.T) {
 	m := loadManifest(t)
 	body := strings.Replace(string(textPush("hello")), "<MsgId>", "<List><a/><Content>x</Content></List><List/><MsgId>", 1)
 	p, err := m.plain(t).Open(plainQuery(m.Token, m.Now), []byte(body), m.now())

@@ -34,7 +34,7 @@ func TestRemoveTreeRemovesFoldersOnly(t *testing.T) {
 	}
 }
 
-func TestPollGivesTheLastErrorAndTheReasonForItsEnd(t *testing.T) {
+func TestPoll_GivesLastErrorAndReason(t *testing.T) {
 	late, broken := errors.New("too late"), errors.New("broken")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, late)
 	defer cancel()

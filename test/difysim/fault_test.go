@@ -162,7 +162,7 @@ func TestSlowHeaders(t *testing.T) {
 	})
 }
 
-func TestConversationGoneHitsOldConversationsOnly(t *testing.T) {
+func TestConversationGone_OldOnesOnly(t *testing.T) {
 	for mode, want := range map[Mode]Outcome{Chat: Refused, Chatflow: Failed} {
 		bubble(t, func(t *testing.T) {
 			c := newClient(t, Options{Mode: mode})

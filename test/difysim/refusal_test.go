@@ -146,7 +146,7 @@ func TestRelayIsSilentAboutWhatItCannotStart(t *testing.T) {
 	}
 }
 
-func TestEveryResponseTellsItsVersionExceptAProxys(t *testing.T) {
+func TestVersion_OfEveryResponse(t *testing.T) {
 	c := newClient(t, Options{Release: V1_12_1, Behaviour: Behaviour{Fault: Fault{Kind: HTTPError, Name: "nginx-bad-gateway.502"}}})
 	for path, want := range map[string]string{"/v1/info": "1.12.1", "/v1/nothing": "1.12.1", "/v1/chat-messages": ""} {
 		method, body := "GET", ""

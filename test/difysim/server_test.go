@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestConversationsBelongToTheirUserAndRelease(t *testing.T) {
+func TestConversations_OfUserAndRelease(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options Options
 		deleted int // status of the deletion

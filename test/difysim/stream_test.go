@@ -188,7 +188,7 @@ func TestDeltasComeAtTheOrderedPace(t *testing.T) {
 	}
 }
 
-func TestHeadersComeWithTheFirstEventButAtOnceFromARelay(t *testing.T) {
+func TestHeaders_WithFirstEventOrAtOnce(t *testing.T) {
 	for mode, want := range map[Mode]time.Duration{Chat: 3 * time.Second, Agent: 0, Chatflow: 0} {
 		bubble(t, func(t *testing.T) {
 			c := newClient(t, Options{Mode: mode, Behaviour: Behaviour{FirstText: 3 * time.Second}})
@@ -316,7 +316,7 @@ func TestStopEndsTheCallersOwnStream(t *testing.T) {
 	}
 }
 
-func TestClientThatLeavesLosesTheAnswerUnlessAWorkerGoesOn(t *testing.T) {
+func TestClientLeaves_AnswerKeptByWorkerOnly(t *testing.T) {
 	const total = 10 * time.Second
 	for name, tc := range map[string]struct {
 		options Options

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-func TestControlPlaneServesTheCRDSurvivesKillsAndStopsWithoutLeftovers(t *testing.T) {
+func TestControlPlane_WholeLife(t *testing.T) {
 	c, err := Start()
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestStartOutsideTheRepositoryFails(t *testing.T) {
 	}
 }
 
-func TestStartGivesUpCleanlyWhenTheServerDoesNotRun(t *testing.T) {
+func TestStart_ServerDoesNotRun(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {

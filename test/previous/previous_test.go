@@ -23,7 +23,7 @@ import (
 // A server of the previous release, pinned by spec.image, goes on under this operator: it starts with the configuration
 // that this operator writes of every sample, but for what that release could not do, and takes a change of it while it
 // runs.
-func TestServerOfThePreviousReleaseReadsThisOperatorsConfiguration(t *testing.T) {
+func TestPreviousServer_ReadsTheConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	if err := previous.Source(t.Context(), dir); err != nil {
 		t.Fatal(err)

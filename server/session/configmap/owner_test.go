@@ -131,7 +131,7 @@ func TestPredecessorLearnsItWithoutWriting(t *testing.T) {
 }
 
 // The predecessor writes until the last moment: what it has written before its successor took the shard is there.
-func TestTakesOverWhileThePredecessorWrites(t *testing.T) {
+func TestTakeover_WhileThePreviousOwnerWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)

@@ -36,7 +36,7 @@ func standing(t testing.TB, s *Store) {
 }
 
 // In a rolling update nobody else writes while the predecessor finishes, and nobody waits longer than that.
-func TestStandsByUntilThePredecessorHasStopped(t *testing.T) {
+func TestStandby_UntilThePreviousOwnerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
 		old := on(t, a)
@@ -129,7 +129,7 @@ func TestACallWaitsForThePredecessor(t *testing.T) {
 }
 
 // A predecessor that has died never says that it has stopped.
-func TestADeadPredecessorIsNotWaitedForLong(t *testing.T) {
+func TestTakeover_PreviousOwnerIsDead(t *testing.T) {
 	for name, die := range map[string]func(*api, *Store){
 		"killed": func(_ *api, old *Store) { drop(old) },
 		"hangs":  func(*api, *Store) {},

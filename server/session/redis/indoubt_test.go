@@ -150,7 +150,7 @@ func TestRetract(t *testing.T) {
 
 // Every other step whose reply is lost is found when it is made again by the client itself: the connection broke, and
 // nobody knows how far the call had come.
-func TestStepsAreTakenOnceThoughTheConnectionBreaks(t *testing.T) {
+func TestSteps_OnceOverBrokenConnections(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	n := newNetwork(t, s.addr())
