@@ -285,31 +285,35 @@ func TestPage_Files(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := pathOf(t, x.Links)
-	get := func(path string) (*http.Response, string) {
+	type response struct {
+		status int
+		header http.Header
+	}
+	get := func(path string) (response, string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr().String()+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := http.DefaultTransport.RoundTrip(request)
+		r, err := http.DefaultTransport.RoundTrip(request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
+		defer func() { _ = r.Body.Close() }()
+		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return response, string(body)
+		return response{r.StatusCode, r.Header}, string(body)
 	}
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if _, page := get(path); !strings.Contains(page, `src="`+path+`/0" alt="海报"`) || !strings.Contains(page, `<a href="`+path+`/1" rel="nofollow noreferrer">`) {
 		t.Errorf("the page has not the picture and the file: %s", page[:min(len(page), 4000)])
 	}
-	if r, body := get(path + "/0"); r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "image/png" || body != png {
-		t.Errorf("the picture: %d %v %q", r.StatusCode, r.Header, body)
+	if r, body := get(path + "/0"); r.status != http.StatusOK || r.header.Get("Content-Type") != "image/png" || body != png {
+		t.Errorf("the picture: %d %v %q", r.status, r.header, body)
 	}
-	if r, body := get(path + "/1"); r.StatusCode != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment; filename") || body != "%PDF-1.7" {
-		t.Errorf("the file: %d %v %q", r.StatusCode, r.Header, body)
+	if r, body := get(path + "/1"); r.status != http.StatusOK || !strings.HasPrefix(r.header.Get("Content-Disposition"), "attachment; filename") || body != "%PDF-1.7" {
+		t.Errorf("the file: %d %v %q", r.status, r.header, body)
 	}
 	if _, err := f.Send(t.Context(), "/clear"); err != nil { // or the server waits for all to be read
 		t.Error(err)

@@ -21,6 +21,9 @@ type reply struct {
 
 var notice = regexp.MustCompile(`\[\[(\w+)\]\]`)
 
+// label takes the line away that says who has written an answer, if it is the usual one.
+var label = strings.NewReplacer(serverconfig.Default().Reply.AILabel, "")
+
 // Texts are the bot's own texts as a crowd recognizes them: each is [[its key]]. They are for the bot's configuration.
 func Texts() map[string]string {
 	texts := make(map[string]string, len(serverconfig.TextKeys))
@@ -47,7 +50,7 @@ func read(text string) reply {
 	for _, m := range notice.FindAllStringSubmatch(text, -1) {
 		r.notices = append(r.notices, m[1])
 	}
-	r.body = squeeze(notice.ReplaceAllString(text, ""))
+	r.body = squeeze(label.Replace(notice.ReplaceAllString(text, "")))
 	return r
 }
 

@@ -286,7 +286,7 @@ const (
 )
 
 // goesOn is the end of a page that is not the last.
-var goesOn = regexp.MustCompile(`\n\n继续( [0-9]+/[0-9]+)?（或回复 1）$`)
+var goesOn = regexp.MustCompile(`\n\n继续( \d+/\d+)?（或回复 1）$`)
 
 // goOn taps the 继续 of the last reply until there is none, and gives the answer without the words around its pages.
 func (b *tab) goOn() string {

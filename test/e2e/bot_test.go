@@ -60,7 +60,6 @@ func (c *cluster) chatty(t *testing.T, namespace string) *bot {
 		texts[key] = text
 	}
 	b.set(t, texts, "reply", "texts")
-	b.set(t, "[[aiLabel]]", "reply", "aiLabel")
 	b.set(t, int64(10000), "limits", "questions")
 	return b
 }
