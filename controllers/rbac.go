@@ -4,7 +4,7 @@ package controllers
 // with --watch-namespaces the same rules are granted in those namespaces only (config/namespaced).
 //
 // Bots are the users': the operator reads them, and writes nothing but the status.
-// +kubebuilder:rbac:groups=wechatbot.dev,resources=wechatbots,verbs=get;list;watch
+// +kubebuilder:rbac:groups=wechatbot.dev,resources=wechatbots,verbs=list;watch
 // +kubebuilder:rbac:groups=wechatbot.dev,resources=wechatbots/status,verbs=patch
 //
 // Secrets: one at a time and by name, as a bot refers to it, to say what is missing. Never list or watch: nothing of a
@@ -15,9 +15,13 @@ package controllers
 // have a managed Redis; without it such a bot says what is missing.
 // +kubebuilder:rbac:roleName=manager-redis,groups="",resources=secrets,verbs=create
 //
-// The bots' objects: caches list and watch those with the operator's label; apply creates and patches, pruning deletes.
-// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch;create;patch;delete
+// The bots' objects: caches list and watch those with the operator's label; what they lack although it is there is read
+// by its name; apply creates and patches, pruning deletes. A bot always has its ServiceAccount and its Deployment: the
+// garbage collector deletes these.
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
@@ -41,7 +45,7 @@ package controllers
 //
 // IngressClasses, to say that the one of a bot does not exist. They belong to the cluster: with --watch-namespaces the
 // operator does without.
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=list;watch
 //
 // Gateways and ListenerSets that a bot names, one at a time, to say that none of their listeners for the domain speaks TLS. And
 // cert-manager's Certificate of a bot, to say why it is not there. Without these rights, or without what they are about,

@@ -57,6 +57,13 @@ func (u *rights) add(r *http.Request, status int) {
 	}
 }
 
+// needs tells whether a right was used, or goes with one that was: a watch falls back to a list where the API server does
+// not stream one, and what an apply has met is read by its name where the caches lack it.
+func (u *rights) needs(verb, resource string) bool {
+	with := map[string]string{"list": "watch", "get": "patch"}[verb]
+	return u.known[verb+" "+resource] || with != "" && u.known[with+" "+resource]
+}
+
 // unneeded are rights whose use only a real cluster shows, with the reason.
 var unneeded = []string{
 	"get gateway.networking.k8s.io/listenersets",
@@ -80,7 +87,7 @@ func unusedRights() (all []string) {
 				for _, resource := range rule.Resources {
 					for _, verb := range rule.Verbs {
 						right := verb + " " + group + "/" + resource
-						if !used.known[right] && !slices.Contains(unneeded, right) {
+						if !used.needs(verb, group+"/"+resource) && !slices.Contains(unneeded, right) {
 							all = append(all, right)
 						}
 					}

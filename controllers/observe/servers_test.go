@@ -327,8 +327,8 @@ func TestPoller_TellsWhatLasts(t *testing.T) {
 		if len(f.told) != 2 || f.look().StoreError != "away" {
 			t.Fatalf("what lasts is not told: %+v", f.told)
 		}
-		n := 0
-		f.says = func(string) (serverstatus.Status, error) { n++; return stored(false, fmt.Sprint("try ", n))("") }
+		var n atomic.Int64
+		f.says = func(string) (serverstatus.Status, error) { return stored(false, fmt.Sprint("try ", n.Add(1)))("") }
 		for range 6 {
 			f.poll(t)
 		}
