@@ -221,11 +221,17 @@ func (r *running) platform(t *testing.T) *wechatsim.Platform {
 // get asks an admin endpoint.
 func (r *running) get(t *testing.T, path string) (int, string) {
 	t.Helper()
+	return read(t, r.back.transport(), path)
+}
+
+// read gets what a path has, as a browser would.
+func read(t *testing.T, from http.RoundTripper, path string) (int, string) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://bot.invalid"+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := r.back.transport().RoundTrip(request)
+	response, err := from.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}

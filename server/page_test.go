@@ -23,22 +23,10 @@ var pageAddress = regexp.MustCompile(`^https://bot\.example\.com(/a/[A-Za-z0-9_-
 // long is an answer of several replies.
 var long = "# 借阅须知\n\n**重要：**先办证。\n\n" + strings.Repeat("每人每次可以借十本书，借期三十天，可以续借一次。\n\n", 60) + "结尾在这里。"
 
-// read gets a page, as a browser would.
+// read gets a page.
 func (r *running) read(t *testing.T, path string) (int, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://bot.invalid"+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := r.front.transport().RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(response.Body)
-	if closed := response.Body.Close(); err != nil || closed != nil {
-		t.Fatal(err, closed)
-	}
-	return response.StatusCode, string(body)
+	return read(t, r.front.transport(), path)
 }
 
 // pathOf is that of the page which a reply links to with its last link.

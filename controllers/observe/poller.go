@@ -16,11 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
@@ -45,10 +42,10 @@ type Poller struct {
 	options PollerOptions
 	client  *http.Client
 
+	waking // the bots that Look was called for
+
 	mu    sync.Mutex
 	known map[types.NamespacedName]*polled
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request] // nil until the controller runs
-	early map[types.NamespacedName]time.Duration                  // to be queued then
 }
 
 // PollerOptions are what a Poller needs.
@@ -88,35 +85,12 @@ func NewPoller(o PollerOptions) *Poller {
 	}
 	return &Poller{
 		options: o, client: newStatusClient(o.Dial),
-		known: map[types.NamespacedName]*polled{}, early: map[types.NamespacedName]time.Duration{},
+		known: map[types.NamespacedName]*polled{},
 	}
 }
 
 // again is when a poll is repeated that has found something new, or servers that were just started.
 func (p *Poller) again() time.Duration { return p.options.Every / 12 }
-
-// Source wakes the controller for the bots that Look was called for.
-func (p *Poller) Source() source.Source {
-	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.queue = queue
-		for bot, wait := range p.early {
-			queue.AddAfter(reconcile.Request{NamespacedName: bot}, wait)
-		}
-		p.early = nil
-		return nil
-	})
-}
-
-// enqueue is called with mu held.
-func (p *Poller) enqueue(bot types.NamespacedName, wait time.Duration) {
-	if p.queue == nil {
-		p.early[bot] = wait
-		return
-	}
-	p.queue.AddAfter(reconcile.Request{NamespacedName: bot}, wait)
-}
 
 // Look returns what is known of the bot's servers, and has them asked: soon if the bot or the servers have changed, and
 // else when it is time. After a start of the operator bots whose status has an answer are asked within Every.
@@ -130,15 +104,15 @@ func (p *Poller) Look(bot *v1alpha1.WechatBot, pods []corev1.Pod) Servers {
 		p.known[name] = q
 		if answered(bot) {
 			q.key, q.next = key, now.Add(p.options.Part(p.options.Every))
-			p.enqueue(name, q.next.Sub(now))
+			p.enqueue(q.next.Sub(now), name)
 		}
 	}
 	if q.key != key {
 		q.key, q.next = key, now.Add(p.again())
-		p.enqueue(name, p.again())
+		p.enqueue(p.again(), name)
 	}
 	if now.After(q.next.Add(p.options.Every)) { // it was suspended
-		p.enqueue(name, 0)
+		p.enqueue(0, name)
 	}
 	return q.told
 }
@@ -176,7 +150,6 @@ func (p *Poller) Forget(bot types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.known, bot)
-	delete(p.early, bot)
 }
 
 // Reconcile asks one bot's servers, if they are due.

@@ -15,11 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
@@ -40,11 +37,11 @@ type Prober struct {
 	pepper    []byte
 	transport http.RoundTripper // nil but in tests
 
+	waking // the bots that Look was called for
+
 	mu    sync.Mutex
 	known map[types.NamespacedName]*question
 	hosts hosts
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request] // nil until the controller runs
-	early []types.NamespacedName                                  // to be queued then
 }
 
 // ProberOptions are what a Prober needs.
@@ -86,29 +83,6 @@ func NewProber(o ProberOptions) *Prober {
 	return p
 }
 
-// Source wakes the controller for the bots that Look was called for.
-func (p *Prober) Source() source.Source {
-	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.queue = queue
-		p.enqueue(p.early...)
-		p.early = nil
-		return nil
-	})
-}
-
-// enqueue is called with mu held.
-func (p *Prober) enqueue(bots ...types.NamespacedName) {
-	if p.queue == nil {
-		p.early = append(p.early, bots...)
-		return
-	}
-	for _, bot := range bots {
-		p.queue.Add(reconcile.Request{NamespacedName: bot})
-	}
-}
-
 // Look returns what is known of the bot's app with the key and authority, and has it asked if that is nothing or too
 // old. Without a key nothing can be known.
 func (p *Prober) Look(bot *v1alpha1.WechatBot, key serverconfig.Secret, ca []byte) Dify {
@@ -120,7 +94,7 @@ func (p *Prober) Look(bot *v1alpha1.WechatBot, key serverconfig.Secret, ca []byt
 	name := client.ObjectKeyFromObject(bot)
 	q := p.question(name, p.fingerprint(bot.Spec.Dify.BaseURL, key, ca))
 	if !p.options.Now().Before(q.next) {
-		p.enqueue(name)
+		p.enqueue(0, name)
 	}
 	found := q.dify
 	found.Missing = missing(q.required, bot.Spec.Dify.Inputs)
@@ -152,7 +126,7 @@ func (p *Prober) Forget(bot types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if q, ok := p.known[bot]; ok {
-		p.enqueue(p.hosts.forget(bot, q.host)...)
+		p.enqueue(0, p.hosts.forget(bot, q.host)...)
 		delete(p.known, bot)
 	}
 }
@@ -220,7 +194,7 @@ func (p *Prober) enter(bot *v1alpha1.WechatBot) (turn bool, known *Dify) {
 	name, now := client.ObjectKeyFromObject(bot), hostOf(bot.Spec.Dify.BaseURL)
 	if q, ok := p.known[name]; ok {
 		if q.host != now {
-			p.enqueue(p.hosts.forget(name, q.host)...)
+			p.enqueue(0, p.hosts.forget(name, q.host)...)
 		}
 		q.host = now
 	}
@@ -230,7 +204,7 @@ func (p *Prober) enter(bot *v1alpha1.WechatBot) (turn bool, known *Dify) {
 func (p *Prober) leave(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.enqueue(p.hosts.leave(a.bot.Spec.Dify.BaseURL, a.began, a.found)...)
+	p.enqueue(0, p.hosts.leave(a.bot.Spec.Dify.BaseURL, a.began, a.found)...)
 }
 
 // pause ends a bot's waiting for its turn.
@@ -238,7 +212,7 @@ func (p *Prober) pause(bot types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if q, ok := p.known[bot]; ok {
-		p.enqueue(p.hosts.forget(bot, q.host)...)
+		p.enqueue(0, p.hosts.forget(bot, q.host)...)
 	}
 }
 

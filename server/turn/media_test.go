@@ -254,13 +254,7 @@ func TestPushMedia_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 		})
 		return calls
 	}
-	all := run(t, 0)
-	if all < 12 {
-		t.Fatalf("only %d calls of the store", all)
-	}
-	for k := range all {
-		run(t, k+1)
-	}
+	eachCall(t, 12, run)
 }
 
 // A reply that has shown the text may be lost while pictures are sent: the text is still there for the next delivery, or for `1`.

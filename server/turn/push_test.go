@@ -435,13 +435,7 @@ func TestPush_SurvivesADeathBetweenAnyTwoSteps(t *testing.T) {
 		})
 		return calls
 	}
-	all := run(t, 0)
-	if all < 8 {
-		t.Fatalf("only %d calls of the store", all)
-	}
-	for k := range all {
-		run(t, k+1)
-	}
+	eachCall(t, 8, run)
 }
 
 // repeatsOnePage tells whether what was read is the text with the last message of the process that has died once more: it

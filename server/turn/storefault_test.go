@@ -69,8 +69,15 @@ func TestASingleFailureOfTheStoreIsSurvived(t *testing.T) {
 		})
 		return calls
 	}
+	eachCall(t, 30, run)
+}
+
+// eachCall runs a story once undisturbed, which tells how many calls of the store it makes, and then once for each of
+// them, which are counted from 1: something is to happen there.
+func eachCall(t *testing.T, least int64, run func(t *testing.T, k int64) (calls int64)) {
+	t.Helper()
 	all := run(t, 0)
-	if all < 30 {
+	if all < least {
 		t.Fatalf("only %d calls of the store", all)
 	}
 	for k := range all {
