@@ -286,16 +286,23 @@ func TestPushMedia_TheNextQuestionWaitsForIt(t *testing.T) {
 		p := newPhone()
 		b := start(t, setup{pusher: p, settings: pushing(4), dify: withPictures(0, "画好了：{{query}}", "a"), media: &senses{}})
 		f := caller(b)
-		if x := f.Send("甲"); x.kind != turn.Answer {
-			t.Errorf("a reply of kind %s", x.kind)
-		}
-		second := f.Begin("乙")
-		if x := <-second; x.kind != turn.Answer {
-			t.Errorf("a reply of kind %s", x.kind)
+		var replied []time.Time
+		for _, ask := range []string{"甲", "乙"} {
+			if x := f.Send(ask); x.kind != turn.Answer {
+				t.Errorf("a reply of kind %s", x.kind)
+			}
+			replied = append(replied, time.Now())
 		}
 		<-time.After(time.Minute)
 		p.wantMessages(t, "image a", "image a")
-		p.wantAt(t, 1200*time.Millisecond, 2400*time.Millisecond)
+		if behind := replied[1].Sub(p.began.Add(p.at[0])); behind < 0 {
+			t.Errorf("the second question is answered %v before the first's picture", -behind)
+		}
+		for i, at := range p.at { // whether the reply is seen at once or at the next look is chance
+			if behind := p.began.Add(at).Sub(replied[i]); behind < time.Second || behind > 1200*time.Millisecond {
+				t.Errorf("picture %d is sent %v behind its text", i, behind)
+			}
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,10 +75,13 @@ func TestStandby_OwnerThatLivesKeepsTheSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		var dead atomic.Bool
+		var mu sync.Mutex
 		asked := make(map[string]int)
 		second := open(t, Options{
 			API: a.client(), Namespace: namespace, Name: "s", Identity: "second-pod", Address: "second-pod:8080",
 			Alive: func(_ context.Context, identity, address string) bool {
+				mu.Lock()
+				defer mu.Unlock()
 				asked[identity+" "+address]++
 				return !dead.Load()
 			},
@@ -87,9 +91,11 @@ func TestStandby_OwnerThatLivesKeepsTheSessions(t *testing.T) {
 			standing(t, second)
 			finish(t, first, begin(t, first, true, "bob", rand.Text()), "answer")
 		}
+		mu.Lock()
 		if n := asked[first.Identity()+" next-pod:8080"]; n < 10 || len(asked) != 1 {
 			t.Errorf("asked %v: want often, and the owner only", asked)
 		}
+		mu.Unlock()
 		select {
 		case <-first.Superseded():
 			t.Fatal("the owner was superseded while it answered")
