@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,16 +24,7 @@ const (
 	MaxInputNameBytes = 256
 )
 
-var (
-	botPattern       = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._~-]{0,255}$`)
-	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	domainPattern    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$`)
-	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
-	hostPattern      = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z][-a-z0-9]{0,61}[a-z0-9]$`)
-	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
-)
+const addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 
 // Check says what is wrong with c, as Parse would, or nil. It does not look at the secrets: Validate does.
 func (c *Config) Check() error {
@@ -100,7 +90,7 @@ func (c *Config) checkServer() error {
 	switch {
 	case c.Bot == "":
 		return wrong("bot", "is missing: give the bot's namespace/name, such as bots/winter")
-	case !botPattern.MatchString(c.Bot):
+	case !botPattern.matches(c.Bot):
 		return wrong("bot", "%q is not namespace/name: use lower-case letters, digits and hyphens, such as bots/winter", c.Bot)
 	}
 	if err := checkAddress("listen", c.Listen, false); err != nil {
@@ -116,7 +106,7 @@ func (c *Config) checkServer() error {
 		return err
 	}
 	switch {
-	case c.Domain != "" && (len(c.Domain) > 253 || !domainPattern.MatchString(c.Domain)):
+	case c.Domain != "" && !domainPattern.matches(c.Domain):
 		return wrong("domain", "%q is not a domain: write it in lower case, without https:// and path, such as bot.example.com", c.Domain)
 	case c.Domain == "" && c.Reply.Page.Enabled:
 		return wrong("domain", "is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com")
@@ -131,7 +121,7 @@ func checkPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return wrong("path", "%q must start with a slash and hold no domain, such as /wechat", p)
-	case !pathPattern.MatchString(p):
+	case !pathPattern.matches(p):
 		return wrong("path", "%q may hold letters, digits and / . _ ~ - only, 256 at most", p)
 	case path.Clean(p) != p:
 		return wrong("path", "%q is not clean: write %s", p, path.Clean(p))
@@ -166,9 +156,9 @@ func checkURL(field, address, example string) error {
 
 func (w *WeChat) check() error {
 	switch {
-	case w.AppID != "" && !accountPattern.MatchString(w.AppID):
+	case w.AppID != "" && !accountPattern.matches(w.AppID):
 		return wrong("wechat.appID", "%q is not an AppID: copy it from WeChat's console, it looks like wx0123456789abcdef", w.AppID)
-	case w.OriginalID != "" && !accountPattern.MatchString(w.OriginalID):
+	case w.OriginalID != "" && !accountPattern.matches(w.OriginalID):
 		return wrong("wechat.originalID", "%q is not an account's original ID: copy it from WeChat's console, it looks like gh_3f1c9a7e52b0", w.OriginalID)
 	}
 	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
@@ -185,7 +175,7 @@ func (w *WeChat) check() error {
 	for _, name := range slices.Sorted(maps.Keys(w.VerificationFiles)) {
 		field, content := child("wechat.verificationFiles", name), w.VerificationFiles[name]
 		switch {
-		case !verifyPattern.MatchString(name):
+		case !verifyPattern.matches(name):
 			return wrong(field, "is not the name of a verification file: use the name WeChat gave it, MP_verify_, 16 letters or digits, .txt")
 		case content == "":
 			return wrong(field, "is empty: copy the content of the file that WeChat gave")
@@ -201,7 +191,7 @@ func isPictureHost(host string) bool {
 	if strings.Contains(host, "://") {
 		return checkURL("", host, "") == nil
 	}
-	return hostPattern.MatchString(host)
+	return hostPattern.matches(host)
 }
 
 func (d *Dify) check() error {
@@ -334,7 +324,7 @@ func (m *ConfigMap) check() error {
 	for _, part := range []struct{ field, value string }{
 		{"session.configMap.namespace", m.Namespace}, {"session.configMap.name", m.Name},
 	} {
-		if !namePattern.MatchString(part.value) {
+		if !namePattern.matches(part.value) {
 			return wrong(part.field, "%q is not a Kubernetes name: use lower-case letters, digits, hyphens and dots", part.value)
 		}
 	}
