@@ -148,7 +148,7 @@ func (s *Server) assemble(f files) (err error) {
 	if err := s.newPage(f); err != nil {
 		return err
 	}
-	if s.media, err = newFollowersMedia(s.account, s.dify, f.config); err != nil {
+	if s.media, err = newFollowersMedia(s.account, s.dify, f); err != nil {
 		return err
 	}
 	if s.engine, err = s.newEngine(f); err != nil {
