@@ -205,7 +205,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Rater:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
-		Pusher:    pusher{s.account},
+		Pusher:    Pusher{s.account},
 		Media:     s.media,
 		Agents:    agents{s.account},
 
