@@ -272,6 +272,10 @@ func TestJudgeReadsPushes(t *testing.T) {
 		"another question's that says so": {shown: func(_, other *Question) []shown {
 			return []shown{{text: other.Text() + "\n------------\n" + other.Answer(1), pushed: true}}
 		}},
+		"the answer to a question that is still being delivered": {shown: func(q, other *Question) []shown {
+			other.Asker.open = other
+			return []shown{{text: q.Text() + "\n------------\n" + q.Answer(1), pushed: true}, {text: other.Answer(1), pushed: true}}
+		}},
 		"no line of WeChat's": {wrong: "without the line", shown: func(q, _ *Question) []shown {
 			return []shown{{text: q.Answer(1), pushed: true, unmarks: true}}
 		}},

@@ -64,9 +64,13 @@ func (a *Asker) receive(b wechatsim.Bubble) (wrongs []string) {
 	if !b.AI {
 		wrongs = append(wrongs, "a message without the line that AI has made it")
 	}
-	about := a.open
-	if about != nil && !about.Accepted {
-		about = nil // it may never have arrived: then it is about the one before
+	r, about := read(b.Text), a.open
+	switch m := marked.FindStringSubmatch(r.body); {
+	case about == nil || about.Accepted:
+	case m != nil && m[1] == about.ID:
+		about.Accepted = true // though a delivery of it is still under way
+	default:
+		about = nil // it may never have arrived: then the message is about the one before
 	}
-	return append(wrongs, a.understand(about, read(b.Text), true, b.At)...)
+	return append(wrongs, a.understand(about, r, true, b.At)...)
 }
