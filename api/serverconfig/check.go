@@ -26,13 +26,11 @@ const (
 )
 
 var (
-	botPattern       = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	namePattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._~-]{0,255}$`)
-	accountPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	domainPattern    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$`)
+	namePattern      = bounded{253, regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)}
+	pathPattern      = bounded{256, regexp.MustCompile(`^/[A-Za-z0-9/._~-]*$`)}
+	accountPattern   = bounded{64, regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
+	portPattern      = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
 	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
-	hostPattern      = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.])+[a-z][-a-z0-9]{0,61}[a-z0-9]$`)
 	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 )
 
@@ -100,7 +98,7 @@ func (c *Config) checkServer() error {
 	switch {
 	case c.Bot == "":
 		return wrong("bot", "is missing: give the bot's namespace/name, such as bots/winter")
-	case !botPattern.MatchString(c.Bot):
+	case !isBot(c.Bot):
 		return wrong("bot", "%q is not namespace/name: use lower-case letters, digits and hyphens, such as bots/winter", c.Bot)
 	}
 	if err := checkAddress("listen", c.Listen, false); err != nil {
@@ -116,7 +114,7 @@ func (c *Config) checkServer() error {
 		return err
 	}
 	switch {
-	case c.Domain != "" && (len(c.Domain) > 253 || !domainPattern.MatchString(c.Domain)):
+	case c.Domain != "" && !isDomain(c.Domain):
 		return wrong("domain", "%q is not a domain: write it in lower case, without https:// and path, such as bot.example.com", c.Domain)
 	case c.Domain == "" && c.Reply.Page.Enabled:
 		return wrong("domain", "is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com")
@@ -131,7 +129,7 @@ func checkPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return wrong("path", "%q must start with a slash and hold no domain, such as /wechat", p)
-	case !pathPattern.MatchString(p):
+	case !pathPattern.match(p):
 		return wrong("path", "%q may hold letters, digits and / . _ ~ - only, 256 at most", p)
 	case path.Clean(p) != p:
 		return wrong("path", "%q is not clean: write %s", p, path.Clean(p))
@@ -166,9 +164,9 @@ func checkURL(field, address, example string) error {
 
 func (w *WeChat) check() error {
 	switch {
-	case w.AppID != "" && !accountPattern.MatchString(w.AppID):
+	case w.AppID != "" && !accountPattern.match(w.AppID):
 		return wrong("wechat.appID", "%q is not an AppID: copy it from WeChat's console, it looks like wx0123456789abcdef", w.AppID)
-	case w.OriginalID != "" && !accountPattern.MatchString(w.OriginalID):
+	case w.OriginalID != "" && !accountPattern.match(w.OriginalID):
 		return wrong("wechat.originalID", "%q is not an account's original ID: copy it from WeChat's console, it looks like gh_3f1c9a7e52b0", w.OriginalID)
 	}
 	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
@@ -201,7 +199,9 @@ func isPictureHost(host string) bool {
 	if strings.Contains(host, "://") {
 		return checkURL("", host, "") == nil
 	}
-	return hostPattern.MatchString(host)
+	labels := strings.Split(host, ".")
+	last := labels[len(labels)-1]
+	return len(labels) > 1 && areLabels(labels) && len(last) > 1 && 'a' <= last[0] && last[0] <= 'z'
 }
 
 func (d *Dify) check() error {
@@ -334,7 +334,7 @@ func (m *ConfigMap) check() error {
 	for _, part := range []struct{ field, value string }{
 		{"session.configMap.namespace", m.Namespace}, {"session.configMap.name", m.Name},
 	} {
-		if !namePattern.MatchString(part.value) {
+		if !namePattern.match(part.value) {
 			return wrong(part.field, "%q is not a Kubernetes name: use lower-case letters, digits, hyphens and dots", part.value)
 		}
 	}

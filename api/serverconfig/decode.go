@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,12 +142,10 @@ func oneLine(err error) string {
 	return text
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // child is the path of a field of the mapping at path.
 func child(path, name string) string {
 	switch {
-	case !plainKey.MatchString(name):
+	case !accountPattern.match(name):
 		return path + "[" + strconv.Quote(shorten(name)) + "]"
 	case path == "":
 		return name

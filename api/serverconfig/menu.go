@@ -180,7 +180,7 @@ func (c *Config) checkItem(field string, i MenuItem, nameBytes int, wants string
 	}
 }
 
-var pagePattern = regexp.MustCompile(`^[A-Za-z0-9_/.?=&%-]{1,512}$`)
+var pagePattern = bounded{512, regexp.MustCompile(`^[A-Za-z0-9_/.?=&%-]+$`)}
 
 func (i MenuItem) checkAction(field string) error {
 	switch {
@@ -199,9 +199,9 @@ func (i MenuItem) checkAction(field string) error {
 		return nil
 	}
 	switch m := i.MiniProgram; {
-	case !accountPattern.MatchString(m.AppID):
+	case !accountPattern.match(m.AppID):
 		return wrong(field+".appID", "%q is not an AppID: give the mini program's, it looks like wx0123456789abcdef", m.AppID)
-	case !pagePattern.MatchString(m.Path):
+	case !pagePattern.match(m.Path):
 		return wrong(field+".path", "%q is not a page of a mini program: write it as in pages/index", m.Path)
 	default:
 		return checkLink(field+".url", m.URL)

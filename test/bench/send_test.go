@@ -180,9 +180,9 @@ func (w *pushing) bare(b *testing.B, followers int, spread time.Duration) []time
 	return took
 }
 
-// BenchmarkSends is how many messages a server sends in a second, and what each costs: 2,000 answers that end at once.
+// BenchmarkSends is how many messages a server sends in a second, and what each costs: 1,000 answers that end at once.
 func BenchmarkSends(b *testing.B) {
-	const followers = 2000
+	const followers = 1000
 	w := newPushing(b)
 	p := w.start(b, followers)
 	<-time.After(settle)
