@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"sync/atomic"
 
-	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
 	"github.com/wechatbot/wechatbot-operator/server/account"
 	"github.com/wechatbot/wechatbot-operator/server/dify"
@@ -41,28 +40,46 @@ type made struct {
 
 var _ turn.Media = (*followersMedia)(nil)
 
-func newFollowersMedia(a *account.Account, d *difySwitch, c serverconfig.Config) (*followersMedia, error) {
+func newFollowersMedia(a *account.Account, d *difySwitch, f files) (*followersMedia, error) {
 	m := &followersMedia{fetcher: media.New(media.Options{UserAgent: "wechatbot-server"}), account: a, dify: d}
-	err := m.configure(c)
+	err := m.configure(f)
 	return m, err
 }
 
 // configure puts other hosts in force, all or none.
-func (m *followersMedia) configure(c serverconfig.Config) error {
+func (m *followersMedia) configure(f files) error {
+	c := f.config
 	pictures, err := media.Hosts(c.WeChat.PictureHosts...)
 	if err != nil {
 		return fmt.Errorf("wechat.pictureHosts: %w", err)
 	}
 	to := new(made)
-	if to.policy, err = media.Internet(c.Dify.BaseURL, c.Dify.FilesURL); err == nil {
-		to.root, err = url.Parse(cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL))
+	if to.policy, err = madeAt(f); err != nil {
+		return err
 	}
-	if err != nil {
+	if to.root, err = url.Parse(cmp.Or(c.Dify.FilesURL, c.Dify.BaseURL)); err != nil {
 		return fmt.Errorf("dify.filesURL: %w", err)
 	}
 	m.pictures.Store(&pictures)
 	m.made.Store(to)
 	return nil
+}
+
+// madeAt is where what an app makes may be fetched: at Dify's own addresses, whose certificate may be of Dify's own authorities, and on
+// the Internet.
+func madeAt(f files) (media.Policy, error) {
+	policy, err := media.Internet(f.config.Dify.BaseURL, f.config.Dify.FilesURL)
+	if err != nil {
+		return policy, fmt.Errorf("dify.filesURL: %w", err)
+	}
+	if len(f.secrets.DifyCA) == 0 {
+		return policy, nil
+	}
+	roots, err := dify.CertPool(f.secrets.DifyCA)
+	if err != nil {
+		return policy, fmt.Errorf("dify-ca.crt: %w", err)
+	}
+	return policy.WithRoots(roots), nil
 }
 
 // Attach uploads a picture to the app.

@@ -45,7 +45,7 @@ func newGallery(t *testing.T, sized bool) *gallery {
 	t.Cleanup(client.CloseIdleConnections)
 	d := new(difySwitch)
 	d.current.Store(client)
-	if g.media, err = newFollowersMedia(&account.Account{}, d, c); err != nil {
+	if g.media, err = newFollowersMedia(&account.Account{}, d, files{config: c}); err != nil {
 		t.Fatal(err)
 	}
 	g.picture = session.Media{Kind: "image", URL: pictures.URL + "/0"}

@@ -1,13 +1,19 @@
 package server
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/media"
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -234,7 +240,7 @@ func TestSpokenAnswerThatCannotBe(t *testing.T) {
 }
 
 func TestPicturesOfAnAnswer(t *testing.T) {
-	m, err := newFollowersMedia(nil, nil, parsed(t, minimal+"dify: {baseURL: http://dify.dify.svc/v1, filesURL: http://files.dify.svc:5001}\n"))
+	m, err := newFollowersMedia(nil, nil, files{config: parsed(t, minimal+"dify: {baseURL: http://dify.dify.svc/v1, filesURL: http://files.dify.svc:5001}\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +255,46 @@ func TestPicturesOfAnAnswer(t *testing.T) {
 	want := []string{"https://x.com/f.png?sign=3", "https://x.com/h", "https://x.com/a.png?sign=1", "http://files.dify.svc:5001/files/tools/b.png?sign=2"}
 	if strings.Join(urls, " ") != strings.Join(want, " ") && strings.Join(urls, " ") != strings.Join(append(want, "data:image/png;base64,AAAA"), " ") {
 		t.Errorf("got %q, want %q", urls, want)
+	}
+}
+
+// What a Dify with its own authorities makes is fetched by them, for messages and for pages, and by others as soon as the file has others.
+func TestMadeFilesOfDifyWithItsOwnAuthorities(t *testing.T) {
+	files := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(picture(500)) }))
+	files.Config.ErrorLog = log.New(io.Discard, "", 0)
+	files.StartTLS()
+	t.Cleanup(files.Close)
+	p := newPlace(t, minimal+"dify: {baseURL: https://dify.invalid/v1, filesURL: "+files.URL+"}\n")
+	s := p.server(t)
+	fetched := func() bool {
+		t.Helper()
+		pages, err := pageSettings(s.files, "/wechat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds [2]media.Kind
+		for i, policy := range []media.Policy{s.media.made.Load().policy, pages.Fetchable} {
+			file, err := s.media.fetcher.Fetch(t.Context(), media.Request{URL: files.URL + "/files/tools/a.png", Policy: policy})
+			kinds[i] = media.KindOf(err)
+			if err == nil {
+				file.Release()
+			}
+		}
+		if kinds[0] != kinds[1] || kinds[0] != "" && kinds[0] != media.Unreachable {
+			t.Fatalf("fetching for messages and for pages: %q", kinds)
+		}
+		return kinds[0] == ""
+	}
+	if fetched() {
+		t.Error("an authority that nobody knows is trusted")
+	}
+	p.write(t, "secrets/dify-ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: files.Certificate().Raw})))
+	if refused := s.look(time.Now(), ""); refused != "" || !fetched() {
+		t.Errorf("with its authorities it is not fetched: %s", refused)
+	}
+	p.remove(t, "secrets/dify-ca.crt")
+	if refused := s.look(time.Now(), ""); refused != "" || fetched() {
+		t.Errorf("authorities that were taken away are trusted: %s", refused)
 	}
 }
 

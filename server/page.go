@@ -36,9 +36,9 @@ func (s *Server) newPage(f files) error {
 // Dify's key is too random for that. The webhook's path is the one that is in force.
 func pageSettings(f files, webhook string) (page.Settings, error) {
 	c := f.config
-	fetchable, err := media.Internet(c.Dify.BaseURL, c.Dify.FilesURL)
+	fetchable, err := madeAt(f)
 	if err != nil {
-		return page.Settings{}, fmt.Errorf("dify.filesURL: %w", err)
+		return page.Settings{}, err
 	}
 	return page.Settings{
 		Enabled: c.Reply.Page.Enabled, Domain: c.Domain, Path: serverconfig.PagePath(webhook),

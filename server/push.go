@@ -10,17 +10,19 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
 )
 
-// pusher writes to followers by the account's API.
-type pusher struct{ account *account.Account }
+// Pusher writes to followers by the account's API.
+type Pusher struct{ Account *account.Account }
+
+var _ turn.Pusher = Pusher{}
 
 // Able tells whether there is an AppSecret, and WeChat has not said that the account may not send.
-func (p pusher) Able() bool {
-	return p.account.Client() != nil && p.account.Can(account.CustomerService) != serverstatus.No
+func (p Pusher) Able() bool {
+	return p.Account.Client() != nil && p.Account.Can(account.CustomerService) != serverstatus.No
 }
 
 // Send sends a text with WeChat's line that AI has made it.
-func (p pusher) Send(ctx context.Context, follower, text string) session.SendResult {
-	client := p.account.Client()
+func (p Pusher) Send(ctx context.Context, follower, text string) session.SendResult {
+	client := p.Account.Client()
 	if client == nil {
 		return session.Refused
 	}
@@ -45,8 +47,8 @@ func resultOf(err error) session.SendResult {
 }
 
 // SendMedia sends a picture or a voice, with WeChat's line that AI has made it.
-func (p pusher) SendMedia(ctx context.Context, follower, kind, mediaID string) session.SendResult {
-	client := p.account.Client()
+func (p Pusher) SendMedia(ctx context.Context, follower, kind, mediaID string) session.SendResult {
+	client := p.Account.Client()
 	if client == nil {
 		return session.Refused
 	}
@@ -58,15 +60,15 @@ func (p pusher) SendMedia(ctx context.Context, follower, kind, mediaID string) s
 }
 
 // Tell sends a line of the bot's own.
-func (p pusher) Tell(ctx context.Context, follower, text string) {
-	if client := p.account.Client(); client != nil {
+func (p Pusher) Tell(ctx context.Context, follower, text string) {
+	if client := p.Account.Client(); client != nil {
 		_ = client.Send(ctx, api.Message{To: follower, Content: api.Text{Content: text}}) // the account's state has what is wrong
 	}
 }
 
 // Typing shows that an answer is being written. That it could not be is seen in the account's state.
-func (p pusher) Typing(ctx context.Context, follower string) {
-	if client := p.account.Client(); client != nil {
+func (p Pusher) Typing(ctx context.Context, follower string) {
+	if client := p.Account.Client(); client != nil {
 		_ = client.Typing(ctx, follower)
 	}
 }

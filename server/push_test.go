@@ -77,13 +77,10 @@ func TestPush_UnverifiedAccountLosesNothing(t *testing.T) {
 	})
 }
 
-// Whatever WeChat says to a send, the follower has the answer or can fetch it, and no rule of WeChat's is broken.
-func TestPush_EveryErrorLeavesTheAnswer(t *testing.T) {
+// Whatever becomes of WeChat's answer to a send, the follower has the answer or can fetch it, and no rule of WeChat's is broken.
+func TestPush_UnreadableAnswersLeaveTheAnswer(t *testing.T) {
 	wrong := []wechatsim.Order{
 		{Status: 500}, {Body: "<html>"}, {Empty: true}, {Lose: true}, {Lose: true, Applied: true}, {Refuse: true}, {Delay: 20 * time.Second},
-	}
-	for _, code := range []int{-1, 40001, 40003, 40014, 40164, 42001, 43004, 45002, 45009, 45015, 45047, 48001, 48002, 50002, 70000} {
-		wrong = append(wrong, wechatsim.Order{Code: code})
 	}
 	for _, c := range wrong {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {

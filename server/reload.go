@@ -100,7 +100,7 @@ func (s *Server) apply(f files, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := s.media.configure(f.config); err != nil {
+	if err := s.media.configure(f); err != nil {
 		return err
 	}
 	if err := s.dify.configure(f); err != nil {

@@ -148,7 +148,7 @@ func (s *Server) assemble(f files) (err error) {
 	if err := s.newPage(f); err != nil {
 		return err
 	}
-	if s.media, err = newFollowersMedia(s.account, s.dify, f.config); err != nil {
+	if s.media, err = newFollowersMedia(s.account, s.dify, f); err != nil {
 		return err
 	}
 	if s.engine, err = s.newEngine(f); err != nil {
@@ -205,7 +205,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Rater:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
-		Pusher:    pusher{s.account},
+		Pusher:    Pusher{s.account},
 		Media:     s.media,
 		Agents:    agents{s.account},
 

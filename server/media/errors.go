@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"strconv"
 	"syscall"
@@ -49,6 +50,9 @@ func (e *Error) Error() string {
 	}
 	if number, ok := errors.AsType[syscall.Errno](e.cause); ok {
 		text += ": " + number.Error()
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](e.cause); ok {
+		text += ": the certificate is not trusted"
 	}
 	return text
 }

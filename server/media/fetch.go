@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"mime"
@@ -211,7 +213,7 @@ func (f *Fetcher) choose(r Request, request *http.Request) (http.RoundTripper, e
 	case v == refused:
 		return nil, &Error{Kind: NotAllowed}
 	case v == trusted:
-		return f.open, nil
+		return f.openTo(r.Policy.roots), nil
 	case !publicHost(hostOf(request.URL), f.public):
 		return nil, &Error{Kind: PrivateAddress}
 	}
@@ -224,6 +226,21 @@ func (f *Fetcher) choose(r Request, request *http.Request) (http.RoundTripper, e
 	default:
 		return f.direct, nil
 	}
+}
+
+// openTo gives the transport to origins whose certificates these authorities have signed. As no connection is kept, it may be one that is
+// made for a single request.
+func (f *Fetcher) openTo(roots *x509.CertPool) http.RoundTripper {
+	own, ok := f.open.(*http.Transport)
+	if roots == nil || !ok {
+		return f.open
+	}
+	t := own.Clone()
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	t.TLSClientConfig.RootCAs = roots
+	return t
 }
 
 // sniffed is how much of a file is looked at for its type.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -225,6 +226,38 @@ func TestFetch_Origins(t *testing.T) {
 			t.Errorf("led to %s: %v, want %q", to, err, want)
 		}
 	}
+}
+
+// Authorities of one's own count for one's own origins, and for nobody else.
+func TestFetch_OwnAuthorities(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.on("cdn.example.org", []string{"127.0.0.2"})
+	roots := x509.NewCertPool()
+	roots.AddCert(w.secure.Certificate())
+	for _, transport := range []*http.Transport{w.direct.(*http.Transport), w.open.(*http.Transport)} {
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool() // the system knows nobody here
+	}
+	_, port, _ := net.SplitHostPort(w.secure.Listener.Addr().String())
+	origin := "https://127.0.0.1:" + port
+	known := mustInternet(t, origin).WithRoots(roots)
+	fetch := func(p Policy, address string, want Kind) {
+		t.Helper()
+		got, err := w.fetch(p, address)
+		if KindOf(err) != want || want == "" && !bytes.Equal(got, jpeg) {
+			t.Errorf("%s: %d bytes, %v; want %q", address, len(got), err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "the certificate is not trusted") {
+			t.Errorf("%s: it says %q", address, err)
+		}
+	}
+	fetch(known, origin+"/x", "")
+	fetch(known, "https://cdn.example.org/x", Unreachable)
+	fetch(mustInternet(t, origin), origin+"/x", Unreachable)
+	fetch(mustInternet(t).WithRoots(roots), "https://cdn.example.org/x", Unreachable)
+	w.serve(func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, "https://cdn.example.org/x", http.StatusFound)
+	})
+	fetch(known, origin+"/x", Unreachable)
 }
 
 func TestFetch_Answers(t *testing.T) {

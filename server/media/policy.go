@@ -1,6 +1,7 @@
 package media
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 // Policy says which addresses may be fetched. The zero Policy allows none.
 type Policy struct {
 	origins  map[string]bool // scheme://host:port
+	roots    *x509.CertPool  // of the origins; nil: the system's
 	suffixes []string        // of hosts
 	internet bool
 }
@@ -51,6 +53,12 @@ func Internet(origins ...string) (Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// WithRoots is the same policy with other authorities for the certificates of its origins. For all other hosts the system's count.
+func (p Policy) WithRoots(roots *x509.CertPool) Policy {
+	p.roots = roots
+	return p
 }
 
 // Allows says whether an address may be fetched, as far as can be told without resolving its host.

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
 )
 
 const (
@@ -73,17 +76,27 @@ type process struct {
 // start starts the server with these lines of configuration beside the usual ones.
 func start(b testing.TB, secure bool, dify, more string) *process {
 	b.Helper()
-	return launch(b, serverCommand(b, "--config", configure(b, secure, dify, more), "--log-level", "info"))
+	return startWith(b, secure, dify, "", more)
+}
+
+// startWith starts a server that calls WeChat's API at an address, if there is one.
+func startWith(b testing.TB, secure bool, dify, wechat, more string) *process {
+	b.Helper()
+	return launch(b, serverCommand(b, "--config", configure(b, secure, dify, wechat, more), "--log-level", "info"))
 }
 
 // configure writes a configuration and what it names, and gives its path.
-func configure(b testing.TB, secure bool, dify, more string) string {
+func configure(b testing.TB, secure bool, dify, wechat, more string) string {
 	b.Helper()
 	dir := b.TempDir()
 	files := map[string]string{"token": token, "dify-api-key": "app-bench", "bot.yaml": fmt.Sprintf(
-		"bot: bench/bot\nlisten: 127.0.0.1:0\nadminListen: 127.0.0.1:0\nsecretsDir: .\nwechat: {appID: %s}\ndify: {baseURL: %s}\n%s", appID, dify, more)}
+		"bot: bench/bot\nlisten: 127.0.0.1:0\nadminListen: 127.0.0.1:0\nsecretsDir: .\nwechat: {appID: %s, apiBaseURL: %q}\ndify: {baseURL: %s}\n%s",
+		appID, cmp.Or(wechat, api.DefaultBaseURL), dify, more)}
 	if secure {
 		files["encoding-aes-key"] = aesKey
+	}
+	if wechat != "" {
+		files["app-secret"] = "appSecretOfTheBench"
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

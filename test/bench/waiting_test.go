@@ -11,25 +11,43 @@ import (
 
 const settle = 3 * time.Second // until a server has done what it does after a start
 
-// BenchmarkIdle is what a bot costs that nobody talks to, after its first questions and a scrape.
+// BenchmarkIdle is what a bot costs that nobody talks to, after its first questions and a scrape; and one that pushes its answers by
+// WeChat's API, after its first pushes.
 func BenchmarkIdle(b *testing.B) {
-	d := startDify(b)
+	b.Run("replying", func(b *testing.B) {
+		d := startDify(b)
+		benchmarkIdle(b, func() *process { return start(b, true, d.url(), "") }, func(p *process) {
+			for i := range idleQuestions {
+				c := client{address: p.hook}
+				if err := c.connect(); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.push(request(b, true, fmt.Sprintf("oFollower%019d", i), "/help", i)); err != nil {
+					b.Fatal(err)
+				}
+				_ = c.conn.Close()
+			}
+		})
+	})
+	b.Run("pushing", func(b *testing.B) {
+		w := newPushing(b)
+		benchmarkIdle(b, func() *process { return w.start(b, idleQuestions) }, func(p *process) {
+			w.round(b, p, idleQuestions, time.Second)
+		})
+	})
+}
+
+const idleQuestions = 20
+
+func benchmarkIdle(b *testing.B, start func() *process, use func(p *process)) {
+	b.Helper()
 	var fresh, used, anonymous float64
 	n := 0.0
 	for b.Loop() {
-		p := start(b, true, d.url(), "")
+		p := start()
 		<-time.After(settle)
 		fresh += p.memory(b, "VmRSS")
-		c := client{address: p.hook}
-		for i := range 20 {
-			if err := c.connect(); err != nil {
-				b.Fatal(err)
-			}
-			if _, err := c.push(request(b, true, fmt.Sprintf("oFollower%019d", i), "/help", i)); err != nil {
-				b.Fatal(err)
-			}
-			_ = c.conn.Close()
-		}
+		use(p)
 		p.metric(b, "wechatbot_pushes_total")
 		<-time.After(settle)
 		used += p.memory(b, "VmRSS")
@@ -160,9 +178,16 @@ func benchmarkAnswerToReply(b *testing.B, spread time.Duration) {
 			_ = c.Close()
 		}
 	}
-	slices.Sort(all)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "ms_p50")
-	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "ms_p99")
-	b.ReportMetric(float64(all[len(all)-1].Microseconds())/1000, "ms_max")
+	report(b, "", all)
+}
+
+// report reports percentiles of durations.
+func report(b *testing.B, what string, all []time.Duration) {
+	b.Helper()
+	slices.Sort(all)
+	ms := func(i int) float64 { return float64(all[i].Microseconds()) / 1000 }
+	b.ReportMetric(ms(len(all)/2), what+"ms_p50")
+	b.ReportMetric(ms(len(all)*99/100), what+"ms_p99")
+	b.ReportMetric(ms(len(all)-1), what+"ms_max")
 }

@@ -37,6 +37,34 @@ func redisSession(address string) string {
 	return fmt.Sprintf("{type: Redis, redis: {addresses: [%q]}}", address)
 }
 
+// The same of replicas that push answers: nothing is lost, and nothing comes twice that nobody has asked for, though processes die while
+// they send, and WeChat's answers to sends are lost.
+func TestPush(t *testing.T) {
+	asked := number(t, "CHAOS_QUESTIONS", 2000)
+	s := seed(t)
+	app, _ := apps(s)
+	w := newWorld(t, "3 replicas, Redis, answers pushed", s, app)
+	w.pushes(t)
+	binary := build(t)
+	r := startRedis(t, w.logs)
+	w.store = store{kill: r.kill, start: r.start}
+	for i := range replicas {
+		p := startProxy(t, r.address())
+		w.proxies = append(w.proxies, p)
+		config := w.configure(t, i, redisSession(p.address()), map[string]string{"redis-password": redisPassword})
+		w.replicas = append(w.replicas, startReplica(t, i, w.logs, nil, binary, "--config", config))
+	}
+	const each = 12 // questions that a follower comes to at least
+	w.open(t, int(asked+each-1)/each)
+	w.run(t, pushSchedule(scheduleRand(w.seed)), calm)
+	v := w.judge(t)
+	t.Log(w.table(v))
+	v.check(t)
+	if v.Questions < int(asked) {
+		t.Errorf("only %d questions were asked, want %d: CHAOS_QUESTIONS sets how many", v.Questions, asked)
+	}
+}
+
 // The same of one replica whose sessions are in ConfigMaps, while it and the API server are killed.
 func TestConfigMap(t *testing.T) {
 	const followers = 24

@@ -37,6 +37,7 @@ type verdict struct {
 	takeovers              []time.Duration
 	late                   []string // takeovers beyond the promise
 	leaks                  []string
+	broken                 []string      // rules of WeChat's
 	lastRefusal            time.Duration // after the store was back
 }
 
@@ -60,6 +61,9 @@ func (w *world) judge(t *testing.T) *verdict {
 		}
 	}
 	v.leaks = w.leaks(t)
+	for rule, n := range w.platform.Violations() {
+		v.broken = append(v.broken, fmt.Sprintf("%s: %d times", rule, n))
+	}
 	return v
 }
 
@@ -264,7 +268,7 @@ func (w *world) leaks(t *testing.T) (leaks []string) {
 	t.Helper()
 	forbidden := map[string]string{
 		"订单": "a question", "回答的第": "an answer", token: "the token", aesKey: "the EncodingAESKey", difyKey: "Dify's key",
-		redisPassword: "Redis' password",
+		redisPassword: "Redis' password", appSecret: "the AppSecret",
 	}
 	for _, a := range w.crowd.Askers {
 		forbidden[a.Follower.OpenID()] = "an openid"
@@ -301,6 +305,7 @@ func (v *verdict) check(t *testing.T) {
 		"Dify calls outside crashed turns":                     v.extra,
 		fmt.Sprintf("takeovers that took over %v", takeover):   v.late,
 		"logs that hold what they must not, or say of a fault": v.leaks,
+		"rules of WeChat's API broken":                         v.broken,
 	} {
 		if len(all) > 0 {
 			t.Errorf("%d %s:\n  %s", len(all), what, strings.Join(all[:min(len(all), 20)], "\n  "))
@@ -316,7 +321,7 @@ func (w *world) table(v *verdict) string {
 	var b strings.Builder
 	row := func(name string, value any) { fmt.Fprintf(&b, "| %-52s | %v |\n", name, value) }
 	fmt.Fprintf(&b, "\n| %-52s | CHAOS_SEED=%d |\n|---|---|\n", w.name+", "+w.mode.String(), w.seed)
-	for _, a := range []act{kill, roll, killStore, hangStore, cutOff, blackHole, hangUp} {
+	for _, a := range append([]act{kill, roll, killStore, hangStore, cutOff, blackHole, hangUp}, weChats...) {
 		if w.acts[a] > 0 {
 			row(string(a), w.acts[a])
 		}
@@ -344,6 +349,12 @@ func (w *world) table(v *verdict) string {
 	row("- again WITHOUT need", len(v.extra))
 	row("takeover after a kill, p50 / p99 / most", crowd.Percentiles(v.takeovers))
 	row("whole answer after the question, p50 / p99 / most", crowd.Percentiles(v.Answers))
+	if w.official != "" {
+		calls, codes := w.platform.Calls(wechatsim.SendPath)
+		row("sends / of them taken by WeChat, and answered so", fmt.Sprintf("%d / %d", calls, codes[0]))
+		row("messages that came by themselves", v.Messages)
+		row("rules of WeChat's broken", len(v.broken))
+	}
 	row("bytes shown more than once", v.Again)
 	row("deliveries / of them failed", fmt.Sprintf("%d / %v", w.platform.Stats().Deliveries, w.platform.Stats().Failures))
 	return b.String()

@@ -28,7 +28,14 @@ const (
 	cutOff    act = "a replica cut off the store: connections reset and refused"
 	blackHole act = "a replica cut off the store: packets vanish"
 	hangUp    act = "a replica's connections to the store reset, once"
+
+	loseAnswers act = "WeChat's answers to sends lost, the messages shown"
+	loseSends   act = "sends lost with WeChat's answers to them"
+	blurAnswers act = "sends answered with status 500, the messages shown"
 )
+
+// weChats are the acts of WeChat's own API.
+var weChats = []act{loseAnswers, loseSends, blurAnswers}
 
 // fault is one act of a schedule.
 type fault struct {
@@ -40,7 +47,7 @@ type fault struct {
 
 func (f fault) String() string {
 	s := fmt.Sprintf("%6.1f s  %s", f.at.Seconds(), f.act)
-	if f.act != killStore && f.act != hangStore {
+	if f.act != killStore && f.act != hangStore && !slices.Contains(weChats, f.act) {
 		s += fmt.Sprintf(" (%d)", f.replica)
 	}
 	if f.lasts > 0 {
@@ -52,13 +59,19 @@ func (f fault) String() string {
 // seed is that of CHAOS_SEED, or a new one.
 func seed(t testing.TB) uint64 {
 	t.Helper()
-	text := os.Getenv("CHAOS_SEED")
+	return number(t, "CHAOS_SEED", rand.Uint64N(1_000_000))
+}
+
+// number is what a variable says, or else what is usual.
+func number(t testing.TB, variable string, usual uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(variable)
 	if text == "" {
-		return rand.Uint64N(1_000_000)
+		return usual
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		t.Fatalf("CHAOS_SEED: %v", err)
+		t.Fatalf("%s: %v", variable, err)
 	}
 	return n
 }
@@ -131,6 +144,26 @@ func redisSchedule(r *rand.Rand) []fault {
 	return sorted(faults)
 }
 
+// pushSchedule is two and a half minutes of faults for replicas that share a Redis and push answers: what makes it doubtful whether a
+// message was sent, again and again.
+func pushSchedule(r *rand.Rand) []fault {
+	const end = 140 * time.Second
+	faults := []fault{
+		{at: 30*time.Second + upTo(r, 5*time.Second), act: killStore, lasts: time.Second + upTo(r, 2*time.Second)},
+		{at: 60*time.Second + upTo(r, 5*time.Second), act: hangUp, replica: r.IntN(replicas)},
+		{at: 90*time.Second + upTo(r, 5*time.Second), act: killStore, lasts: time.Second + upTo(r, 2*time.Second)},
+	}
+	for at := killEvery; at <= end; at += killEvery {
+		faults = append(faults,
+			fault{at: at + upTo(r, time.Second), act: kill, replica: r.IntN(replicas)},
+			fault{at: at + upTo(r, killEvery), act: weChats[r.IntN(len(weChats))], lasts: 200*time.Millisecond + upTo(r, time.Second)})
+	}
+	for i := range replicas { // an upgrade
+		faults = append(faults, fault{at: end + time.Duration(1+4*i)*time.Second, act: roll, replica: i})
+	}
+	return sorted(faults)
+}
+
 // configMapSchedule is a minute of faults for the one replica that keeps its sessions in ConfigMaps.
 func configMapSchedule(r *rand.Rand) []fault {
 	faults := []fault{
@@ -192,6 +225,13 @@ func TestSchedule(t *testing.T) {
 		t.Error("two seeds, one schedule")
 	}
 	for s := range uint64(200) {
+		pushes := map[act]int{}
+		for _, f := range pushSchedule(scheduleRand(s)) {
+			pushes[f.act]++
+		}
+		if pushes[kill] != 28 || pushes[loseAnswers]+pushes[loseSends]+pushes[blurAnswers] != 28 || pushes[killStore] != 2 || pushes[roll] != 3 {
+			t.Fatalf("seed %d, pushes: %v", s, pushes)
+		}
 		faults := redisSchedule(scheduleRand(s))
 		acts := map[act]int{}
 		for i, f := range faults {

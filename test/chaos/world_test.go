@@ -3,9 +3,11 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
+	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
 	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -23,8 +27,10 @@ const (
 	token      = "chaosToken"
 	aesKey     = "chaosEncodingAESKey0123456789abcdefghijklmn"
 	appID      = "wx000000000000chaos"
+	appSecret  = "chaosAppSecret0123456789abcdef00"
 	difyKey    = "app-chaosDifyKey"
-	difyAnswer = 5 * time.Minute // dify.timeout, as by default
+	difyAnswer = 5 * time.Minute        // dify.timeout, as by default
+	apiTakes   = 150 * time.Millisecond // a call of WeChat's API
 )
 
 // world is one bot and everything around it.
@@ -40,7 +46,9 @@ type world struct {
 	proxies  []*proxy // one before the store of each replica
 	front    *front
 	platform *wechatsim.Platform
+	opened   chan struct{} // closed when there is a platform
 	store    store
+	official string // where WeChat's API is of a bot that pushes late answers, else empty
 
 	mu      sync.Mutex
 	acts    map[act]int
@@ -63,7 +71,7 @@ type cut struct {
 // newWorld makes Dify, with an app of a mode: a chatflow's run outlives the server that asked for it, a chat's does not.
 func newWorld(t testing.TB, name string, seed uint64, mode difysim.Mode) *world {
 	t.Helper()
-	w := &world{name: name, seed: seed, mode: mode, acts: map[act]int{}}
+	w := &world{name: name, seed: seed, mode: mode, acts: map[act]int{}, opened: make(chan struct{})}
 	var err error
 	if w.logs, err = os.MkdirTemp("", "chaos-"); err != nil { //nolint:usetesting // it stays if the test fails
 		t.Fatal(err)
@@ -71,10 +79,24 @@ func newWorld(t testing.TB, name string, seed uint64, mode difysim.Mode) *world 
 	t.Cleanup(func() { w.attach(t) })
 	w.dify = difysim.New(difysim.Options{Key: difyKey, Mode: mode})
 	w.dify.Script(new(crowd.Dify).Behave)
-	api := httptest.NewServer(w.dify)
-	w.difyURL = api.URL
-	t.Cleanup(func() { w.dify.Close(); api.Close() })
+	app := httptest.NewServer(w.dify)
+	w.difyURL = app.URL
+	t.Cleanup(func() { w.dify.Close(); app.Close() })
 	return w
+}
+
+// pushes gives the bot an account that may write to its followers.
+func (w *world) pushes(t *testing.T) {
+	t.Helper()
+	official := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		select {
+		case <-w.opened:
+			w.platform.API().ServeHTTP(rw, r)
+		case <-r.Context().Done():
+		}
+	}))
+	w.official = official.URL
+	t.Cleanup(official.Close)
 }
 
 // configure writes the configuration of one replica and gives its path. Dify sees the replica's number as an input.
@@ -83,6 +105,10 @@ func (w *world) configure(t testing.TB, replica int, session string, secrets map
 	dir := t.TempDir()
 	files := map[string]string{"token": token, "dify-api-key": difyKey, "encoding-aes-key": aesKey}
 	maps.Copy(files, secrets)
+	mode := serverconfig.ReplyModePassive
+	if w.official != "" {
+		mode, files["app-secret"] = serverconfig.ReplyModeCustomerService, appSecret
+	}
 	for name, content := range files {
 		writeFile(t, filepath.Join(dir, "secrets", name), content)
 	}
@@ -91,14 +117,15 @@ func (w *world) configure(t testing.TB, replica int, session string, secrets map
 listen: 127.0.0.1:0
 adminListen: 127.0.0.1:0
 secretsDir: ./secrets
-wechat: {appID: %s}
+wechat: {appID: %s, apiBaseURL: "%s"}
 dify: {baseURL: "%s", timeout: %s, inputs: {replica: "%d"}}
 limits: {questions: 10000, concurrency: 200}
 session: %s
 reply:
+  mode: %s
   aiLabel: "[[aiLabel]]"
   texts:
-%s`, appID, w.difyURL, difyAnswer, replica, session, ownTexts()))
+%s`, appID, cmp.Or(w.official, api.DefaultBaseURL), w.difyURL, difyAnswer, replica, session, mode, ownTexts()))
 	return path
 }
 
@@ -128,15 +155,17 @@ func (w *world) open(t *testing.T, followers int) {
 	w.front.waitReady(t)
 	var err error
 	w.platform, err = wechatsim.New(wechatsim.Account{
-		URL: w.front.url(), Token: token, EncodingAESKey: aesKey, AppID: appID, Mode: wechatsim.Secure,
-	}, wechatsim.Options{})
+		URL: w.front.url(), Token: token, EncodingAESKey: aesKey, AppID: appID, AppSecret: appSecret, Mode: wechatsim.Secure,
+	}, wechatsim.Options{Latency: apiTakes})
 	if err != nil {
 		t.Fatal(err)
 	}
+	close(w.opened)
 	if err := w.platform.VerifyURL(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.crowd = crowd.New(w.platform, followers, w.seed, newPlan)
+	w.crowd.Pushed = w.official != ""
 }
 
 // run lets the followers chat while the schedule is done, and for a while after its last act.
@@ -185,6 +214,14 @@ func (w *world) do(ctx context.Context, f fault) {
 		err = w.outage(ctx, f, w.store.kill, w.store.start)
 	case hangStore:
 		err = w.outage(ctx, f, w.store.hang, w.store.wake)
+	case loseAnswers, loseSends, blurAnswers:
+		o := wechatsim.Order{API: wechatsim.SendPath, Lose: true, Applied: f.act == loseAnswers}
+		if f.act == blurAnswers {
+			o = wechatsim.Order{API: wechatsim.SendPath, Status: http.StatusInternalServerError, Applied: true}
+		}
+		id := w.platform.Order(o)
+		pause(ctx, f.lasts)
+		w.platform.CancelOrder(id)
 	case hangUp:
 		w.proxies[f.replica].reset() // excuses nothing
 	case cutOff, blackHole:

@@ -32,6 +32,12 @@ type Asker struct {
 	last   *Question // whose text was shown last
 	stale  bool      // the last reply showed what had been shown to its end
 	done   bool      // asks no more, and looks whether there is something unseen
+
+	// Of a bot that pushes:
+	bubbles  int       // that were read
+	messages int       // that came by themselves
+	open     *Question // the last that was asked
+	latest   reply     // the last text of the account's
 }
 
 // Refusal is a question that was not taken, and the time in which it was sent and refused.
@@ -60,6 +66,7 @@ func (a *Asker) chat(ctx, asking context.Context) {
 		a.ask(ctx, a.Think(a.crowd.plan(a.rand)))
 		a.think(ctx)
 	}
+	a.listen(ctx, 2*time.Second)
 	a.done = true
 	for range finals { // nothing is left that was not seen
 		x := a.send(ctx, nil, a.Follower.Send, "1")
@@ -83,6 +90,7 @@ func (a *Asker) think(ctx context.Context) {
 func (a *Asker) ask(ctx context.Context, q *Question) {
 	q.Asked = time.Now()
 	defer func() { q.Over = time.Now() }()
+	a.open = q
 	x := a.send(ctx, q, a.Follower.Send, q.Text())
 	retried := false
 	for {
@@ -90,53 +98,71 @@ func (a *Asker) ask(ctx context.Context, q *Question) {
 			q.Lost = "the run was over"
 			return
 		}
-		r := read(x.Text)
-		switch {
-		case q.Whole:
-			return
-		case q.Refused:
-			return
-		case q.CutShort && retried, q.refusedAgain:
-			return
-		case r.says(serverconfig.TextNothingYet):
-			if q.Accepted {
-				q.Lost = "the bot knew nothing of it"
-			}
-			return
-		case !q.Accepted && a.stale:
-			return // nothing unseen is left: it never arrived
-		case time.Since(q.Asked) > patience:
-			q.Lost = fmt.Sprintf("no whole answer within %v", patience)
+		r := a.latest
+		if a.settled(q, r, retried) {
 			return
 		}
+		if a.crowd.Pushed && a.listen(ctx, a.wait(r)) {
+			continue
+		}
 		a.think(ctx)
-		tap := func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.more) }
 		switch {
 		case r.retry.Send != "" && a.last == q && (!retried || q.givenUp):
 			retried = true
 			q.givenUp = false
 			q.Turns++
-			x = a.send(ctx, q, func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, r.retry) }, "")
+			x = a.send(ctx, q, a.tap(r.retry), "")
 		case r.more.Send == "":
 			x = a.send(ctx, nil, a.Follower.Send, "1")
 		default:
-			x = a.send(ctx, nil, tap, "")
+			x = a.send(ctx, nil, a.tap(r.more), "")
 		}
 	}
 }
 
+func (a *Asker) tap(l wechatsim.Link) func(context.Context, string) (*wechatsim.Exchange, error) {
+	return func(ctx context.Context, _ string) (*wechatsim.Exchange, error) { return a.Follower.Tap(ctx, l) }
+}
+
+// settled tells whether it is clear what becomes of a question, of which the account has said this last.
+func (a *Asker) settled(q *Question, r reply, retried bool) bool {
+	switch {
+	case q.Whole, q.Refused, q.CutShort && retried, q.refusedAgain:
+		return true
+	case r.says(serverconfig.TextNothingYet):
+		if q.Accepted {
+			q.Lost = "the bot knew nothing of it"
+		}
+		return true
+	case !q.Accepted && a.stale:
+		return true // nothing unseen is left: it never arrived
+	case time.Since(q.Asked) > patience:
+		q.Lost = fmt.Sprintf("no whole answer within %v", patience)
+		return true
+	}
+	return false
+}
+
 // send sends a message and takes what comes of it. asking is the question that the message asks, nil if it asks for more.
 func (a *Asker) send(ctx context.Context, asking *Question, send func(context.Context, string) (*wechatsim.Exchange, error), text string) *wechatsim.Exchange {
+	a.latest = reply{}
 	x, err := send(ctx, text)
 	if err != nil {
 		return nil
 	}
 	a.Exchanges = append(a.Exchanges, x)
-	now := time.Now()
-	for _, w := range a.take(asking, x) {
-		a.wrongs = append(a.wrongs, wrong{now, w})
+	if a.crowd.Pushed {
+		a.hear(asking, x)
+	} else {
+		a.note(a.take(asking, x))
 	}
 	return x
+}
+
+func (a *Asker) note(wrongs []string) {
+	for _, w := range wrongs {
+		a.wrongs = append(a.wrongs, wrong{time.Now(), w})
+	}
 }
 
 // take takes what a follower sees at the end of an exchange, and says what is wrong with it.
@@ -150,6 +176,9 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 	case wechatsim.Silent, wechatsim.Served:
 		if asking != nil {
 			asking.Accepted = true
+		}
+		if a.crowd.Pushed {
+			return nil
 		}
 		return []string{"a text message got no reply"}
 	case wechatsim.Replied:
@@ -165,14 +194,20 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 		}
 		asking.Accepted = true
 	}
-	about, wrongs := a.place(asking, r)
+	return a.understand(asking, r, asking != nil && a.crowd.Pushed, x.Start.Add(x.Took))
+}
+
+// understand says what is wrong with a text of the account's. unasked: the follower has not asked for what was shown before.
+func (a *Asker) understand(asking *Question, r reply, unasked bool, at time.Time) (wrongs []string) {
+	a.latest = r
+	about, wrongs := a.place(asking, r, unasked)
 	switch {
 	case r.retry.Send == "" || about == nil:
 	case r.says(serverconfig.TextCutShort) && about.Plan.CutAfter != 0:
 		about.CutShort = true
 	case r.says(serverconfig.TextCutShort), r.says(serverconfig.TextFailed):
 		if !about.givenUp {
-			a.Failures = append(a.Failures, Failure{about, x.Start.Add(x.Took)})
+			a.Failures = append(a.Failures, Failure{about, at})
 		}
 		about.givenUp = true
 	default:
@@ -182,7 +217,7 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 }
 
 // place finds where in which answer the reply's text stands.
-func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
+func (a *Asker) place(asking *Question, r reply, unasked bool) (*Question, []string) {
 	if r.body == "" || strings.HasPrefix(r.body, "〔") && !marked.MatchString(r.body) { // nothing, or less than its mark
 		if r.retry.Send != "" {
 			a.last = a.meant(asking, r)
@@ -208,7 +243,7 @@ func (a *Asker) place(asking *Question, r reply) (*Question, []string) {
 		return q, []string{"a text that is not a piece of one answer"}
 	}
 	a.stale = q.Whole
-	wrongs := q.progress(call, from, from+len(r.body), len(expected))
+	wrongs := q.progress(call, from, from+len(r.body), len(expected), unasked)
 	switch {
 	case r.quoted != "" && r.quoted != q.Text():
 		wrongs = append(wrongs, "an answer under another question's words")

@@ -13,6 +13,8 @@ import (
 // Crowd is some followers of one account. The bot's own texts are to be [Texts], its limit of questions high.
 type Crowd struct {
 	Askers []*Asker
+	// Pushed says that the bot pushes late answers: a question may get no reply, and the followers take what comes by itself.
+	Pushed bool
 
 	plan func(*rand.Rand) Plan
 	mu   sync.Mutex

@@ -227,3 +227,73 @@ func TestAskerGivesUpWhatNeverArrived(t *testing.T) {
 		}
 	})
 }
+
+// Of a bot that pushes nothing may be seen twice that was not asked for, by a message or by the reply to a question.
+func TestJudgeReadsPushes(t *testing.T) {
+	type shown struct {
+		asks    *Question // of a reply: nil if the follower asks for more
+		text    string
+		pushed  bool
+		unmarks bool // without WeChat's line
+	}
+	for name, c := range map[string]struct {
+		shown func(mine, mineToo *Question) []shown
+		wrong string // "" is nothing
+	}{
+		"two pages": {shown: func(q, _ *Question) []shown {
+			first, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{text: first, pushed: true}, {text: second, pushed: true}}
+		}},
+		"a reply, and the rest": {shown: func(q, _ *Question) []shown {
+			first, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{asks: q, text: first + moreLink}, {text: second, pushed: true}}
+		}},
+		"a page that was asked for": {shown: func(q, _ *Question) []shown {
+			first, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{text: first, pushed: true}, {text: first + moreLink}, {text: second}}
+		}},
+		"another call's answer": {shown: func(q, _ *Question) []shown {
+			first, _, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{text: first, pushed: true}, {text: q.Answer(2), pushed: true}}
+		}},
+		"a message twice": {wrong: "twice", shown: func(q, _ *Question) []shown {
+			return []shown{{text: q.Answer(1), pushed: true}, {text: q.Answer(1), pushed: true}}
+		}},
+		"a message, and the reply to its question": {wrong: "twice", shown: func(q, _ *Question) []shown {
+			return []shown{{text: q.Answer(1), pushed: true}, {asks: q, text: q.Answer(1)}}
+		}},
+		"a page left out": {wrong: "left out", shown: func(q, _ *Question) []shown {
+			_, second, _ := strings.Cut(q.Answer(1), "\n\n")
+			return []shown{{text: second, pushed: true}}
+		}},
+		"another question's": {wrong: "another question's answer", shown: func(_, other *Question) []shown {
+			return []shown{{text: other.Answer(1), pushed: true}}
+		}},
+		"another question's that says so": {shown: func(_, other *Question) []shown {
+			return []shown{{text: other.Text() + "\n------------\n" + other.Answer(1), pushed: true}}
+		}},
+		"the answer to a question that is still being delivered": {shown: func(q, other *Question) []shown {
+			other.Asker.open = other
+			return []shown{{text: q.Text() + "\n------------\n" + q.Answer(1), pushed: true}, {text: other.Answer(1), pushed: true}}
+		}},
+		"no line of WeChat's": {wrong: "without the line", shown: func(q, _ *Question) []shown {
+			return []shown{{text: q.Answer(1), pushed: true, unmarks: true}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, mine, mineToo, _ := bench(t)
+			a.crowd.Pushed, a.open, mine.Accepted = true, mine, true
+			var wrongs []string
+			for _, s := range c.shown(mine, mineToo) {
+				if s.pushed {
+					wrongs = append(wrongs, a.receive(wechatsim.Bubble{Text: s.text, Pushed: true, AI: !s.unmarks})...)
+				} else {
+					wrongs = append(wrongs, a.take(s.asks, replied(s.text))...)
+				}
+			}
+			if all := strings.Join(wrongs, "; "); c.wrong == "" && all != "" || !strings.Contains(all, c.wrong) {
+				t.Errorf("found %q, want %q", all, c.wrong)
+			}
+		})
+	}
+}

@@ -56,8 +56,11 @@ var (
 )
 
 // progress notes that a piece of the answer of one Dify call was shown.
-func (q *Question) progress(call, from, to, all int) (wrongs []string) {
+func (q *Question) progress(call, from, to, all int, unasked bool) (wrongs []string) {
 	seen := q.seen[call]
+	if unasked && from < seen {
+		wrongs = append(wrongs, "a part of an answer twice, without asking for it")
+	}
 	if from > seen {
 		wrongs = append(wrongs, "a part of an answer was left out")
 	}

@@ -28,6 +28,8 @@ type Verdict struct {
 	Ghosts int
 	// Again is bytes shown more than once.
 	Again int
+	// Messages came by themselves.
+	Messages int
 	// Answers are the times from a question to its whole answer.
 	Answers []time.Duration
 }
@@ -43,6 +45,7 @@ func (c *Crowd) Judge() *Verdict {
 			}
 		}
 		v.Failures = append(v.Failures, a.Failures...)
+		v.Messages += a.messages
 		for _, w := range a.wrongs {
 			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s", w.at.Format(Clock), a.Number, w.what))
 		}

@@ -25,6 +25,9 @@ const (
 	token = "scenarioToken"
 	key   = "scenarioEncodingAESKey0123456789abcdefghijk"
 	appID = "wx00000000scenario"
+
+	appSecret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+
 	think = 2 * time.Second // between a reply and the follower's tap on its link
 	taps  = 6               // more than any answer here takes: a follower who needs more is given up
 )
@@ -42,6 +45,9 @@ func configure(t *testing.T, dify string, c serverconfig.Config) string {
 	for name, content := range map[string]string{"token": token, "dify-api-key": "app-scenario", "encoding-aes-key": key} {
 		writeFile(t, filepath.Join(dir, name), content)
 	}
+	if c.Reply.Mode == serverconfig.ReplyModeCustomerService {
+		writeFile(t, filepath.Join(dir, "app-secret"), appSecret)
+	}
 	c.Bot, c.SecretsDir, c.Dify.BaseURL = "test/scenario", dir, dify
 	c.Listen, c.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	path := filepath.Join(dir, "bot.yaml")
@@ -56,15 +62,20 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-func (w *world) connect(t *testing.T, url string, o wechatsim.Options) {
+// join joins the platform to a bot's URL, verify has it looked at as the console does.
+func (w *world) join(t *testing.T, url string, o wechatsim.Options) {
 	t.Helper()
 	var err error
 	w.platform, err = wechatsim.New(wechatsim.Account{
-		URL: url, Token: token, EncodingAESKey: key, AppID: appID, Mode: wechatsim.Secure,
+		URL: url, Token: token, EncodingAESKey: key, AppID: appID, AppSecret: appSecret, Mode: wechatsim.Secure,
 	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (w *world) verify(t *testing.T) {
+	t.Helper()
 	if err := w.platform.VerifyURL(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +87,7 @@ type story struct {
 	messages int           // that the follower sent for it: the question, and taps on links
 	first    time.Duration // until the first text of the answer
 	whole    time.Duration // until its end; 0 if it was never seen
+	sends    int           // messages that came outside replies
 	refused  bool          // told at once to ask later
 	pieces   []string      // of the answer
 	replies  []string
@@ -159,8 +171,11 @@ func echoed(question string, length int) string {
 	return render.Text(difysim.Echo(question, length), nil, render.Options{})
 }
 
+// asker asks one question of one follower, and tells what became of it.
+type asker func(ctx context.Context, t *testing.T, f *wechatsim.Follower, question, answer string) story
+
 // crowd lets n followers ask one question each, spread over a time, and waits for all of them.
-func (w *world) crowd(t *testing.T, n int, spread time.Duration, length int) []story {
+func (w *world) crowd(t *testing.T, n int, spread time.Duration, length int, ask asker) []story {
 	t.Helper()
 	stories := make([]story, n)
 	var all sync.WaitGroup

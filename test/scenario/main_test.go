@@ -15,6 +15,7 @@ var update = flag.Bool("update", false, "write the measured table into docs/beha
 var (
 	recordMu sync.Mutex
 	recorded []measured
+	pushed   = map[string]measuredPush{}
 )
 
 func record(name string, w *world, stories []story) {
@@ -31,12 +32,12 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
-	table := table()
+	tables := map[string]string{"measured": table(), "pushed": pushTable()}
 	if testing.Verbose() {
-		fmt.Println(table)
+		fmt.Println(tables["measured"] + "\n" + tables["pushed"])
 	}
 	if *update && code == 0 {
-		if err := writeTable(table); err != nil {
+		if err := writeTables(tables); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 func table() string {
-	order := make([]string, 0, len(rows))
+	var order []string
 	for _, r := range rows {
 		order = append(order, r.name)
 	}
@@ -70,22 +71,35 @@ func table() string {
 	return b.String()
 }
 
-const (
-	docPath   = "../../docs/behaviour.md"
-	tableFrom = "<!-- measured -->\n"
-	tableTo   = "<!-- /measured -->\n"
-)
+func pushTable() string {
+	var b strings.Builder
+	b.WriteString("| scenario | answered | fault toasts | deliveries that failed or came again | messages a question (most) | " +
+		"sends a question (most) | saw that an answer is written | whole answer p50 / p99, s |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|\n")
+	for _, r := range pushRows {
+		if m, ok := pushed[r.name]; ok {
+			b.WriteString(m.String() + "\n")
+		}
+	}
+	return b.String()
+}
 
-// writeTable replaces what stands between the marks.
-func writeTable(table string) error {
+const docPath = "../../docs/behaviour.md"
+
+// writeTables replaces what stands between each table's marks.
+func writeTables(tables map[string]string) error {
 	doc, err := os.ReadFile(docPath)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(doc), tableFrom)
-	_, after, ok2 := strings.Cut(rest, tableTo)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no marks around its table", docPath)
+	for name, table := range tables {
+		from, to := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
+		before, rest, ok := strings.Cut(string(doc), from)
+		_, after, ok2 := strings.Cut(rest, to)
+		if !ok || !ok2 {
+			return fmt.Errorf("%s has no marks around its table %s", docPath, name)
+		}
+		doc = []byte(before + from + table + to + after)
 	}
-	return os.WriteFile(docPath, []byte(before+tableFrom+table+tableTo+after), 0o644)
+	return os.WriteFile(docPath, doc, 0o644)
 }

@@ -81,7 +81,7 @@ func (r row) play(t *testing.T) {
 		o.MarkFailThreshold = markFail
 	}
 	w := start(t, r.limits, r.dify, o)
-	stories := w.crowd(t, r.asked, r.spread, r.dify.Length)
+	stories := w.crowd(t, r.asked, r.spread, r.dify.Length, ask)
 	r.check(t, w, stories)
 	record(r.name, w, stories)
 }
@@ -209,11 +209,18 @@ func percentile(d []time.Duration, p int) time.Duration {
 }
 
 func (m measured) String() string {
-	s := func(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
+	return fmt.Sprintf("| %s | %s | %d | %d | %s | %s / %s | %s / %s |", m.name, m.answers(), m.toasts, m.calls,
+		m.asking(), seconds(m.first50), seconds(m.first99), seconds(m.whole50), seconds(m.whole99))
+}
+
+func (m measured) answers() string {
 	answered := fmt.Sprintf("%d/%d", m.answered, m.asked)
 	if m.refused > 0 {
 		answered += fmt.Sprintf(" (%d told to ask later)", m.refused)
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | %.1f (%d) | %s / %s | %s / %s |", m.name, answered, m.toasts, m.calls,
-		m.messages, m.max, s(m.first50), s(m.first99), s(m.whole50), s(m.whole99))
+	return answered
 }
+
+func (m measured) asking() string { return fmt.Sprintf("%.1f (%d)", m.messages, m.max) }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }

@@ -63,10 +63,11 @@ func TestStopInTheMiddle(t *testing.T) {
 	api := httptest.NewServer(w.dify)
 	defer api.Close()
 	p := startProcess(t, configure(t, api.URL, limits{}.config()))
-	w.connect(t, "http://"+p.webhook+"/wechat", wechatsim.Options{MarkFailThreshold: markFail})
+	w.join(t, "http://"+p.webhook+"/wechat", wechatsim.Options{MarkFailThreshold: markFail})
+	w.verify(t)
 
 	before := make(chan []story, 1)
-	go func() { before <- w.crowd(t, asked, 0, length) }()
+	go func() { before <- w.crowd(t, asked, 0, length, ask) }()
 	if err := w.dify.WaitRunning(t.Context(), asked); err != nil {
 		t.Fatal(err)
 	}
