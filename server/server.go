@@ -271,6 +271,14 @@ func (s *Server) Addr() net.Addr { return s.webhook.Addr() }
 // AdminAddr is where health, readiness and metrics are.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
+// LocalAddr is where package serverlocal is served; nil if it is nowhere.
+func (s *Server) LocalAddr() net.Addr {
+	if s.local == nil {
+		return nil
+	}
+	return s.local.Addr()
+}
+
 // Run serves until ctx ends and then stops: pushes are still taken while the turns are finished or left to others. The
 // error says what was lost, or why it could not serve.
 func (s *Server) Run(ctx context.Context) error {

@@ -31,9 +31,9 @@ type Records struct {
 	last    time.Time // that a step was told: no two are told the same, so that what came first is known
 	entries map[string]*entry
 	order   maphash.Seed // of lists
-	idle    list.List // of *entry without work to do, the least lately active in front
-	busy    list.List // of *entry with work to do
-	buried  list.List // of *entry that are tombstones, the oldest in front
+	idle    list.List    // of *entry without work to do, the least lately active in front
+	busy    list.List    // of *entry with work to do
+	buried  list.List    // of *entry that are tombstones, the oldest in front
 	ready   ready
 	leases  list.List // of *entry, the one whose lease ends first in front
 	holds   follower.Time
