@@ -58,6 +58,7 @@ type Options struct {
 	Host        string        // this process' host, or pod; unique among the bot's. Empty is the host's name
 	IP          string        // where the bot's other processes reach this one; empty is nowhere
 	Version     string        // of the server, for GET /status
+	Local       string        // loopback address and port that package serverlocal is served at; empty is nowhere
 }
 
 // Server is one bot's webhook server.
@@ -83,6 +84,7 @@ type Server struct {
 	hash      atomic.Pointer[string] // of the configuration file that is in force
 
 	webhook, admin net.Listener
+	local          net.Listener // nil if there is none
 	closeStore     func(context.Context) error
 	draining       atomic.Bool
 	reached        atomic.Bool // the store, since the start
@@ -166,6 +168,9 @@ func (s *Server) assemble(f files) (err error) {
 	}
 	if s.admin, err = listen("adminListen", s.config.AdminListen); err != nil {
 		return errors.Join(err, s.webhook.Close())
+	}
+	if err := s.listenLocal(s.options.Local); err != nil {
+		return errors.Join(err, s.webhook.Close(), s.admin.Close())
 	}
 	return nil
 }
@@ -266,6 +271,14 @@ func (s *Server) Addr() net.Addr { return s.webhook.Addr() }
 // AdminAddr is where health, readiness and metrics are.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
+// LocalAddr is where package serverlocal is served; nil if it is nowhere.
+func (s *Server) LocalAddr() net.Addr {
+	if s.local == nil {
+		return nil
+	}
+	return s.local.Addr()
+}
+
 // Run serves until ctx ends and then stops: pushes are still taken while the turns are finished or left to others. The
 // error says what was lost, or why it could not serve.
 func (s *Server) Run(ctx context.Context) error {
@@ -279,10 +292,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	hook := s.handler.Server(s.options.HTTPLog)
 	hook.Handler = s.front(hook.Handler)
-	admin := &http.Server{
-		Handler: s.adminHandler(), ErrorLog: s.options.HTTPLog,
-		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-	}
+	admin, local := s.adminServer(s.adminHandler()), s.adminServer(s.localHandler())
 	failed := make(chan error, 2)
 	serve := func(h *http.Server, l net.Listener) {
 		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -291,6 +301,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	background.Go(func() { serve(hook, s.handler.Listener(s.webhook)) })
 	background.Go(func() { serve(admin, s.admin) })
+	if s.local != nil {
+		background.Go(func() { serve(local, s.local) })
+	}
 	s.options.Log.Info("Serving", "webhook", s.Addr().String(), "path", s.config.Path, "admin", s.AdminAddr().String())
 
 	var superseded <-chan struct{} // never, where several processes have the sessions
@@ -307,10 +320,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	end()
 	s.handler.Leave()
-	err = errors.Join(err, hook.Close(), admin.Close())
+	err = errors.Join(err, hook.Close(), admin.Close(), local.Close())
 	background.Wait()
 	s.wechat.close()
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
+// adminServer serves people and their tools.
+func (s *Server) adminServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: s.options.HTTPLog,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is

@@ -100,11 +100,21 @@ type kubelet struct {
 	server *httptest.Server
 
 	mu   sync.Mutex
-	pods map[string]string // by namespace/name: the address of what listens at the admin port
+	pods map[string]map[int32]string // by namespace/name and port: the address of what listens there
+}
+
+// listens has something listen in a pod; "" is nothing.
+func (k *kubelet) listens(pod string, port int32, address string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pods[pod] == nil {
+		k.pods[pod] = map[int32]string{}
+	}
+	k.pods[pod][port] = address
 }
 
 func newKubelet() (*kubelet, error) {
-	k := &kubelet{pods: map[string]string{}}
+	k := &kubelet{pods: map[string]map[int32]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/server", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "{\"msg\":\"first of %s\"}\n{\"msg\":\"second\\u001b\",\"follower\":\"f1\",\"tail\":%q}\n", r.PathValue("pod"), r.URL.Query().Get("tailLines"))
@@ -140,9 +150,9 @@ func newKubelet() (*kubelet, error) {
 // PortForward joins a stream with what listens in a pod.
 func (k *kubelet) PortForward(ctx context.Context, pod, _ string, port int32, stream io.ReadWriteCloser) error {
 	k.mu.Lock()
-	address := k.pods[pod]
+	address := k.pods[pod][port]
 	k.mu.Unlock()
-	if port != 9090 && port != 8080 || address == "" {
+	if address == "" {
 		return fmt.Errorf("nothing listens at port %d of pod %s", port, pod)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -215,9 +225,9 @@ func (w *world) server(name string, status *serverstatus.Status) {
 		w.webhook.ServeHTTP(rw, r)
 	}))
 	w.t.Cleanup(server.Close)
-	node.mu.Lock()
-	node.pods[w.namespace+"/"+name] = server.Listener.Addr().String()
-	node.mu.Unlock()
+	for _, port := range []int32{8080, 9090} {
+		node.listens(w.namespace+"/"+name, port, server.Listener.Addr().String())
+	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace, Labels: naming.Labels(w.bot, naming.Server)},
 		Spec:       corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: naming.ServerContainer, Image: "example.com/server:1"}}},
@@ -241,6 +251,20 @@ func (w *world) viewer() string {
 		}))
 	}
 	return user
+}
+
+// allow lets a user do one thing more in the namespace.
+func (w *world) allow(user, resource, verb string) {
+	w.t.Helper()
+	w.must(admin.Create(w.t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "more", Namespace: w.namespace},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{verb}}},
+	}))
+	w.must(admin.Create(w.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "more", Namespace: w.namespace},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: user, APIGroup: rbacv1.GroupName}},
+		RoleRef:    rbacv1.RoleRef{Kind: "Role", Name: "more", APIGroup: rbacv1.GroupName},
+	}))
 }
 
 type result struct {

@@ -192,6 +192,22 @@ type Session struct {
 	Turns          []Turn    // oldest first, at most Options.History, and what is still open
 }
 
+// Page is some of the sessions that a store has.
+type Page struct {
+	Sessions []Listed
+	Next     string // where the next page begins, without an openid in it; "" if there is none
+}
+
+// Listed is a session without its texts.
+type Listed struct {
+	Follower string
+	Session
+	Bytes int64 // about what it takes, with its texts
+}
+
+// ErrNoPage is returned for a page that begins nowhere: the word for it is not one of List's.
+var ErrNoPage = errors.New("no page begins there")
+
 // Receipt is what the reply to one message shows. It is recorded before the reply is written, so that no two replies
 // show the same, and taken back if the reply could not be written or the message is delivered again.
 type Receipt struct {
@@ -369,6 +385,11 @@ type Store interface {
 
 	// Get returns the follower's session and records nothing; an empty one if there is none.
 	Get(ctx context.Context, follower string) (Session, error)
+
+	// List returns a page of the followers' sessions in no order, from where an earlier page says, or "". It has about so many
+	// of them, or fewer although more come. Each session that is there all the while is on one page at least; a store whose
+	// records are elsewhere may list one twice.
+	List(ctx context.Context, from string, about int) (Page, error)
 
 	// Show records what a reply is about to show; ErrMoved if the turn's cursor is not where the receipt says, unless
 	// another reply to the same message has moved it: the follower gets one of them at most. A receipt for a turn or a

@@ -94,6 +94,15 @@ func (p *port) View(ctx context.Context, openid, turn string) (records.View, err
 	return m.View(ctx, openid, turn)
 }
 
+// List returns a page of sessions. See session.Store.
+func (p *port) List(ctx context.Context, from string, about int) (session.Page, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return session.Page{}, err
+	}
+	return m.List(ctx, from, about)
+}
+
 // Progress replaces the answer of a turn. It is written when something else is. See records.Port.
 func (p *port) Progress(ctx context.Context, k session.Key, fence int64, markdown string) (bool, error) {
 	m, err := p.enter(ctx, false)

@@ -10,6 +10,7 @@ package memory
 import (
 	"container/list"
 	"context"
+	"hash/maphash"
 	"maps"
 	"sync"
 	"time"
@@ -29,9 +30,10 @@ type Records struct {
 	began   time.Time // the clock goes on from here, whatever is done to the machine's
 	last    time.Time // that a step was told: no two are told the same, so that what came first is known
 	entries map[string]*entry
-	idle    list.List // of *entry without work to do, the least lately active in front
-	busy    list.List // of *entry with work to do
-	buried  list.List // of *entry that are tombstones, the oldest in front
+	order   maphash.Seed // of lists
+	idle    list.List    // of *entry without work to do, the least lately active in front
+	busy    list.List    // of *entry with work to do
+	buried  list.List    // of *entry that are tombstones, the oldest in front
 	ready   ready
 	leases  list.List // of *entry, the one whose lease ends first in front
 	holds   follower.Time
@@ -50,7 +52,7 @@ type Records struct {
 //
 // Texts are kept as they are handed in, not copied: they must not be parts of much larger strings.
 func New(o session.Options, maxBytes int64) *Records {
-	return &Records{rules: o, maxBytes: maxBytes, entries: make(map[string]*entry), began: time.Now()}
+	return &Records{rules: o, maxBytes: maxBytes, entries: make(map[string]*entry), order: maphash.MakeSeed(), began: time.Now()}
 }
 
 // NewStore makes a store on records of its own.

@@ -22,6 +22,9 @@ type Port interface {
 	// if nothing is left of it but a tombstone.
 	View(ctx context.Context, openid, turn string) (View, error)
 
+	// List is session.Store's, without tombstones.
+	List(ctx context.Context, from string, about int) (session.Page, error)
+
 	// Progress replaces the answer of a turn while its lease is held under the fence; false if it is not.
 	Progress(ctx context.Context, k session.Key, fence int64, markdown string) (bool, error)
 

@@ -43,7 +43,7 @@ func Cases() []Case { return append(briefCases(), longCases()...) }
 func briefCases() []Case {
 	return slices.Concat(
 		deliveryCases(), orderCases(), limitCases(), leaseCases(), awaitCases(), receiptCases(),
-		commandCases(), forgettingCases(), pendingCases(), sendCases(), dutyCases(), modelCases(),
+		commandCases(), forgettingCases(), pendingCases(), listCases(), sendCases(), dutyCases(), modelCases(),
 	)
 }
 
