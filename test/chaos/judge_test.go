@@ -215,14 +215,14 @@ func (w *world) timeline(calls []difysim.Call) string {
 }
 
 // doomed tells whether a takeover that took so long was the second one: the first was by a process that was killed before
-// it had asked Dify, so that it took another lease's time.
+// it had asked Dify, so that it took another lease's time, and a look whether Dify has the answer.
 func (w *world) doomed(killed, asked time.Time) bool {
 	latest := asked.Add(-leaseTTL)
 	earliest := latest.Add(-shared(w.outages, killed, asked)) // a lease that ran out in an outage is claimed after it
 	for _, r := range w.replicas {
 		for _, l := range r.all() {
 			at := l.killedAt()
-			if at.After(killed) && at.After(earliest.Add(-settling/2)) && at.Before(latest.Add(settling)) {
+			if at.After(killed) && at.After(earliest.Add(-2*settling)) && at.Before(latest.Add(settling)) {
 				return true
 			}
 		}
