@@ -169,6 +169,9 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 		if next.Started.Before(at) {
 			continue // it is no consequence
 		}
+		if slices.ContainsFunc(v.Failures, func(f crowd.Failure) bool { return f.Question == q && f.At.After(at) && f.At.Before(next.Started) }) {
+			continue // the turn was given up, and the follower has asked again
+		}
 		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settling && !within(w.windows(mend), c.Started, at) {
 			continue // its run has outlived the process, which had time to note it: it was there to be found
 		}
@@ -215,14 +218,14 @@ func (w *world) timeline(calls []difysim.Call) string {
 }
 
 // doomed tells whether a takeover that took so long was the second one: the first was by a process that was killed before
-// it had asked Dify, so that it took another lease's time, and a look whether Dify has the answer.
+// it had asked Dify, so that it took another lease's time.
 func (w *world) doomed(killed, asked time.Time) bool {
 	latest := asked.Add(-leaseTTL)
 	earliest := latest.Add(-shared(w.outages, killed, asked)) // a lease that ran out in an outage is claimed after it
 	for _, r := range w.replicas {
 		for _, l := range r.all() {
 			at := l.killedAt()
-			if at.After(killed) && at.After(earliest.Add(-2*settling)) && at.Before(latest.Add(settling)) {
+			if at.After(killed) && at.After(earliest.Add(-settling/2)) && at.Before(latest.Add(settling)) {
 				return true
 			}
 		}
