@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -11,10 +12,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/server/account"
 	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/wechat/api"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
 // gallery is a host of one picture of 10 MB, and a Dify that takes it, over real connections.
@@ -45,7 +50,15 @@ func newGallery(t *testing.T, sized bool) *gallery {
 	t.Cleanup(client.CloseIdleConnections)
 	d := new(difySwitch)
 	d.current.Store(client)
-	if g.media, err = newFollowersMedia(&account.Account{}, d, files{config: c}); err != nil {
+	official := account.New(account.Options{Metrics: account.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)}, account.Settings{})
+	uploads, err := api.New(api.Options{BaseURL: app.URL, Credentials: func() (string, string) { return appID, appSecret }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(uploads.Close)
+	official.Configure(account.Settings{Client: uploads, AppID: appID})
+	c.Dify.FilesURL = pictures.URL
+	if g.media, err = newFollowersMedia(official, d, files{config: c}); err != nil {
 		t.Fatal(err)
 	}
 	g.picture = session.Media{Kind: "image", URL: pictures.URL + "/0"}
@@ -65,7 +78,12 @@ func (g *gallery) give(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// take is Dify and WeChat: it takes uploads.
 func (g *gallery) take(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == wechatsim.TokenPath {
+		_, _ = w.Write([]byte(`{"access_token":"t","expires_in":7200}`))
+		return
+	}
 	g.most.Store(max(g.most.Load(), g.now.Add(1)))
 	defer g.now.Add(-1)
 	n, _ := io.Copy(io.Discard, r.Body)
@@ -74,30 +92,47 @@ func (g *gallery) take(w http.ResponseWriter, r *http.Request) {
 		g.uploads.Add(1)
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == wechatsim.UploadPath {
+		_, _ = w.Write([]byte(`{"type":"image","media_id":"f1"}`))
+		return
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write([]byte(`{"id":"f1"}`))
 }
 
+// ways are those of a picture: from a follower to the app, and from the app to a follower. They give its id.
+var ways = map[string]func(g *gallery) (string, error){
+	"in": func(g *gallery) (string, error) {
+		f, err := g.media.Attach(context.Background(), "oFollower", g.picture, true)
+		return f.UploadFileID, err
+	},
+	"out": func(g *gallery) (string, error) {
+		return g.media.Picture(context.Background(), session.File{Type: "image", URL: g.picture.URL})
+	},
+}
+
 func TestPictureCostsTwiceItsSizeAtMost(t *testing.T) {
-	for name, sized := range map[string]bool{"of a size that is told": true, "of a size that nobody tells": false} {
-		t.Run(name, func(t *testing.T) {
-			g := newGallery(t, sized)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			f, err := g.media.Attach(t.Context(), "oFollower", g.picture, true)
-			runtime.ReadMemStats(&after)
-			if err != nil || f.UploadFileID != "f1" || g.uploads.Load() != 1 {
-				t.Fatalf("%+v, %v, %d uploads", f, err, g.uploads.Load())
-			}
-			const around = 1 << 20 // connections, and what the test's own servers need
-			if cost := after.TotalAlloc - before.TotalAlloc; cost > 2*maxPicture+around {
-				t.Errorf("10 MB have cost %d bytes", cost)
-			}
-		})
+	for way, move := range ways {
+		for name, sized := range map[string]bool{"of a size that is told": true, "of a size that nobody tells": false} {
+			t.Run(way+" "+name, func(t *testing.T) {
+				g := newGallery(t, sized)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				id, err := move(g)
+				runtime.ReadMemStats(&after)
+				if err != nil || id != "f1" || g.uploads.Load() != 1 {
+					t.Fatalf("%q, %v, %d uploads", id, err, g.uploads.Load())
+				}
+				const around = 1 << 20 // connections, and what the test's own servers need
+				if cost := after.TotalAlloc - before.TotalAlloc; cost > 2*maxPicture+around {
+					t.Errorf("10 MB have cost %d bytes", cost)
+				}
+			})
+		}
 	}
 }
 
-// Of eight pictures at once only those are held that the budget has room for; the others wait, and all arrive.
+// Of eight pictures at once, in and out, only those are held that the budget has room for; the others wait, and all arrive.
 func TestPicturesAtOnceAreBounded(t *testing.T) {
 	g := newGallery(t, true)
 	var reached sync.WaitGroup
@@ -111,12 +146,14 @@ func TestPicturesAtOnceAreBounded(t *testing.T) {
 		<-release
 	}
 	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			if _, err := g.media.Attach(context.Background(), "oFollower", g.picture, true); err != nil {
-				t.Error(err)
-			}
-		})
+	for range 4 {
+		for _, move := range ways {
+			all.Go(func() {
+				if _, err := move(g); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 	reached.Wait() // two hold the budget now
 	close(release)

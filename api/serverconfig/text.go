@@ -22,7 +22,7 @@ const (
 	TextTooLong       = "tooLong"       // question and conversation are too long; may hold {{clear}}
 	TextPaused        = "paused"        // the app's workflow waits for a person
 	TextNothingYet    = "nothingYet"    // `1` before any question
-	TextSent          = "sent"          // `1` while the answer was on its way, which has arrived since
+	TextSent          = "sent"          // `1` while the answer was on its way, which has arrived since; a question again whose answer may have been sent
 	TextEmptyAnswer   = "emptyAnswer"   // the app answered with nothing to show
 	TextContinue      = "continue"      // label of the tap-link to what follows
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page

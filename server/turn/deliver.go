@@ -47,6 +47,9 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 			return r
 		}
 	}
+	if !d.resumes && d.turn.Sending.State == session.SendUnknown {
+		return e.perhapsSent(s)
+	}
 	if ctx.Err() != nil {
 		return Reply{Kind: Held}
 	}
@@ -107,6 +110,10 @@ func (e *Engine) whileSending(ctx context.Context, s *Settings, c clock, d *deli
 	return Reply{}, false
 }
 
+// perhapsSent replies to a question whose answer may have been sent: shown again it might be there twice, and who has not got it can ask
+// for it.
+func (e *Engine) perhapsSent(s *Settings) Reply { return e.notice(join(s.Texts.get(TextSent), s.more)) }
+
 // show replies with what there is of the turn, and records it before it is written: of two replies that would show the
 // same, one does. If the record cannot be made, it is better shown twice than not at all.
 func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Reply {
@@ -139,6 +146,8 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			return Reply{Kind: Silent}
 		case d.turn.Sending.State == session.Sending:
 			return Reply{Kind: Pushed}
+		case d.turn.Sending.State == session.SendUnknown && !d.resumes:
+			return e.perhapsSent(s)
 		}
 	}
 }
@@ -161,7 +170,7 @@ func (e *Engine) compose(ctx context.Context, s *Settings, last time.Time, d del
 		return r
 	}
 	for _, t := range have.Turns {
-		if t.Key != d.turn.Key && t.State.Over() && !t.Delivered {
+		if t.Key != d.turn.Key && t.State.Over() && !t.Delivered && t.Sending.State != session.SendUnknown {
 			return e.page(s, d, t)
 		}
 	}

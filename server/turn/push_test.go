@@ -174,6 +174,23 @@ func slow(text string) *scripted {
 	}}
 }
 
+// A question whose deliveries were lost until its answer may have been sent is told so: shown as the reply it might be there twice.
+func TestPush_PerhapsSentIsNotReplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPhone()
+		p.send = func(int) session.SendResult { return session.Uncertain }
+		b := start(t, setup{pusher: p, settings: pushing(4), simmed: simmed(difysim.Behaviour{FirstText: 8 * time.Second, Length: 80})})
+		f := caller(b)
+		f.lose = func(n int) (time.Duration, bool) { return time.Second, n < deliveries }
+		x := f.Send(ask)
+		if x.kind != turn.Notice || !strings.HasPrefix(x.text, sentLine) || !strings.Contains(x.text, ">继续</a>") || p.tried != 1 {
+			t.Errorf("after %d messages, delivery %d got %s %q", p.tried, x.delivery, x.kind, x.text)
+		}
+		f.lose = nil
+		f.Send("1").want(t, turn.Answer, ask+"\n------------\n"+echo(ask, 80))
+	})
+}
+
 func TestPush_LongAnswerIsSentInPages(t *testing.T) {
 	for name, c := range map[string]struct {
 		paragraphs, sends, messages int

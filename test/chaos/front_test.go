@@ -106,7 +106,7 @@ func (f *front) unservedWithin(from, to time.Time) bool {
 
 // brokenByKill tells whether the connection that lasted from … to went to a process that was killed meanwhile.
 func (f *front) brokenByKill(from, to time.Time) bool {
-	const same = 150 * time.Millisecond // the two ends of a connection agree to this
+	const same = 400 * time.Millisecond // the two ends of a connection agree to this
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.carried {

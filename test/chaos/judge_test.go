@@ -169,6 +169,9 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 		if next.Started.Before(at) {
 			continue // it is no consequence
 		}
+		if slices.ContainsFunc(v.Failures, func(f crowd.Failure) bool { return f.Question == q && f.At.After(at) && f.At.Before(next.Started) }) {
+			continue // the turn was given up, and the follower has asked again
+		}
 		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settling && !within(w.windows(mend), c.Started, at) {
 			continue // its run has outlived the process, which had time to note it: it was there to be found
 		}

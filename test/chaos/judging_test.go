@@ -40,6 +40,7 @@ func TestJudgeCountsCalls(t *testing.T) {
 		killed  map[int]float64 // replica 0 and 1
 		cut     []float64       // replica 0: from, to
 		outages []float64       // from, to
+		givenUp float64         // when the follower was told so
 		turns   int
 		mode    difysim.Mode
 
@@ -64,6 +65,7 @@ func TestJudgeCountsCalls(t *testing.T) {
 		"killed while it was not noted":      {crashed: 1, mode: difysim.Chatflow, outages: []float64{-1, 4}, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 14, 19, difysim.Answered)}},
 		"a second newOwner, after an outage": {crashed: 1, doomed: 1, killed: map[int]float64{0: 3, 1: 12.2}, outages: []float64{20, 24}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("0", 24.1, 28, difysim.Answered)}},
 		"asked again before the kill":        {turns: 2, killed: map[int]float64{0: 5}, calls: []difysim.Call{call("0", 0, 4.9, difysim.Cut), call("1", 4.95, 9, difysim.Answered)}},
+		"given up, and asked again":          {turns: 2, givenUp: 20, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 25, 28, difysim.Answered)}},
 		"cut off":                            {cutOff: 1, cut: []float64{2, 22}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"cut off for a moment":               {extra: 1, cut: []float64{2, 4}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"an outage":                          {extra: 1, outages: []float64{2, 12}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
@@ -79,13 +81,16 @@ func TestJudgeCountsCalls(t *testing.T) {
 				}
 				r.lives = []*life{l}
 			}
+			v := &verdict{Verdict: &crowd.Verdict{}}
+			if c.givenUp > 0 {
+				v.Failures = []crowd.Failure{{Question: q, At: at(c.givenUp)}}
+			}
 			if c.cut != nil {
 				w.cuts = []cut{{window{at(c.cut[0]), at(c.cut[1])}, 0}}
 			}
 			if c.outages != nil {
 				w.outages = []window{{at(c.outages[0]), at(c.outages[1])}}
 			}
-			v := &verdict{Verdict: &crowd.Verdict{}}
 			w.judgeCalls(v, q, c.calls)
 			got := []int{v.found, v.crashed, v.cutOff, v.doomed, len(v.extra), len(v.late), len(v.Lost)}
 			if want := []int{c.found, c.crashed, c.cutOff, c.doomed, c.extra, c.late, c.lost}; !slices.Equal(got, want) {

@@ -34,10 +34,10 @@ type Asker struct {
 	done   bool      // asks no more, and looks whether there is something unseen
 
 	// Of a bot that pushes:
-	bubbles  int       // that were read
-	messages int       // that came by themselves
-	open     *Question // the last that was asked
-	latest   reply     // the last text of the account's
+	bubbles  int                // that were read
+	messages []wechatsim.Bubble // that came by themselves
+	open     *Question          // the last that was asked
+	latest   reply              // the last text of the account's
 }
 
 // Refusal is a question that was not taken, and the time in which it was sent and refused.
@@ -57,6 +57,7 @@ type Failure struct {
 type wrong struct {
 	at   time.Time
 	what string
+	open *Question // that was asked last
 }
 
 // chat asks while asking lives.
@@ -161,7 +162,7 @@ func (a *Asker) send(ctx context.Context, asking *Question, send func(context.Co
 
 func (a *Asker) note(wrongs []string) {
 	for _, w := range wrongs {
-		a.wrongs = append(a.wrongs, wrong{time.Now(), w})
+		a.wrongs = append(a.wrongs, wrong{time.Now(), w, a.open})
 	}
 }
 
@@ -276,6 +277,11 @@ func (q *Question) Story() string {
 		r := read(x.Text)
 		fmt.Fprintf(&b, "\n      %s %q: %s (%s); quoted %q, %v, %q", x.Start.Format(Clock), x.Sent, x.Outcome, Deliveries(x),
 			r.quoted, r.notices, firstRunes(r.body, 20))
+	}
+	for _, m := range q.Asker.messages {
+		if r := read(m.Text); !m.At.Before(q.Asked) && (q.Over.IsZero() || !m.At.After(q.Over)) {
+			fmt.Fprintf(&b, "\n      %s came: quoted %q, %v, %q and %d bytes", m.At.Format(Clock), r.quoted, r.notices, firstRunes(r.body, 20), len(r.body))
+		}
 	}
 	return b.String()
 }

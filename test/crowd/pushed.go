@@ -60,7 +60,7 @@ func (a *Asker) hear(asking *Question, x *wechatsim.Exchange) {
 // receive takes a message that the account has sent by itself, and says what is wrong with it. It is about the last question if it does
 // not say another.
 func (a *Asker) receive(b wechatsim.Bubble) (wrongs []string) {
-	a.messages++
+	a.messages = append(a.messages, b)
 	if !b.AI {
 		wrongs = append(wrongs, "a message without the line that AI has made it")
 	}

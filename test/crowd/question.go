@@ -59,7 +59,7 @@ var (
 func (q *Question) progress(call, from, to, all int, unasked bool) (wrongs []string) {
 	seen := q.seen[call]
 	if unasked && from < seen {
-		wrongs = append(wrongs, "a part of an answer twice, without asking for it")
+		wrongs = append(wrongs, fmt.Sprintf("a part of an answer twice, without asking for it: %s, call %d, %d to %d of %d", q.ID, call, from, to, all))
 	}
 	if from > seen {
 		wrongs = append(wrongs, "a part of an answer was left out")

@@ -45,9 +45,13 @@ func (c *Crowd) Judge() *Verdict {
 			}
 		}
 		v.Failures = append(v.Failures, a.Failures...)
-		v.Messages += a.messages
+		v.Messages += len(a.messages)
 		for _, w := range a.wrongs {
-			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s", w.at.Format(Clock), a.Number, w.what))
+			story := ""
+			if c.Pushed && w.open != nil {
+				story = w.open.Story()
+			}
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s%s", w.at.Format(Clock), a.Number, w.what, story))
 		}
 	}
 	return v

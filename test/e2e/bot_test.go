@@ -31,6 +31,7 @@ type bot struct {
 	*cluster
 	namespace, name string
 	token           string
+	appSecret       string // of an account whose API the bot may call
 	manifest        unstructured.Unstructured
 }
 
@@ -75,8 +76,12 @@ func (b *bot) set(t *testing.T, value any, path ...string) {
 // secret makes or changes the bot's Secret.
 func (b *bot) secret(t *testing.T) {
 	t.Helper()
-	b.cluster.apply(t, b.namespace, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {token: %s, dify-key: app-e2eDifyKey}}",
-		b.name, b.token))
+	official := ""
+	if b.appSecret != "" {
+		official = ", app-secret: " + b.appSecret
+	}
+	b.cluster.apply(t, b.namespace, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {token: %s, dify-key: app-e2eDifyKey%s}}",
+		b.name, b.token, official))
 }
 
 // apply applies the object, and gives the time of it.
@@ -130,7 +135,7 @@ func (b *bot) domain() string {
 func (b *bot) platform(t *testing.T, o wechatsim.Options) *wechatsim.Platform {
 	t.Helper()
 	o.Connect, o.RootCAs = b.connect, b.authority
-	p, err := wechatsim.New(wechatsim.Account{URL: "https://" + b.domain() + "/wechat", Token: b.token}, o)
+	p, err := wechatsim.New(wechatsim.Account{URL: "https://" + b.domain() + "/wechat", Token: b.token, AppID: appID, AppSecret: b.appSecret}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,9 +50,15 @@ type death struct {
 // chat lets followers chat until finish is called.
 func (b *bot) chat(t *testing.T, followers int) *chat {
 	t.Helper()
+	return b.chatOn(t, b.platform(t, wechatsim.Options{}), followers, false)
+}
+
+// chatOn is chat with followers of a platform that is there; pushed tells that they are to have late answers by themselves.
+func (b *bot) chatOn(t *testing.T, p *wechatsim.Platform, followers int, pushed bool) *chat {
+	t.Helper()
 	asking, end := context.WithCancel(t.Context())
-	p := b.platform(t, wechatsim.Options{})
 	c := &chat{crowd: crowd.New(p, followers, rand.Uint64(), plan), platform: p, cluster: b.cluster, end: end, ended: make(chan struct{})}
+	c.crowd.Pushed = pushed
 	go func() {
 		defer close(c.ended)
 		c.crowd.Chat(t.Context(), asking)

@@ -100,6 +100,7 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t, scenario{"apply to first answer", c.firstAnswer})
 	s.play(t,
 		scenario{"three replicas on managed Redis", c.managedRedis},
+		scenario{"a rotated AppSecret is taken in place", c.rotatedAppSecret},
 		scenario{"one pod rolls", c.onePodRolls},
 		scenario{"an autoscaled bot by its chart", c.botChart},
 		scenario{"scraped by Prometheus", c.metrics})

@@ -23,15 +23,15 @@ func (s *Step) Show(r session.Receipt) bool {
 	case t.Sending.State == session.Sending: // the follower is about to get what it would show
 		return false
 	}
-	seen, delivered := s.seen(r.Message), t.Delivered
+	seen, delivered, doubt := s.seen(r.Message), t.Delivered, t.Sending
 	if t.Cursor != r.Before {
 		if seen == nil || seen.Shown == nil || seen.Shown.Turn != r.Turn || seen.Shown.Before != r.Before || seen.Shown.To != t.Cursor {
 			return false
 		}
-		delivered = seen.Shown.Delivered
+		delivered, doubt = seen.Shown.Delivered, seen.Shown.Doubt
 	}
 	if seen != nil {
-		seen.Shown = &Shown{Turn: r.Turn, Before: r.Before, From: r.From, To: r.To, End: r.End, Delivered: delivered}
+		seen.Shown = &Shown{Turn: r.Turn, Before: r.Before, From: r.From, To: r.To, End: r.End, Delivered: delivered, Doubt: doubt}
 	}
 	t.Cursor, t.Delivered = r.To, r.End && t.State.Over()
 	if t.Sending.State == session.SendUnknown {
@@ -60,6 +60,9 @@ func (s *Step) takeBack(id string, seen *Seen) *session.Receipt {
 	}
 	if t := s.Find(shown.Turn); t != nil && t.Cursor == shown.To {
 		t.Cursor, t.Delivered = shown.Before, shown.Delivered
+		if t.Sending.State == session.NotSending {
+			t.Sending = shown.Doubt // it is not sent again
+		}
 		s.Changed = true
 	}
 	return &session.Receipt{

@@ -57,6 +57,7 @@ type modelMessage struct {
 	kind       string
 	shown      *session.Receipt
 	before     bool // whether the turn that was shown was delivered before
+	doubt      bool // whether a part of it had perhaps been sent
 }
 
 type modelWindow struct {
@@ -126,6 +127,9 @@ func (m *model) takeBack(id string) *session.Receipt {
 	t := m.find(k.shown.Turn)
 	if t != nil && t.cursor == k.shown.To {
 		t.cursor, t.delivered = k.shown.Before, k.before
+		if k.doubt && t.sending == session.NotSending {
+			t.sending = session.SendUnknown
+		}
 	}
 	return k.shown
 }

@@ -283,9 +283,12 @@ func (p *play) show() string {
 	if !want {
 		return ""
 	}
+	if seen := st.seen(id); p.mutant == "a lost reply leaves no doubt" && seen != nil {
+		seen.Shown.Doubt = session.Part{}
+	}
 	if k != nil {
 		if rc.Before == t.cursor {
-			k.before = t.delivered
+			k.before, k.doubt = t.delivered, t.sending == session.SendUnknown
 		}
 		k.shown = &rc
 	}

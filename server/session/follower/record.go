@@ -121,6 +121,7 @@ type Shown struct {
 	To        session.Cursor `json:"to,omitzero"`
 	End       bool           `json:"end,omitempty"`
 	Delivered bool           `json:"delivered,omitempty"` // whether the turn was before
+	Doubt     session.Part   `json:"doubt,omitzero"`      // the part that had perhaps been sent before
 }
 
 // Kind is what a message without a turn has asked for at its first delivery.

@@ -97,6 +97,15 @@ func sentOnce(t *testing.T, h Harness) {
 		t.Errorf("the part is %+v, want its outcome unknown", got.Sending)
 	}
 	a.wantSend(l, 3, 6, true, session.SendMoved)
+	b.open("alice", "2")
+	b.show("alice", page("2", 3, 6)) // and the reply is lost
+	if err := b.store.Unshow(t.Context(), key("alice", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.peek(key("alice", "1")); got.Sending.State != session.SendUnknown {
+		t.Errorf("behind a lost reply the part is %+v, want its outcome unknown", got.Sending)
+	}
+	a.wantSend(l, 3, 6, true, session.SendMoved)
 }
 
 func sendCutOff(t *testing.T, h Harness) {

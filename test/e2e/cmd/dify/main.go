@@ -3,6 +3,7 @@
 //
 //	dify          serves on :8080
 //	dify calls    prints what the one that serves was asked, as JSON
+//	dify relay    brings connections to :8443 to the standard output, for a server that the tests have (test/e2e/relay)
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -18,15 +20,24 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/test/crowd"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/e2e/relay"
 )
 
-const port = ":8080"
+const (
+	port      = ":8080"
+	relayPort = ":8443"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	run := serve
-	if len(os.Args) == 2 && os.Args[1] == "calls" {
-		run = calls
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case "calls":
+			run = calls
+		case "relay":
+			run = relayed
+		}
 	}
 	err := run(ctx)
 	stop()
@@ -46,6 +57,18 @@ func serve(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { dify.Close(); _ = server.Close() })
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// relayed ends with the standard input.
+func relayed(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", relayPort)
+	if err != nil {
+		return fmt.Errorf("relaying: %w", err)
+	}
+	if err := relay.Serve(ctx, l, os.Stdin, os.Stdout); err != nil {
+		return fmt.Errorf("relaying: %w", err)
 	}
 	return nil
 }
