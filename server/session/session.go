@@ -427,6 +427,9 @@ type Store interface {
 	// Pending counts what would be lost if this process stopped now: nothing if the sessions are durable.
 	Pending(ctx context.Context) (Pending, error)
 
+	// Waiting counts the followers whose next question waits to be claimed: the queue of the bot, for all processes together.
+	Waiting(ctx context.Context) (int, error)
+
 	// Durable tells whether sessions outlive the process, so that another one can take over its turns.
 	Durable() bool
 

@@ -155,6 +155,15 @@ func (p *port) TakeHold(ctx context.Context, perMinute int) (bool, error) {
 // Pending is never asked: the sessions are durable. See session.Store.
 func (p *port) Pending(context.Context) (session.Pending, error) { return session.Pending{}, nil }
 
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *port) Waiting(ctx context.Context) (int, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	return m.Waiting(ctx)
+}
+
 // Durable is true: another process loads what this one has stored.
 func (p *port) Durable() bool { return true }
 

@@ -214,6 +214,13 @@ func (p *Port) Pending(context.Context) (session.Pending, error) {
 	return left, nil
 }
 
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *Port) Waiting(context.Context) (int, error) {
+	p.enter()
+	defer p.mu.Unlock()
+	return len(p.ready), nil
+}
+
 // Durable is false: the sessions are gone with the process.
 func (p *Port) Durable() bool { return false }
 

@@ -52,6 +52,7 @@ type Port interface {
 	ReleaseDuty(ctx context.Context) error
 	NoteDuty(ctx context.Context, note string) error
 	Pending(ctx context.Context) (session.Pending, error)
+	Waiting(ctx context.Context) (int, error)
 	Durable() bool
 	Ping(ctx context.Context) error
 }

@@ -220,6 +220,15 @@ func (s *Store) Pending(ctx context.Context) (session.Pending, error) {
 	return s.port.Pending(ctx)
 }
 
+// Waiting counts who waits to be claimed. See session.Store.
+func (s *Store) Waiting(ctx context.Context) (int, error) {
+	n, err := s.port.Waiting(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting the turns that wait: %w", err)
+	}
+	return n, nil
+}
+
 // Durable tells whether sessions outlive the process. See session.Store.
 func (s *Store) Durable() bool { return s.port.Durable() }
 

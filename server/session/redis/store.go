@@ -212,6 +212,14 @@ func (p *Port) close() error {
 	return nil
 }
 
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *Port) Waiting(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.call)
+	defer cancel()
+	n, err := p.client.ZCard(ctx, p.keys.ready).Result()
+	return int(n), explain("counting the turns that wait", err)
+}
+
 // Durable is true: the sessions are in Redis.
 func (p *Port) Durable() bool { return true }
 

@@ -14,6 +14,7 @@ func listCases() []Case {
 		{"a list has sizes and open turns, and no texts", listWithoutTexts},
 		{"who is forgotten is not listed", listForgets},
 		{"a page that begins nowhere is refused", listNowhere},
+		{"who waits to be claimed is counted, for all processes", waitingIsCounted},
 	}
 }
 
@@ -99,4 +100,25 @@ func listNowhere(t *testing.T, h Harness) {
 	if _, err := a.store.List(t.Context(), "nowhere", 10); !errors.Is(err, session.ErrNoPage) {
 		t.Errorf("got %v, want ErrNoPage", err)
 	}
+}
+
+func waitingIsCounted(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	want := func(when string, n int) {
+		t.Helper()
+		for _, by := range []*handle{a, b} {
+			if got, err := by.store.Waiting(t.Context()); err != nil || got != n {
+				t.Errorf("%s: %d wait, %v; want %d", when, got, err, n)
+			}
+		}
+	}
+	want("at first", 0)
+	a.enqueue("alice", "1")
+	a.enqueue("alice", "2") // behind the first: it waits for that, not for a place
+	b.enqueue("bob", "1")
+	want("with two followers' questions", 2)
+	l := b.wantNext("alice", "1")
+	want("with one of them claimed", 1)
+	b.finish(l, "answer", "")
+	want("with the next one behind it", 2)
 }
