@@ -57,6 +57,9 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 			foot = s.labelled(e.rated(s, t, foot, head, rest))
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
+			if rest != "" && d.suggestions != nil {
+				foot = e.withSuggestions(foot, head, rest, d.suggestions(&t))
+			}
 			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})
 		}
 	}

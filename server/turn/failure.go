@@ -28,6 +28,11 @@ const (
 	PictureLost       Failure = "pictureLost"       // WeChat does not give it
 	PictureRefused    Failure = "pictureRefused"    // the app does not take it
 	VoiceUnclear      Failure = "voiceUnclear"      // its words are not to be had
+
+	FormOpen     Failure = TextChoose     // the workflow waits for one of a form's actions
+	FormInputs   Failure = "formInputs"   // it waits for a form with more to fill in than actions
+	FormAnswered Failure = "formAnswered" // the form was answered before
+	FormExpired  Failure = "formExpired"  // its time is over
 )
 
 // failures are those of Dify's errors.
@@ -45,6 +50,7 @@ var failures = map[dify.Class]Failure{
 var final = map[Failure]bool{
 	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
 	PictureTooLarge: true, PictureUnreadable: true, PictureRefused: true, VoiceUnclear: true,
+	FormOpen: true, FormInputs: true, FormAnswered: true, FormExpired: true,
 }
 
 // failureOf sorts an error of a Dify call that gave no text.

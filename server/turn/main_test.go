@@ -93,6 +93,7 @@ type setup struct {
 	pusher   turn.Pusher // nil: the bot has no access to the account's API
 	media    turn.Media  // nil: the bot reads text only
 	agents   turn.Agents // nil: nobody is there to be handed over to
+	suggests bool        // Dify is asked for suggestions
 	log      io.Writer
 	idle     bool // it claims nothing
 
@@ -137,7 +138,7 @@ func (s store) of(process string) store {
 
 func usual() turn.Settings {
 	return turn.Settings{
-		Deadline: deadline, HoldsPerMinute: 6000, Texts: turn.NewTexts(turn.Chinese, nil),
+		Deadline: deadline, HoldsPerMinute: 6000, Suggestions: true, Texts: turn.NewTexts(turn.Chinese, nil),
 		Limits: session.Limits{Timeout: timeout, Questions: 1000, Window: 10 * time.Minute, Concurrency: 50, Queue: 500, Open: 5},
 	}
 }
@@ -170,6 +171,9 @@ func start(t testing.TB, o setup) *bot {
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
 	options.Media, options.Agents = o.media, o.agents
 	options.WholeLink = o.wholeLink
+	if o.suggests {
+		options.Suggester = difyOf(t, b.sim)
+	}
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)

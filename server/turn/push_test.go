@@ -62,6 +62,13 @@ func (p *phone) SendMedia(ctx context.Context, follower, kind, id string) sessio
 	return p.Send(ctx, follower, kind+" "+id)
 }
 
+func (p *phone) Suggest(ctx context.Context, follower, head string, questions []turn.Choice) session.SendResult {
+	for _, q := range questions {
+		head += "\n" + q.ID + " " + q.Label
+	}
+	return p.Send(ctx, follower, head)
+}
+
 func (p *phone) Tell(_ context.Context, _, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -76,6 +76,8 @@ type Options struct {
 	// LinkAs is Link whose tap is known again by an ID, in Message.Tap. Without it, or Rater, answers cannot be rated.
 	LinkAs func(label, send, id string) string
 	Rater  Rater
+	// Suggester gives the questions that Dify suggests; nil: none are shown under answers.
+	Suggester Suggester
 	// WholeLink is a link to where a whole answer can be read that ended at a time; "" is nowhere, nil never.
 	WholeLink func(label string, k session.Key, ended time.Time) string
 	Alias     func(of string) string // what a follower or a message is called in logs: nobody can tell what it is an alias of
@@ -103,6 +105,8 @@ type Settings struct {
 	Sends    int
 	Sources  bool // answers name the documents that they rest on
 	Feedback bool // answers can be rated
+	// Suggestions has answers and the welcome end in what Dify's app suggests to ask.
+	Suggestions bool
 	// SpeakToVoices has answers to voice messages read out too, where answers are pushed.
 	SpeakToVoices bool
 	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.
@@ -123,6 +127,7 @@ type Engine struct {
 	configuring sync.Mutex
 	welcome     welcome
 	voice       voice
+	suggestions suggestions
 	breaker     *breaker.Breaker // of calls that ask Dify
 	storeLog    rateLimited
 	localHolds  holds

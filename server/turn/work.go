@@ -63,6 +63,9 @@ func (e *Engine) work(l *session.Lease) {
 		r.push(held)
 		return
 	}
+	if r.settings.Suggestions && r.Suggester != nil {
+		r.appSoFar() // to know when the answer is there whether the app suggests questions
+	}
 	alone := r.accompanied(ctx)
 	answer, err := r.answer(ctx)
 	alone()

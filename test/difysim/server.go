@@ -17,7 +17,7 @@ type Options struct {
 	Mode               Mode
 	AppName            string   // empty = 测试应用
 	OpeningStatement   string   // empty = null in a chat app's parameters
-	SuggestedQuestions []string // beside the opening statement, and after answers; none = the feature is off
+	SuggestedQuestions []string // beside the opening statement
 	Inputs             []Input  // that the app wants to be given
 	MaxActiveRequests  int      // runs at a time; more are refused; 0 = no limit
 	Features           Features // what else than words it takes and gives
