@@ -204,6 +204,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		LinkAs:    wechat.TapLink,
 		Rater:     s.dify,
 		Suggester: s.dify,
+		Forms:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
 		Pusher:    &pusher{account: s.account},

@@ -143,6 +143,8 @@ func (e *Engine) ending(s *Settings, t session.Turn, text string) string {
 		return s.Texts.get(TextStopped)
 	case t.Failure == "":
 		return ""
+	case Failure(t.Failure) == FormOpen:
+		return e.actionLinks(s, t)
 	case final[Failure(t.Failure)]:
 		return e.linked(s, t.Failure)
 	}

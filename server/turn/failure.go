@@ -58,6 +58,12 @@ func failureOf(err error) Failure {
 	if e, ok := errors.AsType[*MediaError](err); ok {
 		return e.Failure
 	}
+	switch dify.KindOf(err) {
+	case dify.FormAnswered:
+		return FormAnswered
+	case dify.FormExpired:
+		return FormExpired
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut
 	}

@@ -56,6 +56,7 @@ type Message struct {
 	Received time.Time       // when the first byte of this delivery came
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
+	ref    string // what the turn that it begins has as Ref
 	Tap    string // what was given to LinkAs for the link that was tapped; empty if the message was typed
 }
 
@@ -78,6 +79,8 @@ type Options struct {
 	Rater  Rater
 	// Suggester gives the questions that Dify suggests; nil: none are shown under answers.
 	Suggester Suggester
+	// Forms submits what a workflow waits with; nil, or without LinkAs: followers cannot.
+	Forms Forms
 	// WholeLink is a link to where a whole answer can be read that ended at a time; "" is nowhere, nil never.
 	WholeLink func(label string, k session.Key, ended time.Time) string
 	Alias     func(of string) string // what a follower or a message is called in logs: nobody can tell what it is an alias of
