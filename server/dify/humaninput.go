@@ -35,7 +35,7 @@ func (c *Client) Submit(ctx context.Context, f Submission, onUpdate func(Update)
 	before, _ := c.find(ctx, f.run()) // what is unknown is not left out of what Dify stores
 	following, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := c.follow(following, f)
+	events := c.follow(following, f) //nolint:bodyclose // closed below
 	if events != nil {
 		defer closeBody(events)
 	}

@@ -46,6 +46,8 @@ var failures = map[dify.Class]Failure{
 	dify.Failed:        Unanswered,
 }
 
+var formFailures = map[dify.Kind]Failure{dify.FormAnswered: FormAnswered, dify.FormExpired: FormExpired}
+
 // final are the failures after which the same question has no better chance: nothing invites to ask it again.
 var final = map[Failure]bool{
 	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
@@ -58,11 +60,8 @@ func failureOf(err error) Failure {
 	if e, ok := errors.AsType[*MediaError](err); ok {
 		return e.Failure
 	}
-	switch dify.KindOf(err) {
-	case dify.FormAnswered:
-		return FormAnswered
-	case dify.FormExpired:
-		return FormExpired
+	if f, ok := formFailures[dify.KindOf(err)]; ok {
+		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut

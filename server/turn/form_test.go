@@ -47,8 +47,9 @@ func (f *follower) tap(t *testing.T, in, label string) exchange {
 	for _, l := range tapID.FindAllStringSubmatch(in, -1) {
 		if l[2] == label {
 			f.tapped = l[1]
-			defer func() { f.tapped = "" }()
-			return f.Send(label)
+			x := f.Send(label)
+			f.tapped = ""
+			return x
 		}
 	}
 	t.Fatalf("no %s to tap in %s", label, in)
@@ -237,7 +238,8 @@ type broken struct {
 }
 
 func (b *broken) Submit(ctx context.Context, f dify.Submission, say func(dify.Update)) (dify.Answer, error) {
-	if b.fails--; b.fails >= 0 {
+	b.fails--
+	if b.fails >= 0 {
 		return dify.Answer{}, errors.New("unreachable")
 	}
 	return b.Forms.Submit(ctx, f, say)

@@ -63,10 +63,11 @@ func (p *phone) SendMedia(ctx context.Context, follower, kind, id string) sessio
 }
 
 func (p *phone) Suggest(ctx context.Context, follower, head string, questions []turn.Choice) session.SendResult {
+	lines := []string{head}
 	for _, q := range questions {
-		head += "\n" + q.ID + " " + q.Label
+		lines = append(lines, q.ID+" "+q.Label)
 	}
-	return p.Send(ctx, follower, head)
+	return p.Send(ctx, follower, strings.Join(lines, "\n"))
 }
 
 func (p *phone) Tell(_ context.Context, _, text string) {

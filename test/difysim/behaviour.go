@@ -33,27 +33,29 @@ const maxNodeBytes = 1 << 30
 
 // behaviourJSON is a Behaviour on the wire of the control endpoint: durations as "1.5s", the fault as its text.
 type behaviourJSON struct {
-	FirstText Duration `json:"firstText,omitzero"`
-	Total     Duration `json:"total,omitzero"`
-	Answer    string       `json:"answer,omitempty"`
-	Length    int          `json:"length,omitempty"`
-	Think     string       `json:"think,omitempty"`
-	Tool      string       `json:"tool,omitempty"`
-	Files     []MadeFile   `json:"files,omitempty"`
-	Sources   []string     `json:"sources,omitempty"`
-	NodeBytes int          `json:"nodeBytes,omitempty"`
-	Linger    Duration `json:"linger,omitzero"`
-	Fault     Fault        `json:"fault,omitzero"`
-	Repeat    int          `json:"repeat,omitempty"`
-	Fixture   string       `json:"fixture,omitempty"`
-	Form      *Form        `json:"form,omitempty"`
+	FirstText Duration   `json:"firstText,omitzero"`
+	Total     Duration   `json:"total,omitzero"`
+	Answer    string     `json:"answer,omitempty"`
+	Length    int        `json:"length,omitempty"`
+	Think     string     `json:"think,omitempty"`
+	Tool      string     `json:"tool,omitempty"`
+	Files     []MadeFile `json:"files,omitempty"`
+	Sources   []string   `json:"sources,omitempty"`
+	NodeBytes int        `json:"nodeBytes,omitempty"`
+	Linger    Duration   `json:"linger,omitzero"`
+	Fault     Fault      `json:"fault,omitzero"`
+	Repeat    int        `json:"repeat,omitempty"`
+	Fixture   string     `json:"fixture,omitempty"`
+	Form      *Form      `json:"form,omitempty"`
 }
 
 // Duration is written as "1.5s".
 type Duration time.Duration
 
+// MarshalText gives "1.5s".
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
+// UnmarshalText reads what time.ParseDuration does.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = Duration(parsed)

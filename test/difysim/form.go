@@ -2,7 +2,6 @@ package difysim
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,15 +11,15 @@ import (
 // Form says more of the form that a Pause waits with, and how the run goes on once it is submitted. The zero value: two
 // actions, a day, a short sentence at once.
 type Form struct {
-	Actions []Action     `json:"actions,omitempty"` // none = approve and reject
-	Inputs  []string     `json:"inputs,omitempty"`  // variables that it wants besides
+	Actions []Action `json:"actions,omitempty"` // none = approve and reject
+	Inputs  []string `json:"inputs,omitempty"`  // variables that it wants besides
 	Life    Duration `json:"life,omitzero"`     // until it expires; 0 = a day
-	ByMail  bool         `json:"byMail,omitempty"`  // it was sent to somebody by mail: it has no token
-	Rest    string       `json:"rest,omitempty"`    // what is said behind it; empty = 已 and the action's title
+	ByMail  bool     `json:"byMail,omitempty"`  // it was sent to somebody by mail: it has no token
+	Rest    string   `json:"rest,omitempty"`    // what is said behind it; empty = 已 and the action's title
 	Total   Duration `json:"total,omitzero"`    // until all of that is said
-	Again   bool         `json:"again,omitempty"`   // the run waits with another form then
-	Fails   bool         `json:"fails,omitempty"`   // the run fails then
-	Unheard bool         `json:"unheard,omitempty"` // the events of the resumed run reach nobody
+	Again   bool     `json:"again,omitempty"`   // the run waits with another form then
+	Fails   bool     `json:"fails,omitempty"`   // the run fails then
+	Unheard bool     `json:"unheard,omitempty"` // the events of the resumed run reach nobody
 }
 
 // Action is a button of a form.
@@ -151,7 +150,7 @@ func (s *Server) submitForm(w http.ResponseWriter, r *http.Request) {
 		no = checkSubmission(raw, body)
 	}
 	if no == nil {
-		no = s.submit(r.PathValue("token"), body)
+		no = s.submit(r.PathValue("token"), body) //nolint:contextcheck // the run goes on without its client
 	}
 	if no != nil {
 		write(w, no)
@@ -180,7 +179,8 @@ func (s *Server) submit(token string, body map[string]any) *response {
 	if no != nil {
 		return no
 	}
-	order, action := f.run.behaviour.form(), body["action"].(string)
+	order := f.run.behaviour.form()
+	action, _ := body["action"].(string)
 	at := slices.IndexFunc(order.Actions, func(a Action) bool { return a.ID == action })
 	inputs, _ := body["inputs"].(map[string]any)
 	missing := slices.DeleteFunc(slices.Clone(order.Inputs), func(name string) bool { return inputs[name] != nil })
@@ -338,8 +338,8 @@ func (r *run) formContent() string {
 	if content == "" {
 		content = usualForm
 	}
-	for _, name := range r.behaviour.form().Inputs {
-		content += fmt.Sprintf("\n\n{{#$output.%s#}}", name)
+	if inputs := r.behaviour.form().Inputs; len(inputs) > 0 {
+		content += "\n\n{{#$output." + strings.Join(inputs, "#}}\n\n{{#$output.") + "#}}"
 	}
 	return content
 }
