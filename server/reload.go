@@ -299,6 +299,8 @@ func (d *difySwitch) AudioToText(ctx context.Context, user, contentType string, 
 
 func (d *difySwitch) Parameters(ctx context.Context) (dify.Parameters, error) {
 	p, err := d.current.Load().Parameters(ctx)
-	d.last.note(err)
+	if err != nil { // settings can be had while questions fail
+		d.last.note(err)
+	}
 	return p, err
 }

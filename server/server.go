@@ -208,9 +208,11 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Alias:     s.alias,
 		LinkAs:    wechat.TapLink,
 		Rater:     s.dify,
+		Suggester: s.dify,
+		Forms:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
-		Pusher:    Pusher{s.account},
+		Pusher:    &Pusher{Account: s.account},
 		Media:     s.media,
 		Agents:    agents{s.account},
 
@@ -237,6 +239,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Notice:         c.Reply.Notice,
 		Sources:        c.Reply.Sources,
 		Feedback:       c.Reply.Feedback,
+		Suggestions:    c.Reply.Suggestions,
 		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{

@@ -68,6 +68,7 @@ func anyConfig(t *rapid.T) Config {
 		c.Keywords = append(c.Keywords, k)
 	}
 	c.Reply.Feedback = rapid.Bool().Draw(t, "feedback")
+	c.Reply.Suggestions = rapid.Bool().Draw(t, "suggestions")
 	c.Reply.Sources = rapid.Bool().Draw(t, "sources")
 	c.Reply.Notice = pick("notice", "", "备案号\n模型")
 	c.Reply.AILabel = pick("label", "", "AI", labelChinese)

@@ -128,6 +128,8 @@ type Reply struct {
 	Sources bool `json:"sources"`
 	// Feedback has answers end in links by which a follower rates them: Dify keeps the ratings.
 	Feedback bool `json:"feedback"`
+	// Suggestions has answers and the welcome end in tap-links that ask what the app suggests, if it does.
+	Suggestions bool `json:"suggestions"`
 	// Page is for answers that are longer than a reply.
 	Page Page `json:"page"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
@@ -213,6 +215,7 @@ func Default() Config {
 		},
 		Reply: Reply{
 			Mode:           ReplyModePassive,
+			Suggestions:    true,
 			Push:           Push{MaxSends: 4},
 			Voice:          VoiceNever,
 			Deadline:       Duration(4500 * time.Millisecond),

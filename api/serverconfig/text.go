@@ -28,6 +28,11 @@ const (
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
 	TextThanks        = "thanks"        // after a tap that rates an answer
 	TextSources       = "sources"       // stands before the names of documents
+	TextSuggested     = "suggested"     // stands before suggested questions that are pushed
+	TextChoose        = "choose"        // stands before the actions of a form
+	TextFormInputs    = "formInputs"    // of a form that has more to fill in than actions
+	TextFormAnswered  = "formAnswered"  // of one that was answered before
+	TextFormExpired   = "formExpired"   // of one whose time is over
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -54,7 +59,7 @@ var TextKeys = []string{
 	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
-	TextThanks, TextSources,
+	TextThanks, TextSources, TextSuggested, TextChoose, TextFormInputs, TextFormAnswered, TextFormExpired,
 	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
 	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
 	TextAwaitingHuman, TextBackToBot, TextBotAgain, TextToHuman,
@@ -70,7 +75,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources, TextAskPicture, TextVoice, TextBackToBot:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources, TextSuggested, TextChoose, TextAskPicture, TextVoice, TextBackToBot:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

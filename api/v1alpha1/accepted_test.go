@@ -30,6 +30,7 @@ func TestAcceptedObjectsAreDefaulted(t *testing.T) {
 		{"secure-mode", `spec: {wechat: {appID: wx0123456789abcdef, encodingAESKeySecretRef: {name: winter, key: aes}, allowPlain: true}}`},
 		{"menu", `spec: {wechat: {appID: wx0123456789abcdef, appSecretRef: {name: winter, key: app-secret}}, menuPolicy: Enforce, menu: [{name: 官网, url: "https://例子.example.com/?a=1#b"}, {name: 一二三四五a, command: /help}, {name: 咖啡, items: [{name: 今天喝什么, question: ` + strings.Repeat("问", 200) + `}, {name: ` + strings.Repeat("长", 20) + `, reply: "每天\n8:00"}, {name: 点单, miniProgram: {appID: wx1, path: "pages/index?a=1", url: "https://example.com/order"}}, {name: 停, command: /stop}, {name: 清空, command: /clear}]}]}`},
 		{"keywords", `spec: {keywords: [{words: [a, 人工, "两 个"], match: Contains, reply: "甲\n乙"}, {words: [b], match: Prefix, question: ` + strings.Repeat("问", 200) + `}, {words: [c], command: /clear}]}`},
+		{"keyword-that-hands-over", `spec: {wechat: {appID: wx0123456789abcdef, appSecretRef: {name: w, key: s}}, handover: {}, keywords: [{words: [客服], match: Contains, handover: true}]}`},
 		{"no-label-of-AI", `spec: {reply: {aiLabel: "", notice: "备案号\n模型"}}`},
 		{"account", `spec: {wechat: {originalID: gh_0123456789ab, verificationFiles: {MP_verify_AbCdEfGhIjKlMnOp.txt: AbCdEfGhIjKlMnOp}}}`},
 		{"dify-in-the-cluster", `spec: {dify: {baseURL: "http://dify-api.dify.svc:5001/", inputs: {城市: 上海, empty: ""}}}`},

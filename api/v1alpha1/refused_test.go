@@ -108,8 +108,10 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"timeout of 17 characters", `spec: {dify: {timeout: 1m1m1m1m1m1m1m1ms}}`, `[spec.dify.timeout: Too long: may not be more than 16 bytes` + unchecked},
 		{"idle timeout over an hour", `spec: {dify: {idleTimeout: 2h}}`, `spec.dify.idleTimeout: Invalid value: "2h": idleTimeout must be a duration from 1s to 1h, like 60s`},
 
-		{"keyword that does nothing", `spec: {keywords: [{words: [a]}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply and command`},
-		{"keyword that does two things", `spec: {keywords: [{words: [a], reply: b, command: /help}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply and command`},
+		{"keyword that does nothing", `spec: {keywords: [{words: [a]}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply, command and handover`},
+		{"keyword that does two things", `spec: {keywords: [{words: [a], reply: b, command: /help}]}`, `spec.keywords[0]: Invalid value: give exactly one of question, reply, command and handover`},
+		{"keyword that hands over to nobody", `spec: {keywords: [{words: [a], handover: true}]}`, `spec.handover: Invalid value: a keyword hands over: set handover, {} is enough`},
+		{"keyword that does not hand over", `spec: {wechat: {appID: wx0123456789abcdef, appSecretRef: {name: w, key: s}}, handover: {}, keywords: [{words: [a], handover: false}]}`, `spec.keywords[0].handover: Invalid value: false: set handover to true, or leave it out`},
 		{"keyword that is a command", `spec: {keywords: [{words: [/a], reply: b}]}`, `spec.keywords[0].words[0]: Invalid value: "/a": a word has 1 to 60 bytes in one line, no slash in front and no blanks around it`},
 		{"keyword with a blank behind", `spec: {keywords: [{words: ["a "], reply: b}]}`, `spec.keywords[0].words[0]: Invalid value: "a ": a word has 1 to 60 bytes in one line, no slash in front and no blanks around it`},
 		{"label of AI that is long", `spec: {reply: {aiLabel: ` + strings.Repeat("字", 41) + `}}`, `spec.reply.aiLabel: Invalid value: "` + strings.Repeat("字", 41) + `": aiLabel has at most 120 bytes (a Chinese character has 3) in one line and no blanks around it`},

@@ -147,6 +147,12 @@ type Reply struct {
 	// +optional
 	Feedback bool `json:"feedback,omitempty"`
 
+	// suggestions has answers and the welcome end in the questions that the Dify app
+	// suggests, as links that ask them, where the app has them on. Default true.
+	// +optional
+	// +kubebuilder:default=true
+	Suggestions *bool `json:"suggestions,omitempty"`
+
 	// page shows whole answers at the bot's domain, for what is longer than a reply.
 	// +optional
 	Page *Page `json:"page,omitempty"`
@@ -182,6 +188,11 @@ type Reply struct {
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
 	// - sources (stands before the names of documents)
+	// - suggested (stands before suggested questions that are pushed)
+	// - choose (stands before the actions of a form that the app's workflow waits with)
+	// - formInputs (of a form that has more to fill in than actions)
+	// - formAnswered (of one that was answered before)
+	// - formExpired (of one whose time is over)
 	// - thanks (after a tap that rates an answer)
 	// - pictureKept (a picture waits for its question; {{ask}} is the link askPicture, {{count}}
 	//   how many wait)
@@ -201,8 +212,8 @@ type Reply struct {
 	// - botAgain (after that link)
 	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
-	// +kubebuilder:validation:MaxProperties=48
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'suggested', 'choose', 'formInputs', 'formAnswered', 'formExpired', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -507,6 +507,11 @@ func (in *Reply) DeepCopyInto(out *Reply) {
 		*out = new(string)
 		**out = **in
 	}
+	if in.Suggestions != nil {
+		in, out := &in.Suggestions, &out.Suggestions
+		*out = new(bool)
+		**out = **in
+	}
 	if in.Page != nil {
 		in, out := &in.Page, &out.Page
 		*out = new(Page)

@@ -54,6 +54,9 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 		c.Reply.AILabel = *label
 	}
 	c.Reply.Sources = spec.Reply.Sources
+	if suggestions := spec.Reply.Suggestions; suggestions != nil {
+		c.Reply.Suggestions = *suggestions
+	}
 	c.Reply.Notice, c.Reply.Feedback = spec.Reply.Notice, spec.Reply.Feedback
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled

@@ -50,6 +50,7 @@ config dify timeout`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.aiLabel", "minimal", `AI`, "AI", `config reply aiLabel`},
 		{"reply.notice", "minimal", `by AI`, "by AI", `config reply notice`},
+		{"reply.suggestions", "minimal", `false`, "false", `config reply suggestions`},
 		{"reply.feedback", "minimal", `true`, "true", `config reply feedback`},
 		{"reply.sources", "minimal", `true`, "true", `config reply sources`},
 		{"reply.page.enabled", "minimal", `true`, "true", `Ingress winter spec rules 0 http paths 1 backend service name
@@ -76,6 +77,10 @@ config keywords 1 reply
 config keywords 1 words 0
 config keywords 2 command
 config keywords 2 words 0`},
+		{"keywords", "full", `[{words: [a], handover: true}]`, "", `config keywords 0 handover
+config keywords 0 match
+config keywords 0 reply
+config keywords 0 words 0`},
 		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
 config menu 0 items 0 url
 config menu 0 items 1 name

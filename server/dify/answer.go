@@ -54,6 +54,8 @@ const (
 // Pause is the state of a workflow that waits for a person (from 1.13 on). Its run continues when a form is submitted or
 // expires.
 type Pause struct {
+	// RunID is the workflow's run; empty if Dify has not said.
+	RunID string
 	// Forms are to be filled in. Some releases do not name them (langgenius/dify#35504).
 	Forms []Form
 }
@@ -64,7 +66,8 @@ const maxForms = 16
 // Form is a form for a person.
 type Form struct {
 	ID string
-	// Token is needed to get and submit the form. It is empty for a form that was sent to somebody else by mail.
+	// Token is needed to submit the form. It is empty for a form that was sent to somebody else by mail, and before 1.14,
+	// whose service API takes none.
 	Token   string
 	Title   string // of the node that waits
 	Content string // Markdown

@@ -38,7 +38,7 @@ var (
 	document = func(name, url string) dify.AnswerFile {
 		return dify.AnswerFile{Name: name, Type: "document", MIMEType: "application/x", URL: url, Size: 5}
 	}
-	refund = &dify.Pause{Forms: []dify.Form{{ID: "f", Title: "退款审批", Content: "请确认退款 100 元", Actions: []dify.FormAction{{ID: "ok", Title: "同意"}, {ID: "no", Title: "拒绝"}}}}}
+	refund = &dify.Pause{RunID: "w", Forms: []dify.Form{{ID: "f", Title: "退款审批", Content: "请确认退款 100 元", Actions: []dify.FormAction{{ID: "ok", Title: "同意"}, {ID: "no", Title: "拒绝"}}}}}
 	drawn  = dify.AnswerFile{Name: "0d6a1f2b.png", Type: "image", URL: "https://dify.example.com/files/tools/0d6a1f2b.png?timestamp=1767225600&nonce=ab&sign=cd"}
 )
 
@@ -124,7 +124,7 @@ var streams = map[string]outcome{
 	"synth-chat-tts-autoplay-new.sse":                  {text: shipped, usage: synthUsage},
 	"synth-chatflow-1.13.0-no-message-end.sse":         {text: shipped, begun: true},
 	"synth-chatflow-huge-node-event-new.sse":           {text: shipped, usage: synthUsage, begun: true},
-	"synth-chatflow-human-input-paused-new.sse": {text: "您的退款金额较大，需要人工确认。", begun: true, pause: &dify.Pause{Forms: []dify.Form{{
+	"synth-chatflow-human-input-paused-new.sse": {text: "您的退款金额较大，需要人工确认。", begun: true, pause: &dify.Pause{RunID: "c3800678-1111-4222-8333-9a8b7c6d5e04", Forms: []dify.Form{{
 		ID: "f1", Token: "tok", Title: "人工审核", Content: "请确认退款", Actions: []dify.FormAction{{ID: "approve", Title: "同意"}}, Expires: time.Unix(1767312000, 0),
 	}}}},
 	"synth-chatflow-noise-events-new.sse":        {text: shipped, usage: synthUsage, begun: true},

@@ -104,6 +104,7 @@ func (e *event) reset() {
 // ids are the same in every event of a stream, so they are read only once.
 type ids struct {
 	ConversationID, MessageID, TaskID string
+	RunID                             string // of a workflow
 }
 
 func (i *ids) complete() bool { return i.ConversationID != "" && i.MessageID != "" && i.TaskID != "" }
@@ -118,6 +119,7 @@ func (i *ids) merge(from *ids) {
 	set(&i.ConversationID, from.ConversationID)
 	set(&i.MessageID, from.MessageID)
 	set(&i.TaskID, from.TaskID)
+	set(&i.RunID, from.RunID)
 }
 
 // Bounds of what is kept of an event, in bytes.
@@ -145,6 +147,8 @@ func (s *stream) member(name []byte) {
 		s.id(&s.ids.MessageID, &ev.ids.MessageID)
 	case "task_id":
 		s.id(&s.ids.TaskID, &ev.ids.TaskID)
+	case "workflow_run_id":
+		s.id(&s.ids.RunID, &ev.ids.RunID)
 	case "answer":
 		ev.answer = l.text(ev.answer[:0], MaxText)
 		if (ev.kind == messageEvent || ev.kind == agentMessage) && s.ids.complete() && l.more() {

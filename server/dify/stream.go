@@ -250,7 +250,12 @@ func (s *stream) result() Answer {
 		Usage: s.usage, Sources: s.sources, Files: s.files.list, Begun: s.begun, Moderated: s.moderated, Stopped: s.stopped,
 	}
 	if s.paused {
-		a.Pause = &Pause{Forms: s.forms}
+		a.Pause = &Pause{RunID: s.ids.RunID, Forms: s.forms}
+		if !takesForms(s.version) {
+			for i := range a.Pause.Forms {
+				a.Pause.Forms[i].Token = ""
+			}
+		}
 	}
 	return a
 }

@@ -243,6 +243,7 @@ type Question struct {
 	Text   string
 	Media  []Media
 	Window *Window // that the message opens; nil if nothing is ever sent
+	Ref    string  // the turn's, until its lease holder notes another
 }
 
 // Verdict is what became of a question.

@@ -28,6 +28,8 @@ const (
 	TextFullAnswer    = "fullAnswer" // a link's label
 	TextThanks        = "thanks"     // for a rating
 	TextSources       = "sources"    // stands before the names of an answer's documents
+	TextSuggested     = "suggested"  // stands before suggested questions that are pushed
+	TextChoose        = "choose"     // stands before the actions of a form
 	TextRetry         = "retry"      // a tap-link's label
 	TextOrReply       = "orReply"    // stands behind the tap-link to go on; {{1}} is the word for it
 
@@ -100,6 +102,8 @@ var chinese = map[string]string{
 	TextFullAnswer:    "看全文",
 	TextSources:       "参考：",
 	TextThanks:        "谢谢您的评价。",
+	TextSuggested:     "您可能还想问：",
+	TextChoose:        "请选择：",
 	TextRetry:         "再问一次",
 	TextOrReply:       "（或回复 {{1}}）",
 
@@ -118,6 +122,9 @@ var chinese = map[string]string{
 	string(PictureUnreadable): "抱歉，这种格式的图片我看不了，请换成 JPG 或 PNG 图片，再问一次。",
 	string(PictureLost):       "抱歉，没有取到您发的图片，请重新发一次图片，再问一次。",
 	string(PictureRefused):    "抱歉，我现在看不了图片，请用文字告诉我。",
+	string(FormInputs):        "（下一步要填写表单，在这里填不了，请联系工作人员）",
+	string(FormAnswered):      "这一步已经处理过了，不用再选。",
+	string(FormExpired):       "这一步已经过了有效期，请重新提问。",
 }
 
 var english = map[string]string{
@@ -147,6 +154,8 @@ var english = map[string]string{
 	TextFullAnswer:    "Read it all",
 	TextSources:       "Sources: ",
 	TextThanks:        "Thank you for your rating.",
+	TextSuggested:     "You may also want to ask:",
+	TextChoose:        "Please choose:",
 	TextRetry:         "Ask again",
 	TextOrReply:       " (or reply {{1}})",
 
@@ -165,4 +174,7 @@ var english = map[string]string{
 	string(PictureUnreadable): "Sorry, I cannot read this kind of picture. Please send it as JPG or PNG and ask again.",
 	string(PictureLost):       "Sorry, your picture could not be fetched. Please send it once more and ask again.",
 	string(PictureRefused):    "Sorry, I cannot look at pictures now. Please tell me in words.",
+	string(FormInputs):        "(the next step needs a form to be filled in, which cannot be done here: please ask the staff)",
+	string(FormAnswered):      "This step has been dealt with already. There is nothing to choose any more.",
+	string(FormExpired):       "The time for this step is over. Please ask your question again.",
 }

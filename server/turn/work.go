@@ -23,6 +23,7 @@ type run struct {
 	settings     *Settings
 	lease        *session.Lease
 	conversation string      // to continue; "" for a new one
+	submits      *submission // in place of a question
 	files        []dify.File // of the question
 	extras       []extra     // of the answer, to be sent behind its text
 	extrasUntil  time.Time   // when no more of them is made
@@ -42,6 +43,9 @@ type run struct {
 // work asks Dify a turn's question and ends the turn.
 func (e *Engine) work(l *session.Lease) {
 	r := &run{Engine: e, settings: e.settings.Load(), lease: l, conversation: l.ConversationID, reported: true, began: time.Now()}
+	if r.Forms != nil {
+		r.submits = parseReference(l.Turn.Ref).submits
+	}
 	e.Metrics.inFlight.Inc()
 	defer e.Metrics.inFlight.Dec()
 
@@ -62,6 +66,9 @@ func (e *Engine) work(l *session.Lease) {
 	if l.Turn.State.Over() { // its owner has died before all was sent
 		r.push(held)
 		return
+	}
+	if r.settings.Suggestions && r.Suggester != nil {
+		r.appSoFar() // to know when the answer is there whether the app suggests questions
 	}
 	alone := r.accompanied(ctx)
 	answer, err := r.answer(ctx)
@@ -102,6 +109,9 @@ func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
 	if err := r.hear(ctx); err != nil {
 		return dify.Answer{}, err
 	}
+	if r.submits != nil {
+		return r.submit(ctx)
+	}
 	answer, found, err := r.resume(ctx)
 	if !found {
 		answer, err = r.ask(ctx)
@@ -135,7 +145,7 @@ func (r *run) progress() (p session.Progress, changed bool) {
 	}
 	r.reported = true
 	u := r.latest
-	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: reference{u.MessageID, u.TaskID, u.Begun, false}.String()}, true
+	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: r.reference(u.MessageID, u.TaskID, u.Begun).String()}, true
 }
 
 // again has the latest update reported once more.
@@ -197,7 +207,7 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 	o := session.Outcome{
 		State: session.Answered, Answer: session.Answer{Markdown: answer.Text, Files: filesOf(answer.Files)},
 		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
-		Ref:            reference{answer.MessageID, answer.TaskID, answer.Begun, false}.String(),
+		Ref:            r.reference(answer.MessageID, answer.TaskID, answer.Begun).String(),
 	}
 	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
 	if visible && err == nil {
@@ -210,7 +220,7 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 	case err != nil, answer.Stopped, answer.Cut:
 		o.Failure = string(CutShort)
 	case answer.Pause != nil:
-		o.Failure = string(Paused)
+		r.pause(&o, answer.Pause)
 	case !visible:
 		o.Failure = string(NoAnswer)
 	}

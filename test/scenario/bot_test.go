@@ -168,5 +168,5 @@ func (w *world) pusher(t *testing.T, duty account.Duty, registry prometheus.Regi
 	}
 	t.Cleanup(client.Close)
 	official.Configure(account.Settings{Client: client, AppID: appID})
-	return server.Pusher{Account: official}
+	return &server.Pusher{Account: official}
 }

@@ -67,7 +67,7 @@ func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
 // accept records the question as the follower's last turn. Media that were kept for it are part of it.
 func (s *Step) accept(q session.Question, timeout time.Duration) (*Turn, []session.Media) {
 	s.touch()
-	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Seen: Seen{Deliveries: 1}}
+	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Ref: q.Ref, Seen: Seen{Deliveries: 1}}
 	if timeout > 0 {
 		t.Deadline = s.now.add(timeout)
 	}
