@@ -238,6 +238,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 			Timeout:   time.Duration(c.Dify.Timeout),
 			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
+			Tokens: session.Budget{Follower: c.Limits.Tokens.Follower, Bot: c.Limits.Tokens.Bot, Zone: c.Reply.Zone()},
 		},
 	}
 }
