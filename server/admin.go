@@ -104,6 +104,7 @@ func (s *Server) watchStore(ctx context.Context) {
 			return
 		case <-tick.C:
 			_ = s.askStore(ctx) // it is noted
+			s.budget.ask(ctx, s.store)
 		}
 	}
 }
