@@ -110,6 +110,7 @@ func (s *Server) watchStore(ctx context.Context) {
 		case <-tick.C:
 			_ = s.askStore(ctx) // it is noted
 			s.countWaiting(ctx)
+			s.budget.ask(ctx, s.store)
 		}
 	}
 }

@@ -71,6 +71,7 @@ type Server struct {
 
 	registry  *prometheus.Registry
 	metrics   *metrics
+	budget    *budget
 	store     session.Store
 	secrets   atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
 	rendering atomic.Pointer[render.Options]       // likewise
@@ -113,6 +114,8 @@ func New(o Options) (*Server, error) {
 	s.rendering.Store(new(RenderOptions(loaded.config)))
 	s.hash.Store(&loaded.hash)
 	s.metrics = newMetrics(s.registry)
+	s.budget = newBudget(s.registry)
+	s.budget.configure(s.config.Limits.Tokens)
 	s.tellUnknown(loaded.unknown)
 	s.store, s.closeStore, err = stores{
 		log: o.Log, registry: s.registry, secrets: func() serverconfig.Secrets { return *s.secrets.Load() },
@@ -246,6 +249,7 @@ func Settings(c serverconfig.Config) turn.Settings {
 			Timeout:   time.Duration(c.Dify.Timeout),
 			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
+			Tokens: session.Budget{Follower: c.Limits.Tokens.Follower, Bot: c.Limits.Tokens.Bot, Zone: c.Reply.Zone()},
 		},
 	}
 }

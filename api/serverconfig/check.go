@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // images have no files of time zones
 	"unicode"
 	"unicode/utf8"
 )
@@ -239,6 +240,9 @@ func (r *Reply) check() error {
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
 	}
+	if _, err := time.LoadLocation(r.TimeZone); err != nil || r.TimeZone == "" || r.TimeZone == "Local" {
+		return wrong("reply.timeZone", "%q is not the name of a time zone: use one of the IANA's, such as Asia/Shanghai or UTC", r.TimeZone)
+	}
 	switch label := r.AILabelText(); {
 	case len(label) > MaxNoteBytes:
 		return wrong("reply.aiLabel", "has %d bytes, at most %d are allowed (a Chinese character has 3)", len(label), MaxNoteBytes)
@@ -295,7 +299,22 @@ func (l *Limits) check() error {
 	if err := checkDuration("limits.window", l.Window, time.Second, 24*time.Hour); err != nil {
 		return err
 	}
-	return checkCount("limits.concurrency", l.Concurrency, 1, 10000)
+	if err := checkCount("limits.concurrency", l.Concurrency, 1, 10000); err != nil {
+		return err
+	}
+	return l.Tokens.check()
+}
+
+func (t *Tokens) check() error {
+	for _, b := range []struct {
+		field  string
+		tokens int64
+	}{{"limits.tokens.follower", t.Follower}, {"limits.tokens.bot", t.Bot}} {
+		if b.tokens < 0 || b.tokens > MaxTokens {
+			return wrong(b.field, "%d is out of range: give 1 to %d tokens a day, or leave it out for no limit", b.tokens, int64(MaxTokens))
+		}
+	}
+	return nil
 }
 
 func (s *Session) check() error {

@@ -16,6 +16,7 @@ const (
 	TextFailed        = "failed"        // the turn failed, for a reason without words of its own
 	TextQuotaExceeded = "quotaExceeded" // the app's model quota is used up
 	TextRateLimited   = "rateLimited"   // the follower asked too many questions
+	TextBudgetSpent   = "budgetSpent"   // limits.tokens are used up; may hold {{time}}, when it goes on
 	TextTimedOut      = "timedOut"      // the turn took longer than dify.timeout
 	TextMisconfigured = "misconfigured" // the app's key, mode or variables are wrong
 	TextFiltered      = "filtered"      // a content filter refuses the question or the answer
@@ -56,7 +57,7 @@ const (
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
 var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
-	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
+	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextBudgetSpent, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
 	TextThanks, TextSources, TextSuggested, TextChoose, TextFormInputs, TextFormAnswered, TextFormExpired,

@@ -38,6 +38,8 @@ func TestAcceptedObjectsAreDefaulted(t *testing.T) {
 		{"longest-durations", `spec: {dify: {timeout: 1h, idleTimeout: 1h}, reply: {deadline: 4.8s, page: {ttl: 720h}}, limits: {window: 24h}, session: {idleTimeout: 8760h}}`},
 		{"least-numbers", `spec: {reply: {holdsPerMinute: 0}, limits: {questions: 1, concurrency: 1}, session: {history: 1}}`},
 		{"greatest-numbers", `spec: {reply: {holdsPerMinute: 600}, limits: {questions: 10000, concurrency: 10000}, session: {history: 200}}`},
+		{"budgets", `spec: {reply: {timeZone: America/Argentina/Buenos_Aires}, limits: {tokens: {follower: 1, bot: 1000000000000}}}`},
+		{"time-zone-of-its-own", `spec: {reply: {timeZone: Etc/GMT+8}, limits: {tokens: {bot: 1}}}`},
 		{"english-with-a-text", `spec: {reply: {language: en, texts: {welcome: ` + strings.Repeat("好", 200) + `}}}`},
 		{"redis", external(`addresses: ["redis:6379"]`)},
 		{"redis-over-ipv6", external(`addresses: ["[2001:db8::1]:6379"], tls: {enabled: true, insecureSkipVerify: true}`)},

@@ -67,6 +67,12 @@ func TestRefusedObjectsSayWhatToDo(t *testing.T) {
 		{"verification file of another name", `spec: {wechat: {verificationFiles: {index.html: hello}}}`, `spec.wechat.verificationFiles: Invalid value: verificationFiles must be named as WeChat names them: MP_verify_, 16 letters or digits, .txt`},
 		{"empty verification file", `spec: {wechat: {verificationFiles: {MP_verify_AbCdEfGhIjKlMnOp.txt: ""}}}`, `spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt: Invalid value: "": spec.wechat.verificationFiles.MP_verify_AbCdEfGhIjKlMnOp.txt in body should be at least 1 chars long`},
 
+		{"time zone that there is not", `spec: {reply: {timeZone: Mars/Olympus}}`, `spec.reply.timeZone: Invalid value: "string": unknown time zone Mars/Olympus evaluating rule: timeZone must be the IANA name of a time zone, like Asia/Shanghai or UTC`},
+		{"time zone of the machine", `spec: {reply: {timeZone: Local}}`, `spec.reply.timeZone: Invalid value: "Local": timeZone must be the IANA name of a time zone, like Asia/Shanghai or UTC`},
+		{"time zone as an offset", `spec: {reply: {timeZone: "+08:00"}}`, `spec.reply.timeZone: Invalid value: "+08:00": timeZone must be the IANA name of a time zone, like Asia/Shanghai or UTC`},
+		{"tokens of nobody", `spec: {limits: {tokens: {}}}`, `spec.limits.tokens: Invalid value: 0: spec.limits.tokens in body should have at least 1 properties`},
+		{"a budget of none", `spec: {limits: {tokens: {bot: 0}}}`, `spec.limits.tokens.bot: Invalid value: 0: spec.limits.tokens.bot in body should be greater than or equal to 1`},
+		{"more tokens than there are", `spec: {limits: {tokens: {follower: 1000000000001}}}`, `spec.limits.tokens.follower: Invalid value: 1000000000001: spec.limits.tokens.follower in body should be less than or equal to 1000000000000`},
 		{"AppSecret without AppID", `spec: {wechat: {appSecretRef: {name: w, key: s}}}`, `spec.wechat.appID: Required value: WeChat's API needs the account's AppID: set wechat.appID beside wechat.appSecretRef`},
 		{"menu without AppSecret", `spec: {menu: [{name: a, reply: b}]}`, `spec.menu: Invalid value: the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID`},
 		{"handover without AppSecret", `spec: {handover: {words: [human]}}`, `spec.handover: Invalid value: WeChat's API is asked who is online: set wechat.appSecretRef and wechat.appID`},

@@ -112,6 +112,14 @@ type Reply struct {
 	// +kubebuilder:default="zh-CN"
 	Language Language `json:"language,omitempty"`
 
+	// timeZone is whose days limits.tokens are for, and whose times followers are told,
+	// by its IANA name, for example Asia/Shanghai or UTC. Default Asia/Shanghai.
+	// +optional
+	// +kubebuilder:default="Asia/Shanghai"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0`,message="timeZone must be the IANA name of a time zone, like Asia/Shanghai or UTC"
+	TimeZone string `json:"timeZone,omitempty"`
+
 	// continueWords are what a follower types to get what is not delivered yet, the
 	// next page or a finished answer; 1 to 8 words of at most 30 bytes. The first is
 	// what links in answers send. Default ["1", "继续"].
@@ -174,6 +182,7 @@ type Reply struct {
 	// - failed (no answer, for a reason without words of its own)
 	// - quotaExceeded (the app's model quota is used up)
 	// - rateLimited (the follower asked more than limits allow)
+	// - budgetSpent (limits.tokens are used up until {{time}})
 	// - timedOut (the answer took longer than dify.timeout)
 	// - misconfigured (Dify refuses the key, the app's mode or its variables)
 	// - filtered (a content filter refuses the question or the answer)
@@ -213,7 +222,7 @@ type Reply struct {
 	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'suggested', 'choose', 'formInputs', 'formAnswered', 'formExpired', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'budgetSpent', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'suggested', 'choose', 'formInputs', 'formAnswered', 'formExpired', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

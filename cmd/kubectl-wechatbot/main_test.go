@@ -322,9 +322,11 @@ func TestStatus(t *testing.T) {
 			LastErrors: []serverstatus.CallError{{API: "/cgi-bin/stable_token", Errcode: 40164}}, Addresses: []string{"203.0.113.7"},
 			Menu: &serverstatus.Menu{State: serverstatus.MenuDrifted},
 		},
+		Budget: &serverstatus.Budget{Follower: 500, Bot: 2000, Used: new(int64(1650)), Until: "2026-11-28T16:00:00Z"},
 	})
 	r := w.run("", nil, "status", "winter")
 	r.wants(t, 0, "ok     Ready", "wrong  Connected  SignatureMismatch", "winter-1  true   2         v1.2.3", "errcode 40164", "203.0.113.7", "menu: Drifted",
+		"used today     1650 of 2000 (82 %)  until 2026-11-28T16:00:00Z", "each follower  at most 500 a day",
 		"Next\n  SignatureMismatch: make the Tokens [31m the same")
 	r.lacks(t, "\x1b", "wintertoken")
 

@@ -47,6 +47,7 @@ config dify timeout`},
 		{"reply.deadline", "minimal", `2s`, "2s", `config reply deadline`},
 		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
+		{"reply.timeZone", "minimal", `Europe/Berlin`, "Europe/Berlin", `config reply timeZone`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.aiLabel", "minimal", `AI`, "AI", `config reply aiLabel`},
 		{"reply.notice", "minimal", `by AI`, "by AI", `config reply notice`},
@@ -106,6 +107,8 @@ config menu 2 name`},
 		{"limits.questions", "minimal", `7`, "7", `config limits questions`},
 		{"limits.window", "minimal", `7m`, "", `config limits window`},
 		{"limits.concurrency", "minimal", `7`, "7", `config limits concurrency`},
+		{"limits.tokens.follower", "minimal", `7`, "7", `config limits tokens follower`},
+		{"limits.tokens.bot", "minimal", `7`, "7", `config limits tokens bot`},
 		{"session.type", "external-redis", `ConfigMap`, "", `+ ConfigMap redis-sessions-0
 + ConfigMap redis-sessions-1
 + ConfigMap redis-sessions-2

@@ -42,6 +42,7 @@ func (a *Answer) Empty() bool { return a.Text == "" && len(a.Files) == 0 && a.Pa
 // Usage is what an answer used, as Dify reports it. It may be zero, and is never negative.
 type Usage struct {
 	PromptTokens, CompletionTokens int     // at most a billion
+	TotalTokens                    int     // likewise; of a workflow that failed or was stopped only this is known
 	TotalPrice                     float64 // at most a million
 	Currency                       string  // of TotalPrice, three capital letters such as USD; empty if it is none
 }

@@ -235,6 +235,7 @@ type Limits struct {
 	Concurrency int           // turns of the bot that are answered at once, by all processes together
 	Queue       int           // turns of the bot that may wait for a place
 	Open        int           // turns of one follower that may be open at once, the running one included
+	Tokens      Budget
 }
 
 // Question is a follower's message that wants an answer.
@@ -251,18 +252,21 @@ type Verdict uint8
 
 // What Begin can say.
 const (
-	Started     Verdict = iota + 1 // recorded now
-	Joined                         // known already: this is another delivery of it
-	Gone                           // known, and since then cleared or forgotten: it asks for nothing any more
-	Busy                           // not recorded: the bot's queue is full
-	TooManyOpen                    // not recorded: this follower has too many open questions
-	RateLimited                    // not recorded: this follower has used up the allowance
-	Served                         // not recorded: a person serves this follower, or is to
+	Started       Verdict = iota + 1 // recorded now
+	Joined                           // known already: this is another delivery of it
+	Gone                             // known, and since then cleared or forgotten: it asks for nothing any more
+	Busy                             // not recorded: the bot's queue is full
+	TooManyOpen                      // not recorded: this follower has too many open questions
+	RateLimited                      // not recorded: this follower has used up the allowance
+	Served                           // not recorded: a person serves this follower, or is to
+	FollowerSpent                    // not recorded: this follower has used up the day's tokens
+	BotSpent                         // not recorded: the bot has used up the day's tokens
 )
 
 // Begun is Begin's answer. Turn is set for Started and Joined, Lease only when the turn could start at once.
 type Begun struct {
 	Verdict  Verdict
+	Until    time.Time // with FollowerSpent and BotSpent: when the day ends
 	Turn     Turn
 	Delivery int // 1 for the first delivery of this message, counted over all processes
 	Lease    *Lease
@@ -308,8 +312,9 @@ type Outcome struct {
 	Failure        string
 	ConversationID string // becomes the session's; "" forgets the session's
 	Ref            string // "" leaves the turn's
-	Push           bool   // the lease stays, to send what the follower has not got, until EndPush
-	Media          bool   // with Push: more than the text is to be sent, so that a reply which shows the end does not end it
+	Use            Use
+	Push           bool // the lease stays, to send what the follower has not got, until EndPush
+	Media          bool // with Push: more than the text is to be sent, so that a reply which shows the end does not end it
 }
 
 // Pending counts what would be lost if this process stopped now.
@@ -374,6 +379,12 @@ type Store interface {
 	// Serve notes that a person serves the follower for so long at most; 0 ends it. Nothing is sent meanwhile.
 	Serve(ctx context.Context, follower string, atMost time.Duration) error
 
+	// Use counts what a turn has used whose end this process does not record: it was cancelled, cleared or forgotten.
+	Use(ctx context.Context, follower string, u Use) error
+
+	// Used tells what the bot has used on its day.
+	Used(ctx context.Context) (Used, error)
+
 	// Release gives a turn back unfinished, to be claimed by the next process at once; ErrLeaseLost as above.
 	Release(ctx context.Context, l *Lease) error
 
@@ -405,10 +416,12 @@ type Store interface {
 	Cancel(ctx context.Context, k Key) (t Turn, ok bool, err error)
 
 	// Clear forgets the follower's turns and conversation, cancels what is open, and returns the conversation.
-	// k is the message that asks for it: its second delivery clears nothing. The rate limit is not cleared.
+	// k is the message that asks for it: its second delivery clears nothing. Neither the rate limit nor what was used is
+	// cleared.
 	Clear(ctx context.Context, k Key) (conversationID string, err error)
 
-	// Forget deletes everything of a follower and returns the conversation that was known.
+	// Forget deletes everything of a follower and returns the conversation that was known. What the follower has used
+	// counts until the day ends, under a name that does not tell whose it is where that is kept outside of a process.
 	Forget(ctx context.Context, follower string) (conversationID string, err error)
 
 	// TakeHold takes one hold out of the bot's budget, which refills evenly; false if there is none left.

@@ -30,6 +30,10 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 		return e.refuse(s, TextTooManyOpen)
 	case session.RateLimited:
 		return e.refuse(s, TextRateLimited)
+	case session.FollowerSpent:
+		return e.overBudget(s, "follower", begun.Until)
+	case session.BotSpent:
+		return e.overBudget(s, "bot", begun.Until)
 	default: // Started, Joined
 		return e.deliver(ctx, s, c, delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn})
 	}

@@ -208,6 +208,7 @@ func (r *run) submit(ctx context.Context) (dify.Answer, error) {
 	if taken && dify.KindOf(err) == dify.FormAnswered {
 		answer, err = r.Dify.Await(ctx, dify.Run{User: f.User, ConversationID: f.ConversationID, MessageID: f.MessageID, Resumed: true})
 	}
+	r.tokens = r.told(answer, true)
 	if err != nil && ctx.Err() == nil {
 		r.Metrics.difyError(err)
 	}

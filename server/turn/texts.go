@@ -9,6 +9,7 @@ const (
 	TextBusy          = "busy" // the bot has no place for the question, or Dify has none, or the store is down
 	TextTooManyOpen   = "tooManyOpen"
 	TextRateLimited   = "rateLimited"
+	TextBudgetSpent   = "budgetSpent" // {{time}} is when the day ends
 	TextCleared       = "cleared"
 	TextStopped       = "stopped"
 	TextNothingToStop = "nothingToStop"
@@ -48,7 +49,10 @@ const (
 )
 
 // Texts are a bot's own words: a language's, with some replaced.
-type Texts struct{ words, own map[string]string }
+type Texts struct {
+	words, own map[string]string
+	moment     string // how a moment is written, as time.Format takes it
+}
 
 // Languages that have texts.
 const (
@@ -58,11 +62,11 @@ const (
 
 // NewTexts takes the words of a language (Chinese if it is not known) and replaces those that own has.
 func NewTexts(language string, own map[string]string) Texts {
-	words := chinese
+	t := Texts{words: chinese, own: own, moment: "1月2日 15:04"}
 	if language == English {
-		words = english
+		t.words, t.moment = english, "15:04 on 2 January"
 	}
-	return Texts{words: words, own: own}
+	return t
 }
 
 func (t Texts) get(key string) string {
@@ -83,6 +87,7 @@ var chinese = map[string]string{
 	TextBusy:          "现在太忙了，没能回答这个问题，请过一会儿再问一次。",
 	TextTooManyOpen:   "您前面的问题还没有答完，这个问题没有收下，请等答完再问。",
 	TextRateLimited:   "您问得太快了，这个问题没有收下，请过几分钟再问。",
+	TextBudgetSpent:   "抱歉，今天的使用额度已经用完，这个问题没有收下，{{time}} 以后可以继续提问。",
 	TextCleared:       "对话已清空，我们重新开始吧。",
 	TextStopped:       "（已停止回答）",
 	TextNothingToStop: "现在没有正在进行的回答。",
@@ -135,6 +140,7 @@ var english = map[string]string{
 	TextBusy:          "Too busy right now to answer this. Please ask again in a while.",
 	TextTooManyOpen:   "Your earlier questions are still being answered, so this one was not taken. Please wait for them.",
 	TextRateLimited:   "You are asking too fast, so this question was not taken. Please try again in a few minutes.",
+	TextBudgetSpent:   "Sorry, today's quota is used up, so this question was not taken. It goes on at {{time}}.",
 	TextCleared:       "Our conversation is forgotten. Let us start afresh.",
 	TextStopped:       "(stopped)",
 	TextNothingToStop: "There is no answer to stop.",

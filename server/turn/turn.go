@@ -173,7 +173,7 @@ func (e *Engine) Configure(s Settings) {
 	}
 	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s, "")
 	old := e.settings.Load()
-	if old != nil && old.Limits == s.Limits {
+	if old != nil && sameLimits(old.Limits, s.Limits) {
 		s.limitsReplaced = old.limitsReplaced
 		e.settings.Store(&s)
 		return
@@ -183,6 +183,13 @@ func (e *Engine) Configure(s Settings) {
 	if old != nil {
 		close(old.limitsReplaced)
 	}
+}
+
+// sameLimits tells whether the limits are the same. Of a time zone that was loaded twice there are two.
+func sameLimits(a, b session.Limits) bool {
+	zones := a.Tokens.Zone.String() == b.Tokens.Zone.String()
+	a.Tokens.Zone, b.Tokens.Zone = nil, nil
+	return zones && a == b
 }
 
 // Run works on turns until ctx ends: those that could not start at once, those whose process has died, and those

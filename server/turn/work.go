@@ -28,6 +28,9 @@ type run struct {
 	extras       []extra     // of the answer, to be sent behind its text
 	extrasUntil  time.Time   // when no more of them is made
 	cancel       context.CancelCauseFunc
+	timed        context.Context // ends with the turn's time, or the engine
+	tokens       int64           // that all tries have used, as far as Dify has told
+	stopped      bool            // Dify was told to stop, as the follower has ended the turn
 
 	mu       sync.Mutex
 	latest   dify.Update
@@ -55,6 +58,7 @@ func (e *Engine) work(l *session.Lease) {
 		timed, cancel = context.WithTimeout(e.life, l.Left)
 		defer cancel()
 	}
+	r.timed = timed
 	ctx, cancel := context.WithCancelCause(timed)
 	held, lose := context.WithCancelCause(e.life)
 	defer lose(nil)
@@ -113,10 +117,11 @@ func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
 		return r.submit(ctx)
 	}
 	answer, found, err := r.resume(ctx)
-	if !found {
-		answer, err = r.ask(ctx)
+	if found {
+		r.tokens = r.told(answer, true)
+		return answer, err
 	}
-	return answer, err
+	return r.ask(ctx)
 }
 
 // received takes what has streamed in; the keeper reports it.
@@ -158,12 +163,14 @@ func (r *run) again() {
 // finish stores how the turn ended and says it in a word. pushing tells that what the follower has not got is to be sent.
 func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcome string, pushing bool) {
 	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
-		if r.over() {
+		if !r.stopped && r.over() {
 			r.stopDify(r.sofar().TaskID)
 		}
+		r.countUse()
 		return "lost", false
 	}
 	if err != nil && r.life.Err() != nil {
+		r.countUse()
 		r.release(r.lease)
 		return "released", false
 	}
@@ -180,6 +187,7 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 	err = r.persistently("storing the end of a turn", func(ctx context.Context) error { return r.Store.Finish(ctx, r.lease, o) })
 	switch {
 	case errors.Is(err, session.ErrLeaseLost):
+		r.countUse()
 		return "lost", false
 	case err != nil:
 		return "unsaved", false
@@ -208,6 +216,7 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 		State: session.Answered, Answer: session.Answer{Markdown: answer.Text, Files: filesOf(answer.Files)},
 		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
 		Ref:            r.reference(answer.MessageID, answer.TaskID, answer.Begun).String(),
+		Use:            r.used(),
 	}
 	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
 	if visible && err == nil {
@@ -278,15 +287,17 @@ func (r *run) stopFirst(u dify.Update) {
 }
 
 // stopDify ends a generation that nobody waits for any more: it costs money. One without a task cannot be stopped.
-func (r *run) stopDify(task string) {
+func (r *run) stopDify(task string) (stopped bool) {
 	if task == "" {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(r.life, callTimeout)
 	defer cancel()
 	if err := r.Dify.Stop(ctx, task, r.lease.Turn.Key.Follower); err != nil {
 		r.Log.Info("Could not stop a generation in Dify", "message", r.messageAlias(r.lease.Turn.Key), "error", err)
+		return false
 	}
+	return true
 }
 
 // log writes the turn's one line in the log, and its metrics.

@@ -152,6 +152,15 @@ func (p *port) TakeHold(ctx context.Context, perMinute int) (bool, error) {
 	return m.TakeHold(ctx, perMinute)
 }
 
+// Used tells what the bot has used on its day. See session.Store.
+func (p *port) Used(ctx context.Context) (session.Used, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return session.Used{}, err
+	}
+	return m.Used(ctx)
+}
+
 // Pending is never asked: the sessions are durable. See session.Store.
 func (p *port) Pending(context.Context) (session.Pending, error) { return session.Pending{}, nil }
 

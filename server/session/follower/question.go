@@ -19,6 +19,9 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	if s.Human > s.now {
 		return session.Begun{Verdict: session.Served, Delivery: 1}
 	}
+	if refused, until := s.budget(l.Tokens); refused != 0 {
+		return session.Begun{Verdict: refused, Until: until, Delivery: 1}
+	}
 	allowance, cost, ok := s.allowance(l)
 	if !ok {
 		s.Changed = s.Changed || s.Allowance != allowance
@@ -38,6 +41,7 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	default:
 		s.Guard = Guard{Waiting: l.Queue}
 	}
+	s.Guard.Used, s.Guard.FollowerUsed = l.Tokens.Bot, l.Tokens.Follower
 	t, media := s.accept(q, l.Timeout)
 	t.cost, s.Allowance = cost, allowance
 	if claim {

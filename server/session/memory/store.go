@@ -37,6 +37,7 @@ type Records struct {
 	ready   ready
 	leases  list.List // of *entry, the one whose lease ends first in front
 	holds   follower.Time
+	used    used
 	duty    duty
 	ports   []*Port
 
@@ -120,7 +121,8 @@ func (p *Port) Update(_ context.Context, openid string, step func(*follower.Step
 
 // step takes a step on an entry and puts it where it belongs then.
 func (r *Records) step(e *entry, now time.Time, rules session.Options, f func(*follower.Step)) (woken bool) {
-	totals := follower.Totals{Running: r.leases.Len(), Ready: len(r.ready), Open: r.open, Full: r.bytes > r.maxBytes}
+	totals := follower.Totals{Running: r.leases.Len(), Ready: len(r.ready), Open: r.open, Full: r.weight() > r.maxBytes}
+	totals.Used, totals.FollowerUsed = r.used.of(e.openid, follower.At(now))
 	open := e.OpenTurns()
 	st := follower.NewStep(&e.Record, now, totals, rules, r.copied != nil)
 	f(st)
@@ -129,6 +131,9 @@ func (r *Records) step(e *entry, now time.Time, rules session.Options, f func(*f
 			r.index(e, now)
 		}
 		return false
+	}
+	if st.Spent.Tokens > 0 {
+		r.used.add(e.openid, follower.At(now), st.Spent)
 	}
 	for _, t := range st.Set {
 		e.set(t)

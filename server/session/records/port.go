@@ -47,6 +47,8 @@ type Port interface {
 	// Watch says that changes of a follower are of interest, until the returned function is called.
 	Watch(openid string) (stop func())
 
+	// Used tells what the bot has used. Steps say what is to be counted.
+	Used(ctx context.Context) (session.Used, error)
 	TakeHold(ctx context.Context, perMinute int) (bool, error)
 	HoldDuty(ctx context.Context, lasts time.Duration) (session.Duty, error)
 	ReleaseDuty(ctx context.Context) error

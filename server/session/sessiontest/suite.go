@@ -42,7 +42,7 @@ func Cases() []Case { return append(briefCases(), longCases()...) }
 // briefCases need seconds at the most.
 func briefCases() []Case {
 	return slices.Concat(
-		deliveryCases(), orderCases(), limitCases(), leaseCases(), awaitCases(), receiptCases(),
+		deliveryCases(), orderCases(), limitCases(), budgetCases(), leaseCases(), awaitCases(), receiptCases(),
 		commandCases(), forgettingCases(), pendingCases(), listCases(), sendCases(), dutyCases(), modelCases(),
 	)
 }
