@@ -197,7 +197,7 @@ func TestLocalListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(response.Body)
-	if _ = response.Body.Close(); err != nil || response.StatusCode != 200 || !strings.Contains(string(body), `"sessions":[]`) {
+	if _ = response.Body.Close(); err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"sessions":[]`) {
 		t.Errorf("%d %s %v", response.StatusCode, body, err)
 	}
 	stop()

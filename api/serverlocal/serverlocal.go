@@ -21,9 +21,10 @@ const (
 	Port = 9091
 	// Header is what a request that changes something has, with any value.
 	Header = "X-Wechatbot-Local"
-	// DefaultLimit and MaxLimit are about how many sessions a page has.
+	// DefaultLimit is about how many sessions a page has.
 	DefaultLimit = 100
-	MaxLimit     = 500
+	// MaxLimit is about how many it has at most.
+	MaxLimit = 500
 )
 
 // Sessions is a page of the followers who are remembered, in no order.

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -481,79 +480,4 @@ func TestChat(t *testing.T) {
 	w.run("", nil, "chat", "winter", "--message=hi", "--as", w.viewer()).wants(t, failed, "Secret winter", "forbidden", "--wechat-token")
 	w.run("", nil, "chat", "winter", "--message=hi").wants(t, failed, "The host name has no address")
 	w.run("", nil, "chat", "summer").wants(t, failed, "there is no WechatBot summer")
-}
-
-func TestSupportBundle(t *testing.T) {
-	w := newWorld(t)
-	w.reports(ready, condition("Connected", "False", "SignatureMismatch", "the Token wintertoken is wrong"))
-	w.server("winter-1", &serverstatus.Status{APIVersion: "v1", Version: "v1.2.3", Store: serverstatus.Store{OK: true}})
-	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
-	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, 0, "wrote "+file)
-	out, err := exec.CommandContext(t.Context(), "tar", "-xzOf", file).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"domain: " + w.namespace + ".invalid", "SignatureMismatch", "version: v1.2.3", "first of winter-1", "podIP: 10.9.0.1"} {
-		if !strings.Contains(string(out), part) {
-			t.Errorf("the archive lacks %q:\n%s", part, out)
-		}
-	}
-	for _, secret := range []string{"wintertoken", "app-0123456789"} {
-		if strings.Contains(string(out), secret) {
-			t.Errorf("the archive holds %q", secret)
-		}
-	}
-	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, failed, "file exists")
-	w.run("", nil, "support-bundle", "winter", "-f", file+"2", "--as", w.viewer()).wants(t, 0, "wrote")
-}
-
-func TestBotsAreCompleted(t *testing.T) {
-	w := newWorld(t)
-	var out bytes.Buffer
-	terminal{in: strings.NewReader(""), out: &out, err: io.Discard, env: os.Getenv}.run(t.Context(), []string{"__complete", "status", "--kubeconfig", kubeconfig, "-n", w.namespace, ""})
-	if !strings.Contains(out.String(), "winter\n") {
-		t.Errorf("completions: %q", out.String())
-	}
-}
-
-// kubectl finds the plugin, and asks it for completions by the script that make plugin writes.
-func TestKubectl_CompletesThePlugin(t *testing.T) {
-	w := newWorld(t)
-	script, err := os.ReadFile(filepath.Join("..", "..", "hack", "plugin.sh"))
-	w.must(err)
-	_, complete, found := strings.Cut(string(script), "<<'COMPLETE'\n")
-	complete, _, ends := strings.Cut(complete, "COMPLETE\n")
-	if !found || !ends {
-		t.Fatal("hack/plugin.sh writes no kubectl_complete-wechatbot")
-	}
-	dir := t.TempDir()
-	self, err := filepath.Abs(os.Args[0])
-	w.must(err)
-	for name, content := range map[string]string{
-		"kubectl-wechatbot": "#!/bin/sh\nexec env " + asPlugin + "=1 " + self + " \"$@\"\n", "kubectl_complete-wechatbot": complete,
-	} {
-		w.must(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700))
-	}
-	w.must(os.Symlink(plane.KubectlPath(), filepath.Join(dir, "kubectl")))
-	kubectl := func(args ...string) string {
-		t.Helper()
-		c := exec.CommandContext(t.Context(), filepath.Join(dir, "kubectl"), args...)
-		c.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig, "HOME=" + dir}
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
-		}
-		return string(out)
-	}
-	for want, args := range map[string][]string{
-		"sessions\t": {"__complete", "wechatbot", "se"}, "winter\n": {"__complete", "wechatbot", "-n", w.namespace, "doctor", ""},
-		"clear\t": {"__complete", "wechatbot", "sessions", "cl"}, "--limit\t": {"__complete", "wechatbot", "sessions", "--li"},
-	} {
-		if out := kubectl(args...); !strings.Contains(out, want) {
-			t.Errorf("kubectl %v gives %q, want %q in it", args, out, want)
-		}
-	}
-	if out := kubectl("wechatbot", "--help"); !strings.Contains(out, "kubectl wechatbot [command]") {
-		t.Errorf("kubectl wechatbot --help prints %s", out)
-	}
 }

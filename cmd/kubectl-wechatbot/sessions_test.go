@@ -32,7 +32,7 @@ func (w *world) realServer(pod, dify string) {
 	} {
 		w.must(os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
-	s, err := server.New(server.Options{ //nolint:contextcheck // it ends by Run's
+	s, err := server.New(server.Options{
 		ConfigPath: filepath.Join(dir, "bot.yaml"), Log: slog.New(slog.DiscardHandler), HTTPLog: log.New(io.Discard, "", 0), Local: "127.0.0.1:0",
 	})
 	w.must(err)
@@ -59,7 +59,7 @@ func TestSessions(t *testing.T) {
 	r := w.run("", nil, "sessions", "winter")
 	r.wants(t, 0, "ALIAS", "answering 1", "1      0            ")
 	r.lacks(t, "Secret", "secret", "more:")
-	alias := regexp.MustCompile(`(?m)^  ([0-9a-f]{10}) `).FindStringSubmatch(r.out)
+	alias := regexp.MustCompile(`(?m)^ {2}([0-9a-f]{10}) `).FindStringSubmatch(r.out)
 	if alias == nil {
 		t.Fatalf("no alias is shown:\n%s", r.out)
 	}
@@ -89,7 +89,7 @@ func TestSessions_Pages(t *testing.T) {
 		w.run("", nil, "chat", "winter", "--port-forward", "--openid=o"+follower, "--message=/help")
 		w.run("", nil, "chat", "winter", "--port-forward", "--openid=o"+follower, "--message=/stop")
 	}
-	aliases := regexp.MustCompile(`(?m)^  ([0-9a-f]{10}) `)
+	aliases := regexp.MustCompile(`(?m)^ {2}([0-9a-f]{10}) `)
 	shown := map[string]bool{}
 	from := ""
 	for pages := 1; ; pages++ {

@@ -41,7 +41,10 @@ func BenchmarkPolls_1000Bots(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		now := under.Add(1)
 		defer under.Add(-1)
-		for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+		for was := most.Load(); now > was; was = most.Load() {
+			if most.CompareAndSwap(was, now) {
+				break
+			}
 		}
 		_ = json.NewEncoder(w).Encode(serverstatus.Status{
 			APIVersion: serverstatus.APIVersion, Store: serverstatus.Store{OK: true},

@@ -123,7 +123,7 @@ func (b *Bot) pods(ctx context.Context) ([]string, error) {
 			}
 		}
 	}
-	all := append(ready, others...)
+	all := slices.Concat(ready, others)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no pod of the bot runs: kubectl wechatbot doctor %s says why", b.Name.Name)
 	}

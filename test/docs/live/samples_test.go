@@ -15,7 +15,7 @@ import (
 )
 
 // documents reads a file's objects.
-func documents(t *testing.T, file string) (all []unstructured.Unstructured, content string) {
+func documents(t *testing.T, file string) (all []unstructured.Unstructured) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, filepath.FromSlash(file)))
 	if err != nil {
@@ -28,7 +28,7 @@ func documents(t *testing.T, file string) (all []unstructured.Unstructured, cont
 		}
 		all = append(all, object)
 	}
-	return all, string(text)
+	return all
 }
 
 // The samples for what others make are accepted by their own CRDs, field by field.
@@ -46,7 +46,7 @@ func TestSamplesForOthers_AreAccepted(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"config/keda/crowd.yaml", "config/gitops/flux.yaml"} {
-		objects, _ := documents(t, file)
+		objects := documents(t, file)
 		namespace := controlPlane.Namespace(t, "samples")
 		for i := range objects {
 			accept(t, file, namespace, &objects[i])
@@ -57,7 +57,7 @@ func TestSamplesForOthers_AreAccepted(t *testing.T) {
 // KEDA scales the bot of the same file, by metrics that exist, with settings that its scaler knows (prometheus_scaler.go): KEDA
 // itself ignores others.
 func TestKEDA_ScalesByMetricsThatExist(t *testing.T) {
-	objects, _ := documents(t, "config/keda/crowd.yaml")
+	objects := documents(t, "config/keda/crowd.yaml")
 	exported, err := docs.Metrics(filepath.Join(repository, "docs", "monitoring.md"), "server")
 	if err != nil {
 		t.Fatal(err)
