@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -82,15 +83,19 @@ func newCouple(t *testing.T) *couple {
 	return c
 }
 
-func (c *couple) get(t *testing.T, from *Server, method, path string, header http.Header) (*http.Response, string) {
+// answered is a response without its body.
+type answered struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func (c *couple) get(t *testing.T, from *Server, method, path string, header http.Header) (answered, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+from.Addr().String()+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	once := &http.Transport{DisableKeepAlives: true}
 	response, err := once.RoundTrip(request)
 	if err != nil {
@@ -101,7 +106,7 @@ func (c *couple) get(t *testing.T, from *Server, method, path string, header htt
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, string(body)
+	return answered{response.StatusCode, response.Header}, string(body)
 }
 
 // requests counts the requests for pages with a result.
