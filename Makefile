@@ -62,6 +62,10 @@ release: bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERS
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
 	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' MIN_COVERAGE=$(MIN_COVERAGE) REQUIRE_ALL=$(REQUIRE_ALL) hack/test.sh
 
+.PHONY: check
+check: bin/golangci-lint bin/helm bin/helm-unittest bin/kustomize ## before a commit: lint, tests without a control plane, charts, kustomizations
+	@PKG= hack/check.sh
+
 .PHONY: charts-test
 charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their suites, apply every rendering to a real API server
 	hack/charts-test.sh

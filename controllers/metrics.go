@@ -55,13 +55,9 @@ func (c *conditions) Collect(values chan<- prometheus.Metric) {
 		values <- prometheus.NewInvalidMetric(conditionDesc, fmt.Errorf("listing the bots: %w", err))
 		return
 	}
-	// The oldest bots keep their names.
-	slices.SortFunc(bots.Items, func(a, b v1alpha1.WechatBot) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
 	counts := map[[5]string]int{}
-	for i := range bots.Items {
-		bot, name := &bots.Items[i], ""
+	for i, bot := range oldestFirst(bots.Items) {
+		name := ""
 		if i < maxNamed {
 			name = bot.Name
 		}
@@ -72,4 +68,18 @@ func (c *conditions) Collect(values chan<- prometheus.Metric) {
 	for labels, n := range counts {
 		values <- prometheus.MustNewConstMetric(conditionDesc, prometheus.GaugeValue, float64(n), labels[:]...)
 	}
+}
+
+// oldestFirst puts the bots in the order in which they keep their names, if there are too many to name all.
+func oldestFirst(items []v1alpha1.WechatBot) []*v1alpha1.WechatBot {
+	bots := make([]*v1alpha1.WechatBot, len(items)) // a bot itself is a kilobyte to move
+	for i := range items {
+		bots[i] = &items[i]
+	}
+	if len(bots) > maxNamed {
+		slices.SortFunc(bots, func(a, b *v1alpha1.WechatBot) int {
+			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		})
+	}
+	return bots
 }

@@ -1,9 +1,9 @@
 package controllers
 
 import (
+	"container/list"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +27,54 @@ type rollouts struct {
 
 	mu      sync.Mutex
 	begun   map[types.NamespacedName]time.Time // bots that were let through
-	waiting []types.NamespacedName             // in the order of their coming
+	waiting queue
+}
+
+// indexRolling of Deployments in the cache is rollingNow for those whose pods are being replaced: of 10,000 bots few are,
+// and each of them asks while an upgrade goes on.
+const (
+	indexRolling = "wechatbot.dev/rolling"
+	rollingNow   = "true"
+)
+
+// rolling is the index' value of a Deployment.
+func rolling(o client.Object) []string {
+	if d, ok := o.(*appsv1.Deployment); ok && isRolling(d) {
+		return []string{rollingNow}
+	}
+	return nil
+}
+
+// queue is bots in the order of their coming, each once.
+type queue struct {
+	order list.List // of types.NamespacedName
+	place map[types.NamespacedName]*list.Element
+}
+
+func (q *queue) add(name types.NamespacedName) {
+	if q.place == nil {
+		q.place = map[types.NamespacedName]*list.Element{}
+	}
+	if q.place[name] == nil {
+		q.place[name] = q.order.PushBack(name)
+	}
+}
+
+func (q *queue) remove(name types.NamespacedName) {
+	if at := q.place[name]; at != nil {
+		q.order.Remove(at)
+		delete(q.place, name)
+	}
+}
+
+// first are those who wait longest, at most so many.
+func (q *queue) first(most int) []types.NamespacedName {
+	var all []types.NamespacedName
+	for at := q.order.Front(); at != nil && len(all) < most; at = at.Next() {
+		name, _ := at.Value.(types.NamespacedName) // nothing else is in there
+		all = append(all, name)
+	}
+	return all
 }
 
 const (
@@ -47,12 +94,12 @@ func (r *rollouts) mustWait(ctx context.Context, bot *v1alpha1.WechatBot, state 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := client.ObjectKeyFromObject(bot)
-	rolling := isRolling(c.Deployment)
+	isRolling := isRolling(c.Deployment)
 	changes := differs(c.Deployment, want.Deployment.Annotations) ||
 		c.Redis != nil && want.Redis != nil && differs(c.Redis, want.Redis.Annotations)
-	if !changes || bot.Generation != bot.Status.ObservedGeneration || rolling {
-		r.leave(name)
-		if rolling {
+	if !changes || bot.Generation != bot.Status.ObservedGeneration || isRolling {
+		r.waiting.remove(name)
+		if isRolling {
 			return false, nil
 		}
 		if since, ok := r.begun[name]; ok && !changes && r.now().Sub(since) < writePatience {
@@ -65,13 +112,11 @@ func (r *rollouts) mustWait(ctx context.Context, bot *v1alpha1.WechatBot, state 
 		return false, err
 	}
 	if running < r.atOnce {
-		r.leave(name)
+		r.waiting.remove(name)
 		r.begun[name] = r.now()
 		return false, nil
 	}
-	if !slices.Contains(r.waiting, name) {
-		r.waiting = append(r.waiting, name)
-	}
+	r.waiting.add(name)
 	return true, nil
 }
 
@@ -82,21 +127,17 @@ func differs(live client.Object, wanted map[string]string) bool {
 
 // next wakes those who wait longest, as many as there is room for.
 func (r *rollouts) next(ctx context.Context) error {
-	if len(r.waiting) == 0 {
+	if r.waiting.order.Len() == 0 {
 		return nil
 	}
 	running, err := r.running(ctx)
 	if err != nil {
 		return err
 	}
-	for _, one := range r.waiting[:min(len(r.waiting), max(r.atOnce-running, 0))] {
+	for _, one := range r.waiting.first(r.atOnce - running) {
 		r.wake(ctx, one)
 	}
 	return nil
-}
-
-func (r *rollouts) leave(name types.NamespacedName) {
-	r.waiting = slices.DeleteFunc(r.waiting, func(n types.NamespacedName) bool { return n == name })
 }
 
 // forget drops a bot that is gone.
@@ -104,23 +145,20 @@ func (r *rollouts) forget(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.begun, name)
-	r.leave(name)
+	r.waiting.remove(name)
 }
 
 // running counts the bots whose pods are being replaced, also those that were let through a moment ago.
 func (r *rollouts) running(ctx context.Context) (int, error) {
 	running := map[types.NamespacedName]bool{}
 	var deployments appsv1.DeploymentList
-	err := r.reader.List(ctx, &deployments, client.MatchingLabels{naming.LabelComponent: naming.Server}, client.UnsafeDisableDeepCopy)
+	err := r.reader.List(ctx, &deployments, client.MatchingFields{indexRolling: rollingNow},
+		client.MatchingLabels{naming.LabelComponent: naming.Server}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return 0, fmt.Errorf("listing the Deployments: %w", err)
 	}
 	for i := range deployments.Items {
-		d := &deployments.Items[i]
-		if !isRolling(d) {
-			continue
-		}
-		bot := client.ObjectKeyFromObject(d)
+		bot := client.ObjectKeyFromObject(&deployments.Items[i])
 		err := r.reader.Get(ctx, bot, new(v1alpha1.WechatBot), client.UnsafeDisableDeepCopy)
 		if client.IgnoreNotFound(err) != nil {
 			return 0, fmt.Errorf("reading the bot of a Deployment: %w", err)

@@ -116,6 +116,9 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			return fmt.Errorf("indexing %T by bot: %w", kind, err)
 		}
 	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &appsv1.Deployment{}, indexRolling, rolling); err != nil {
+		return fmt.Errorf("indexing Deployments by their rollouts: %w", err)
+	}
 	secrets, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {
 		return fmt.Errorf("making the client for Secrets: %w", err)

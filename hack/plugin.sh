@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # `make plugin`: kubectl wechatbot for every system, and what krew installs it by, in dist/plugin. The same commit gives the
-# same files. From the environment: VERSION, and URL, where a release's files are (krew downloads them from there).
+# same files. From the environment: VERSION, and URL, where a release's files are (krew downloads them from there); PLATFORMS, some
+# of them only, such as linux/amd64. Each system is built once, one package at a time, so that it takes one processor and the
+# memory of one compiler, in 15 minutes at most: a first build compiles the standard library and client-go for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${VERSION:?} url=${URL:?}
@@ -25,17 +27,24 @@ spec:
     do, and lets you be a follower of it. It works with your own rights in the cluster.
   platforms:
 MANIFEST
-for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do
+# kubectl asks this one for completions of its plugin; it has to be on the PATH beside it.
+cat >"$out/kubectl_complete-wechatbot" <<'COMPLETE'
+#!/bin/sh
+exec kubectl wechatbot __complete "$@"
+COMPLETE
+chmod +x "$out/kubectl_complete-wechatbot"
+
+for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64}; do
   os=${platform%/*} arch=${platform#*/} suffix=
   [[ $os == windows ]] && suffix=.exe
   name=kubectl-wechatbot-$os-$arch
   echo "plugin: $name"
-  GOOS=$os GOARCH=$arch CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w -buildid= -X main.version=$version" \
+  GOOS=$os GOARCH=$arch CGO_ENABLED=0 timeout 15m go build -p 1 -trimpath -tags grpcnotrace -ldflags "-s -w -buildid= -X main.version=$version" \
     -o "$out/$name$suffix" ./cmd/kubectl-wechatbot
   rm -rf "${work:?}"/*
   cp "$out/$name$suffix" "$work/kubectl-wechatbot$suffix"
-  cp LICENSE "$work"
-  tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -C "$work" -cf - "kubectl-wechatbot$suffix" LICENSE |
+  cp LICENSE "$out/kubectl_complete-wechatbot" "$work"
+  tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -C "$work" -cf - "kubectl-wechatbot$suffix" kubectl_complete-wechatbot LICENSE |
     gzip -n >"$out/$name.tar.gz"
   cat >>"$out/wechatbot.yaml" <<MANIFEST
   - selector: {matchLabels: {os: $os, arch: $arch}}
@@ -44,6 +53,7 @@ for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64;
     bin: kubectl-wechatbot$suffix
     files:
     - {from: kubectl-wechatbot$suffix, to: .}
+    - {from: kubectl_complete-wechatbot, to: .}
     - {from: LICENSE, to: .}
 MANIFEST
 done

@@ -24,6 +24,7 @@ type metrics struct {
 	configValid   prometheus.Gauge
 	unknownFields prometheus.Gauge
 	storeUp       prometheus.Gauge
+	waiting       prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -44,8 +45,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.storeUp = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "wechatbot", Name: "session_store_up", Help: "1 if the session store has answered when it was last asked.",
 	})
+	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "wechatbot", Name: "turns_waiting",
+		Help: "Followers whose question waits for a place, counted every 15 s: of the whole bot, as any process with its sessions sees it.",
+	})
 	m.configValid.Set(1)
-	r.MustRegister(m.reloads, m.configValid, m.unknownFields, m.storeUp,
+	r.MustRegister(m.waiting, m.reloads, m.configValid, m.unknownFields, m.storeUp,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -104,8 +109,21 @@ func (s *Server) watchStore(ctx context.Context) {
 			return
 		case <-tick.C:
 			_ = s.askStore(ctx) // it is noted
+			s.countWaiting(ctx)
+			s.budget.ask(ctx, s.store)
 		}
 	}
+}
+
+// countWaiting counts the bot's queue. Where another process has the sessions, that one does.
+func (s *Server) countWaiting(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	n, err := s.store.Waiting(ctx)
+	if err != nil { // askStore says that the store is away
+		n = 0
+	}
+	s.metrics.waiting.Set(float64(n))
 }
 
 // storeNotes says in the log how the store is: when that changes, and with growing distance while it is away.

@@ -14,6 +14,7 @@ func keywords(all []serverconfig.Keyword) []turn.Keyword {
 	for _, k := range all {
 		taken = append(taken, turn.Keyword{
 			Words: k.Words, Match: matches[k.Match], Question: k.Question, Reply: k.Reply, Command: k.Command,
+			Handover: k.Handover,
 		})
 	}
 	return taken

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
+	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
 )
 
 func TestKeywords(t *testing.T) {
@@ -28,5 +30,24 @@ func TestKeywords(t *testing.T) {
 		if len(calls) != 2 || calls[0].Query != "推荐一款咖啡" || calls[1].Query != "咖啡豆" {
 			t.Errorf("Dify was asked %+v", calls)
 		}
+	})
+}
+
+func TestKeywords_HandOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPlace(t, handsOver+"keywords: [{words: [客服], match: Contains, handover: true}]\n")
+		o := p.runOfficial(t, wechatsim.VerifiedService)
+		f := o.Follower("")
+		if x, err := f.Send(t.Context(), "客服在哪"); err != nil || !strings.HasPrefix(x.Text, offlineLine) {
+			t.Errorf("with nobody online: %q, %v", x.Text, err)
+		}
+		o.SetAgents(desk(1))
+		if x, err := f.Send(t.Context(), "我找客服"); err != nil || x.Type != "transfer_customer_service" {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if n := p.dify.CallCount(); n != 0 {
+			t.Errorf("Dify was asked %d times", n)
+		}
+		o.noViolations(t)
 	})
 }

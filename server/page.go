@@ -28,6 +28,7 @@ func (s *Server) newPage(f files) error {
 	}
 	s.page = page.New(page.Options{
 		Answers: answers{s}, Fetcher: media.New(media.Options{UserAgent: "wechatbot-server"}), Metrics: page.NewMetrics(s.registry), Log: s.options.Log,
+		Forward: func(w http.ResponseWriter, r *http.Request) bool { return s.handler.Relay(w, r) },
 	}, settings)
 	return nil
 }
@@ -62,7 +63,9 @@ func (s *Server) wholeLink(label string, k session.Key, ended time.Time) string 
 func (s *Server) front(pushes http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.page.Has(r.URL.Path) {
-			s.page.ServeHTTP(w, r)
+			if s.handler.Admit(w, r) {
+				s.page.ServeHTTP(w, r)
+			}
 			return
 		}
 		pushes.ServeHTTP(w, r)

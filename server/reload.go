@@ -114,6 +114,7 @@ func (s *Server) apply(f files, now time.Time) error {
 	s.rendering.Store(new(RenderOptions(f.config)))
 	s.page.Configure(pages)
 	s.engine.Configure(Settings(f.config))
+	s.budget.configure(f.config.Limits.Tokens)
 	s.handler.Configure(webhook.Bot{Account: account, VerificationFiles: f.config.WeChat.VerificationFiles})
 	if fields := f.config.RestartNeeded(&s.config); len(fields) > 0 {
 		s.options.Log.Warn("Changed fields wait for the next start", "fields", strings.Join(fields, ", "))
@@ -299,6 +300,8 @@ func (d *difySwitch) AudioToText(ctx context.Context, user, contentType string, 
 
 func (d *difySwitch) Parameters(ctx context.Context) (dify.Parameters, error) {
 	p, err := d.current.Load().Parameters(ctx)
-	d.last.note(err)
+	if err != nil { // settings can be had while questions fail
+		d.last.note(err)
+	}
 	return p, err
 }

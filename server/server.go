@@ -58,6 +58,7 @@ type Options struct {
 	Host        string        // this process' host, or pod; unique among the bot's. Empty is the host's name
 	IP          string        // where the bot's other processes reach this one; empty is nowhere
 	Version     string        // of the server, for GET /status
+	Local       string        // loopback address and port that package serverlocal is served at; empty is nowhere
 }
 
 // Server is one bot's webhook server.
@@ -70,6 +71,7 @@ type Server struct {
 
 	registry  *prometheus.Registry
 	metrics   *metrics
+	budget    *budget
 	store     session.Store
 	secrets   atomic.Pointer[serverconfig.Secrets] // for what asks for them at any time
 	rendering atomic.Pointer[render.Options]       // likewise
@@ -83,6 +85,7 @@ type Server struct {
 	hash      atomic.Pointer[string] // of the configuration file that is in force
 
 	webhook, admin net.Listener
+	local          net.Listener // nil if there is none
 	closeStore     func(context.Context) error
 	draining       atomic.Bool
 	reached        atomic.Bool // the store, since the start
@@ -111,6 +114,8 @@ func New(o Options) (*Server, error) {
 	s.rendering.Store(new(RenderOptions(loaded.config)))
 	s.hash.Store(&loaded.hash)
 	s.metrics = newMetrics(s.registry)
+	s.budget = newBudget(s.registry)
+	s.budget.configure(s.config.Limits.Tokens)
 	s.tellUnknown(loaded.unknown)
 	s.store, s.closeStore, err = stores{
 		log: o.Log, registry: s.registry, secrets: func() serverconfig.Secrets { return *s.secrets.Load() },
@@ -167,6 +172,9 @@ func (s *Server) assemble(f files) (err error) {
 	if s.admin, err = listen("adminListen", s.config.AdminListen); err != nil {
 		return errors.Join(err, s.webhook.Close())
 	}
+	if err := s.listenLocal(s.options.Local); err != nil {
+		return errors.Join(err, s.webhook.Close(), s.admin.Close())
+	}
 	return nil
 }
 
@@ -203,9 +211,11 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Alias:     s.alias,
 		LinkAs:    wechat.TapLink,
 		Rater:     s.dify,
+		Suggester: s.dify,
+		Forms:     s.dify,
 		WholeLink: s.wholeLink,
 		MenuShown: s.account.MenuPublished,
-		Pusher:    Pusher{s.account},
+		Pusher:    &Pusher{Account: s.account},
 		Media:     s.media,
 		Agents:    agents{s.account},
 
@@ -232,12 +242,14 @@ func Settings(c serverconfig.Config) turn.Settings {
 		Notice:         c.Reply.Notice,
 		Sources:        c.Reply.Sources,
 		Feedback:       c.Reply.Feedback,
+		Suggestions:    c.Reply.Suggestions,
 		Keywords:       keywords(c.Keywords),
 		Menu:           menuItems(c.Menu),
 		Limits: session.Limits{
 			Timeout:   time.Duration(c.Dify.Timeout),
 			Questions: c.Limits.Questions, Window: time.Duration(c.Limits.Window), Concurrency: c.Limits.Concurrency,
 			Queue: queuePerPlace * c.Limits.Concurrency, Open: openQuestions,
+			Tokens: session.Budget{Follower: c.Limits.Tokens.Follower, Bot: c.Limits.Tokens.Bot, Zone: c.Reply.Zone()},
 		},
 	}
 }
@@ -266,6 +278,14 @@ func (s *Server) Addr() net.Addr { return s.webhook.Addr() }
 // AdminAddr is where health, readiness and metrics are.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 
+// LocalAddr is where package serverlocal is served; nil if it is nowhere.
+func (s *Server) LocalAddr() net.Addr {
+	if s.local == nil {
+		return nil
+	}
+	return s.local.Addr()
+}
+
 // Run serves until ctx ends and then stops: pushes are still taken while the turns are finished or left to others. The
 // error says what was lost, or why it could not serve.
 func (s *Server) Run(ctx context.Context) error {
@@ -279,10 +299,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	hook := s.handler.Server(s.options.HTTPLog)
 	hook.Handler = s.front(hook.Handler)
-	admin := &http.Server{
-		Handler: s.adminHandler(), ErrorLog: s.options.HTTPLog,
-		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-	}
+	admin, local := s.adminServer(s.adminHandler()), s.adminServer(s.localHandler())
 	failed := make(chan error, 2)
 	serve := func(h *http.Server, l net.Listener) {
 		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -291,6 +308,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	background.Go(func() { serve(hook, s.handler.Listener(s.webhook)) })
 	background.Go(func() { serve(admin, s.admin) })
+	if s.local != nil {
+		background.Go(func() { serve(local, s.local) })
+	}
 	s.options.Log.Info("Serving", "webhook", s.Addr().String(), "path", s.config.Path, "admin", s.AdminAddr().String())
 
 	var superseded <-chan struct{} // never, where several processes have the sessions
@@ -307,10 +327,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	end()
 	s.handler.Leave()
-	err = errors.Join(err, hook.Close(), admin.Close())
+	err = errors.Join(err, hook.Close(), admin.Close(), local.Close())
 	background.Wait()
 	s.wechat.close()
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
+// adminServer serves people and their tools.
+func (s *Server) adminServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: s.options.HTTPLog,
+		ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // drain finishes what was promised. The webhook is closed only when nothing is left, and what came in between is

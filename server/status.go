@@ -14,6 +14,7 @@ import (
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	if !s.notes.known() {
 		_ = s.askStore(r.Context()) // it is noted
+		s.budget.ask(r.Context(), s.store)
 	}
 	received := s.handler.Received()
 	answer := serverstatus.Status{
@@ -22,6 +23,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		Config:     serverstatus.Config{Hash: *s.hash.Load()},
 		Dify:       serverstatus.Dify{LastError: s.dify.last.kind()},
 		Account:    s.account.Status(),
+		Budget:     s.budget.status(),
 		Voice:      serverstatus.Voice{LastError: s.engine.VoiceError()},
 		Pushes: serverstatus.Pushes{
 			Authentic: received.Authentic, WrongSignature: received.WrongSignature, Undecryptable: received.Undecryptable,

@@ -43,7 +43,7 @@ func anyConfig(t *rapid.T) Config {
 			Page: Page{TTL: duration("pageTTL", time.Minute, 720*time.Hour)},
 			Mode: pick("mode", ReplyModePassive, ReplyModeCustomerService), Push: Push{number("sends", 1, 5)}, Deadline: duration("deadline", time.Second, 4800*time.Millisecond),
 			ContinueWords:  rapid.SliceOfN(rapid.StringMatching(`[1-9一-龟]{1,9}`), 1, 8).Draw(t, "continueWords"),
-			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish),
+			HoldsPerMinute: number("holds", 0, 1e6), Language: pick("language", LanguageChinese, LanguageEnglish), TimeZone: pick("timeZone", "UTC", "Asia/Shanghai", "Etc/GMT+8"),
 			Texts: texts("texts", rapid.SampledFrom(TextKeys), rapid.StringN(1, 100, -1).Filter(func(s string) bool {
 				return isPrintable(s) && strings.TrimSpace(s) != ""
 			})),
@@ -54,6 +54,7 @@ func anyConfig(t *rapid.T) Config {
 			IdleTimeout: duration("sessionIdle", time.Minute, 8760*time.Hour), History: number("history", 1, 200),
 		},
 	}
+	c.Limits.Tokens = Tokens{Follower: rapid.Int64Range(0, MaxTokens).Draw(t, "follower"), Bot: rapid.Int64Range(0, MaxTokens).Draw(t, "tokens")}
 	c.Domain = pick("domain", "", "bot.example.com", "localhost:8443")
 	c.Reply.Page.Enabled = c.Domain != "" && rapid.Bool().Draw(t, "page")
 	if c.Reply.Voice = VoiceNever; c.Reply.Mode == ReplyModeCustomerService {
@@ -68,6 +69,7 @@ func anyConfig(t *rapid.T) Config {
 		c.Keywords = append(c.Keywords, k)
 	}
 	c.Reply.Feedback = rapid.Bool().Draw(t, "feedback")
+	c.Reply.Suggestions = rapid.Bool().Draw(t, "suggestions")
 	c.Reply.Sources = rapid.Bool().Draw(t, "sources")
 	c.Reply.Notice = pick("notice", "", "备案号\n模型")
 	c.Reply.AILabel = pick("label", "", "AI", labelChinese)

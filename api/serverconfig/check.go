@@ -7,11 +7,11 @@ import (
 	"net"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // images have no files of time zones
 	"unicode"
 	"unicode/utf8"
 )
@@ -25,14 +25,7 @@ const (
 	MaxInputNameBytes = 256
 )
 
-var (
-	namePattern      = bounded{253, regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)}
-	pathPattern      = bounded{256, regexp.MustCompile(`^/[A-Za-z0-9/._~-]*$`)}
-	accountPattern   = bounded{64, regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
-	portPattern      = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
-	verifyPattern    = regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`)
-	addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
-)
+const addressesAreWhat = "must be host:port or :port, such as 127.0.0.1:8080"
 
 // Check says what is wrong with c, as Parse would, or nil. It does not look at the secrets: Validate does.
 func (c *Config) Check() error {
@@ -98,7 +91,7 @@ func (c *Config) checkServer() error {
 	switch {
 	case c.Bot == "":
 		return wrong("bot", "is missing: give the bot's namespace/name, such as bots/winter")
-	case !isBot(c.Bot):
+	case !botPattern.matches(c.Bot):
 		return wrong("bot", "%q is not namespace/name: use lower-case letters, digits and hyphens, such as bots/winter", c.Bot)
 	}
 	if err := checkAddress("listen", c.Listen, false); err != nil {
@@ -114,7 +107,7 @@ func (c *Config) checkServer() error {
 		return err
 	}
 	switch {
-	case c.Domain != "" && !isDomain(c.Domain):
+	case c.Domain != "" && !domainPattern.matches(c.Domain):
 		return wrong("domain", "%q is not a domain: write it in lower case, without https:// and path, such as bot.example.com", c.Domain)
 	case c.Domain == "" && c.Reply.Page.Enabled:
 		return wrong("domain", "is missing: reply.page.enabled needs the domain that followers reach the server at by https, such as bot.example.com")
@@ -129,7 +122,7 @@ func checkPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return wrong("path", "%q must start with a slash and hold no domain, such as /wechat", p)
-	case !pathPattern.match(p):
+	case !pathPattern.matches(p):
 		return wrong("path", "%q may hold letters, digits and / . _ ~ - only, 256 at most", p)
 	case path.Clean(p) != p:
 		return wrong("path", "%q is not clean: write %s", p, path.Clean(p))
@@ -164,9 +157,9 @@ func checkURL(field, address, example string) error {
 
 func (w *WeChat) check() error {
 	switch {
-	case w.AppID != "" && !accountPattern.match(w.AppID):
+	case w.AppID != "" && !accountPattern.matches(w.AppID):
 		return wrong("wechat.appID", "%q is not an AppID: copy it from WeChat's console, it looks like wx0123456789abcdef", w.AppID)
-	case w.OriginalID != "" && !accountPattern.match(w.OriginalID):
+	case w.OriginalID != "" && !accountPattern.matches(w.OriginalID):
 		return wrong("wechat.originalID", "%q is not an account's original ID: copy it from WeChat's console, it looks like gh_3f1c9a7e52b0", w.OriginalID)
 	}
 	if err := checkURL("wechat.apiBaseURL", w.APIBaseURL, "https://api.weixin.qq.com"); err != nil {
@@ -183,7 +176,7 @@ func (w *WeChat) check() error {
 	for _, name := range slices.Sorted(maps.Keys(w.VerificationFiles)) {
 		field, content := child("wechat.verificationFiles", name), w.VerificationFiles[name]
 		switch {
-		case !verifyPattern.MatchString(name):
+		case !verifyPattern.matches(name):
 			return wrong(field, "is not the name of a verification file: use the name WeChat gave it, MP_verify_, 16 letters or digits, .txt")
 		case content == "":
 			return wrong(field, "is empty: copy the content of the file that WeChat gave")
@@ -199,9 +192,7 @@ func isPictureHost(host string) bool {
 	if strings.Contains(host, "://") {
 		return checkURL("", host, "") == nil
 	}
-	labels := strings.Split(host, ".")
-	last := labels[len(labels)-1]
-	return len(labels) > 1 && areLabels(labels) && len(last) > 1 && 'a' <= last[0] && last[0] <= 'z'
+	return hostPattern.matches(host)
 }
 
 func (d *Dify) check() error {
@@ -248,6 +239,9 @@ func (r *Reply) check() error {
 		return wrong("reply.holdsPerMinute", "%d is less than 0: 0 never holds a delivery", r.HoldsPerMinute)
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
+	}
+	if _, err := time.LoadLocation(r.TimeZone); err != nil || r.TimeZone == "" || r.TimeZone == "Local" {
+		return wrong("reply.timeZone", "%q is not the name of a time zone: use one of the IANA's, such as Asia/Shanghai or UTC", r.TimeZone)
 	}
 	switch label := r.AILabelText(); {
 	case len(label) > MaxNoteBytes:
@@ -305,7 +299,22 @@ func (l *Limits) check() error {
 	if err := checkDuration("limits.window", l.Window, time.Second, 24*time.Hour); err != nil {
 		return err
 	}
-	return checkCount("limits.concurrency", l.Concurrency, 1, 10000)
+	if err := checkCount("limits.concurrency", l.Concurrency, 1, 10000); err != nil {
+		return err
+	}
+	return l.Tokens.check()
+}
+
+func (t *Tokens) check() error {
+	for _, b := range []struct {
+		field  string
+		tokens int64
+	}{{"limits.tokens.follower", t.Follower}, {"limits.tokens.bot", t.Bot}} {
+		if b.tokens < 0 || b.tokens > MaxTokens {
+			return wrong(b.field, "%d is out of range: give 1 to %d tokens a day, or leave it out for no limit", b.tokens, int64(MaxTokens))
+		}
+	}
+	return nil
 }
 
 func (s *Session) check() error {
@@ -334,7 +343,7 @@ func (m *ConfigMap) check() error {
 	for _, part := range []struct{ field, value string }{
 		{"session.configMap.namespace", m.Namespace}, {"session.configMap.name", m.Name},
 	} {
-		if !namePattern.match(part.value) {
+		if !namePattern.matches(part.value) {
 			return wrong(part.field, "%q is not a Kubernetes name: use lower-case letters, digits, hyphens and dots", part.value)
 		}
 	}

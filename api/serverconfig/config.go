@@ -115,6 +115,8 @@ type Reply struct {
 	HoldsPerMinute int `json:"holdsPerMinute"`
 	// Language of the built-in texts: zh-CN or en.
 	Language string `json:"language"`
+	// TimeZone is whose days and times the bot goes by, by its IANA name.
+	TimeZone string `json:"timeZone"`
 	// ContinueWords are what a follower types, 1 to 8 of them, to get what is undelivered: the next page, a finished
 	// answer. The first is what tap-links send. One that is 1 is a question instead when everything is delivered and
 	// the last answer asks for a number.
@@ -128,6 +130,8 @@ type Reply struct {
 	Sources bool `json:"sources"`
 	// Feedback has answers end in links by which a follower rates them: Dify keeps the ratings.
 	Feedback bool `json:"feedback"`
+	// Suggestions has answers and the welcome end in tap-links that ask what the app suggests, if it does.
+	Suggestions bool `json:"suggestions"`
 	// Page is for answers that are longer than a reply.
 	Page Page `json:"page"`
 	// Texts replaces single built-in texts, by the keys of TextKeys.
@@ -152,6 +156,15 @@ func (r *Reply) AILabelText() string {
 		return labelEnglish
 	}
 	return r.AILabel
+}
+
+// Zone is the time zone of TimeZone; UTC if there is no such zone, which Check refuses.
+func (r *Reply) Zone() *time.Location {
+	zone, err := time.LoadLocation(r.TimeZone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
 }
 
 // Push bounds what is sent outside of replies.
@@ -197,6 +210,17 @@ type Limits struct {
 	Window Duration `json:"window"`
 	// Concurrency is how many turns of the bot run at once: 1 to 10000.
 	Concurrency int `json:"concurrency"`
+	// Tokens are budgets for a day in Reply.TimeZone.
+	Tokens Tokens `json:"tokens"`
+}
+
+// MaxTokens bounds budgets.
+const MaxTokens = 1_000_000_000_000
+
+// Tokens are how many tokens the app may use on a day, as Dify counts them: 0 is no limit, else 1 to MaxTokens.
+type Tokens struct {
+	Follower int64 `json:"follower"` // for each follower
+	Bot      int64 `json:"bot"`      // for all together
 }
 
 // Default is what a file gets that says nothing. Bot and SecretsDir have no default and are empty in it.
@@ -213,12 +237,14 @@ func Default() Config {
 		},
 		Reply: Reply{
 			Mode:           ReplyModePassive,
+			Suggestions:    true,
 			Push:           Push{MaxSends: 4},
 			Voice:          VoiceNever,
 			Deadline:       Duration(4500 * time.Millisecond),
 			HoldsPerMinute: 30,
 			ContinueWords:  []string{"1", "继续"},
 			Language:       LanguageChinese,
+			TimeZone:       "Asia/Shanghai",
 			AILabel:        labelChinese,
 			Page:           Page{TTL: Duration(24 * time.Hour)},
 		},

@@ -145,7 +145,7 @@ func oneLine(err error) string {
 // child is the path of a field of the mapping at path.
 func child(path, name string) string {
 	switch {
-	case !accountPattern.match(name):
+	case !plainKey.matches(name):
 		return path + "[" + strconv.Quote(shorten(name)) + "]"
 	case path == "":
 		return name

@@ -8,8 +8,8 @@ import (
 )
 
 func TestHandover(t *testing.T) {
-	c := parse(t, withAppID+"handover: {words: [人工, human], offline: 9 点到 18 点}\nmenu: [{name: 客服, handover: true}]\n")
-	if d := cmp.Diff(Handover{Words: []string{"人工", "human"}, Offline: "9 点到 18 点"}, c.Handover); d != "" || !c.Menu[0].Handover {
+	c := parse(t, withAppID+"handover: {words: [人工, human], offline: 9 点到 18 点}\nmenu: [{name: 客服, handover: true}]\nkeywords: [{words: [客服], handover: true}]\n")
+	if d := cmp.Diff(Handover{Words: []string{"人工", "human"}, Offline: "9 点到 18 点"}, c.Handover); d != "" || !c.Menu[0].Handover || !c.Keywords[0].Handover {
 		t.Errorf("(-want +got):\n%s\n%+v", d, c.Menu)
 	}
 	if back := parse(t, string(Marshal(c))); cmp.Diff(c, back) != "" {

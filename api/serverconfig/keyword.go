@@ -29,6 +29,8 @@ type Keyword struct {
 	Reply string `json:"reply,omitempty"`
 	// Command is one of MenuCommands.
 	Command string `json:"command,omitempty"`
+	// Handover asks for a person, as Handover.Words of the file do, which must be there.
+	Handover bool `json:"handover,omitempty"`
 }
 
 // Bounds of keywords.
@@ -38,8 +40,13 @@ const (
 	MaxWordBytes    = 60
 )
 
+// oneOfKeyword is what a keyword does.
+const oneOfKeyword = "give one of question, reply, command and handover"
+
 // does says whether the keyword does something that this version knows.
-func (k *Keyword) does() bool { return k.Question != "" || k.Reply != "" || k.Command != "" }
+func (k *Keyword) does() bool {
+	return k.Question != "" || k.Reply != "" || k.Command != "" || k.Handover
+}
 
 func withoutIdleKeywords(all []Keyword) []Keyword {
 	return slices.DeleteFunc(slices.Clone(all), func(k Keyword) bool { return !k.does() })
@@ -69,14 +76,17 @@ func (c *Config) checkKeyword(field string, k *Keyword) error {
 			return err
 		}
 	}
-	does := MenuItem{Question: k.Question, Reply: k.Reply, Command: k.Command}
+	does := MenuItem{Question: k.Question, Reply: k.Reply, Command: k.Command, Handover: k.Handover}
 	switch set := does.actions(); len(set) {
 	case 0:
-		return wrong(field, "does nothing: give one of question, reply and command")
+		return wrong(field, "does nothing: "+oneOfKeyword)
 	case 1:
+		if k.Handover && len(c.Handover.Words) == 0 {
+			return wrong("handover.words", "is missing: %s hands over, give the words that ask for a person, such as 人工", field+".handover")
+		}
 		return does.checkAction(field + "." + set[0])
 	default:
-		return wrong(field, "has %s: give one of question, reply and command", strings.Join(set, " and "))
+		return wrong(field, "has %s: "+oneOfKeyword, strings.Join(set, " and "))
 	}
 }
 

@@ -3,7 +3,6 @@ package serverconfig
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -180,8 +179,6 @@ func (c *Config) checkItem(field string, i MenuItem, nameBytes int, wants string
 	}
 }
 
-var pagePattern = bounded{512, regexp.MustCompile(`^[A-Za-z0-9_/.?=&%-]+$`)}
-
 func (i MenuItem) checkAction(field string) error {
 	switch {
 	case i.URL != "":
@@ -199,9 +196,9 @@ func (i MenuItem) checkAction(field string) error {
 		return nil
 	}
 	switch m := i.MiniProgram; {
-	case !accountPattern.match(m.AppID):
+	case !accountPattern.matches(m.AppID):
 		return wrong(field+".appID", "%q is not an AppID: give the mini program's, it looks like wx0123456789abcdef", m.AppID)
-	case !pagePattern.match(m.Path):
+	case !pagePattern.matches(m.Path):
 		return wrong(field+".path", "%q is not a page of a mini program: write it as in pages/index", m.Path)
 	default:
 		return checkLink(field+".url", m.URL)

@@ -5,33 +5,36 @@ import (
 	"strings"
 )
 
-// bounded is a pattern for texts of so many bytes at most. Counts in an expression would say the same, but each step of them costs memory,
-// which every bot's server pays for.
-type bounded struct {
-	bytes   int
-	pattern *regexp.Regexp
+// pattern is what a name may look like. The lengths stand beside the expression: as repetitions with a bound they would be
+// compiled to as many copies, which cost every server a megabyte.
+type pattern struct {
+	expression *regexp.Regexp
+	longest    int // bytes of the whole
+	part       int // bytes between two of . and / and :
 }
 
-func (b bounded) match(s string) bool { return len(s) <= b.bytes && b.pattern.MatchString(s) }
+const maxLabelBytes = 63 // of a part of a domain (RFC 1035), and of a name that may be one
 
-// areLabels tells whether all are labels of DNS in lower case.
-func areLabels(labels []string) bool {
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || strings.Trim(l, "-abcdefghijklmnopqrstuvwxyz0123456789") != "" || l[0] == '-' || l[len(l)-1] == '-' {
+var (
+	botPattern     = pattern{regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?$`), 2*maxLabelBytes + 1, maxLabelBytes}
+	namePattern    = pattern{regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`), 253, 253}
+	pathPattern    = pattern{regexp.MustCompile(`^/[A-Za-z0-9/._~-]*$`), 256, 256}
+	accountPattern = pattern{regexp.MustCompile(`^[A-Za-z0-9_-]+$`), 64, 64}
+	domainPattern  = pattern{regexp.MustCompile(`^([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])*[a-z0-9]([-a-z0-9]*[a-z0-9])?(:[1-9][0-9]{0,4})?$`), 253, maxLabelBytes}
+	verifyPattern  = pattern{regexp.MustCompile(`^MP_verify_[0-9A-Za-z]{16}\.txt$`), 30, 30}
+	hostPattern    = pattern{regexp.MustCompile(`^([a-z0-9]([-a-z0-9]*[a-z0-9])?[.])+[a-z][-a-z0-9]*[a-z0-9]$`), 253, maxLabelBytes}
+	pagePattern    = pattern{regexp.MustCompile(`^[A-Za-z0-9_/.?=&%-]+$`), 512, 512}
+	plainKey       = pattern{regexp.MustCompile(`^[A-Za-z0-9_-]+$`), 64, 64}
+)
+
+func (p pattern) matches(s string) bool {
+	if len(s) > p.longest || !p.expression.MatchString(s) {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '.' || r == '/' || r == ':' }) {
+		if len(part) > p.part {
 			return false
 		}
 	}
 	return true
-}
-
-// isBot tells whether it is a namespace/name.
-func isBot(s string) bool {
-	labels := strings.Split(s, "/")
-	return len(labels) == 2 && areLabels(labels)
-}
-
-// isDomain tells whether it is a domain, with a port perhaps.
-func isDomain(s string) bool {
-	host, port, ported := strings.Cut(s, ":")
-	return len(s) <= 253 && areLabels(strings.Split(host, ".")) && (!ported || portPattern.MatchString(port))
 }

@@ -16,6 +16,7 @@ const (
 	TextFailed        = "failed"        // the turn failed, for a reason without words of its own
 	TextQuotaExceeded = "quotaExceeded" // the app's model quota is used up
 	TextRateLimited   = "rateLimited"   // the follower asked too many questions
+	TextBudgetSpent   = "budgetSpent"   // limits.tokens are used up; may hold {{time}}, when it goes on
 	TextTimedOut      = "timedOut"      // the turn took longer than dify.timeout
 	TextMisconfigured = "misconfigured" // the app's key, mode or variables are wrong
 	TextFiltered      = "filtered"      // a content filter refuses the question or the answer
@@ -28,6 +29,11 @@ const (
 	TextFullAnswer    = "fullAnswer"    // label of the link to the whole answer's page
 	TextThanks        = "thanks"        // after a tap that rates an answer
 	TextSources       = "sources"       // stands before the names of documents
+	TextSuggested     = "suggested"     // stands before suggested questions that are pushed
+	TextChoose        = "choose"        // stands before the actions of a form
+	TextFormInputs    = "formInputs"    // of a form that has more to fill in than actions
+	TextFormAnswered  = "formAnswered"  // of one that was answered before
+	TextFormExpired   = "formExpired"   // of one whose time is over
 	TextOrReply       = "orReply"       // stands behind that label, for clients without tap-links
 	TextRetry         = "retry"         // label of the tap-link that asks again
 	TextCutShort      = "cutShort"      // the answer broke off; what came is shown
@@ -51,10 +57,10 @@ const (
 // TextKeys are the keys that reply.texts may have, in the order of their documentation.
 var TextKeys = []string{
 	TextWelcome, TextHelp, TextWaiting, TextQueued, TextBusy, TextTooManyOpen, TextCleared, TextStopped,
-	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextTimedOut, TextMisconfigured,
+	TextNothingToStop, TextUnsupported, TextFailed, TextQuotaExceeded, TextRateLimited, TextBudgetSpent, TextTimedOut, TextMisconfigured,
 	TextFiltered, TextTooLong, TextPaused,
 	TextNothingYet, TextSent, TextEmptyAnswer, TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextCutShort,
-	TextThanks, TextSources,
+	TextThanks, TextSources, TextSuggested, TextChoose, TextFormInputs, TextFormAnswered, TextFormExpired,
 	TextPictureKept, TextAskPicture, TextPictureTooLarge, TextPictureUnreadable, TextPictureLost, TextPictureRefused,
 	TextVoice, TextVoiceUnclear, TextAboutLink, TextAboutPlace,
 	TextAwaitingHuman, TextBackToBot, TextBotAgain, TextToHuman,
@@ -70,7 +76,7 @@ const (
 // maxBytes is the bound of one text.
 func maxBytes(key string) int {
 	switch key {
-	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources, TextAskPicture, TextVoice, TextBackToBot:
+	case TextContinue, TextOrReply, TextFullAnswer, TextRetry, TextSources, TextSuggested, TextChoose, TextAskPicture, TextVoice, TextBackToBot:
 		return MaxLabelBytes
 	}
 	return MaxTextBytes

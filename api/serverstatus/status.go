@@ -20,6 +20,8 @@ type Status struct {
 	Account *Account `json:"account,omitempty"`
 	Pushes  Pushes   `json:"pushes"`
 	Voice   Voice    `json:"voice"`
+	// Budget is there when limits.tokens is configured.
+	Budget *Budget `json:"budget,omitempty"`
 }
 
 // Config is the configuration in force.
@@ -111,4 +113,16 @@ type Pushes struct {
 type Voice struct {
 	// LastError is why the last spoken question was not understood; empty if it was, or there was none.
 	LastError string `json:"lastError"`
+}
+
+// Budget is how many tokens the app may use on a day, and has. All processes of a bot share it.
+type Budget struct {
+	// Follower and Bot are what each follower and the bot may use; 0 is no limit.
+	Follower int64 `json:"follower"`
+	Bot      int64 `json:"bot"`
+	// Used is what the bot has used today, as the session store has last said, 15 s ago at most; it is not there as long as the
+	// store has said nothing.
+	Used *int64 `json:"used,omitempty"`
+	// Until is when the day ends, in UTC as RFC 3339 writes it; empty if nothing was used on it yet.
+	Until string `json:"until,omitempty"`
 }

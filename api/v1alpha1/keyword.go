@@ -14,7 +14,7 @@ const (
 
 // Keyword is what the bot does when a follower writes one of some words.
 //
-// +kubebuilder:validation:XValidation:rule=`[has(self.question), has(self.reply), has(self.command)].filter(x, x).size() == 1`,message="give exactly one of question, reply and command"
+// +kubebuilder:validation:XValidation:rule=`[has(self.question), has(self.reply), has(self.command), has(self.handover)].filter(x, x).size() == 1`,message="give exactly one of question, reply, command and handover"
 type Keyword struct {
 	// words are 1 to 20, each of 1 to 60 bytes; letters count in any case.
 	// +required
@@ -44,6 +44,11 @@ type Keyword struct {
 	// +optional
 	// +kubebuilder:validation:Enum=/help;/stop;/clear
 	Command string `json:"command,omitempty"`
+
+	// handover asks for a person, as the words of spec.handover do: true.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule=`self`,message="set handover to true, or leave it out"
+	Handover bool `json:"handover,omitempty"`
 }
 
 // Word is what a follower writes.

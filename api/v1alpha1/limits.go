@@ -28,4 +28,28 @@ type Limits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	Concurrency int32 `json:"concurrency,omitempty"`
+
+	// tokens are budgets for a day of reply.timeZone; past them followers get the
+	// text budgetSpent, and Dify is not called. What was accepted before is answered.
+	// +optional
+	Tokens *Tokens `json:"tokens,omitempty"`
+}
+
+// Tokens are how many tokens a day the Dify app may use, as it counts them.
+//
+// +kubebuilder:validation:MinProperties=1
+type Tokens struct {
+	// follower is how many each follower may use, 1 to 1000000000000; /clear and
+	// unfollowing give none back. Default: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000
+	Follower int64 `json:"follower,omitempty"`
+
+	// bot is how many all followers together may use, over all replicas, 1 to
+	// 1000000000000. Default: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000
+	Bot int64 `json:"bot,omitempty"`
 }

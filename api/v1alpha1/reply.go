@@ -112,6 +112,14 @@ type Reply struct {
 	// +kubebuilder:default="zh-CN"
 	Language Language `json:"language,omitempty"`
 
+	// timeZone is whose days limits.tokens are for, and whose times followers are told,
+	// by its IANA name, for example Asia/Shanghai or UTC. Default Asia/Shanghai.
+	// +optional
+	// +kubebuilder:default="Asia/Shanghai"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$') && self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0`,message="timeZone must be the IANA name of a time zone, like Asia/Shanghai or UTC"
+	TimeZone string `json:"timeZone,omitempty"`
+
 	// continueWords are what a follower types to get what is not delivered yet, the
 	// next page or a finished answer; 1 to 8 words of at most 30 bytes. The first is
 	// what links in answers send. Default ["1", "继续"].
@@ -147,6 +155,12 @@ type Reply struct {
 	// +optional
 	Feedback bool `json:"feedback,omitempty"`
 
+	// suggestions has answers and the welcome end in the questions that the Dify app
+	// suggests, as links that ask them, where the app has them on. Default true.
+	// +optional
+	// +kubebuilder:default=true
+	Suggestions *bool `json:"suggestions,omitempty"`
+
 	// page shows whole answers at the bot's domain, for what is longer than a reply.
 	// +optional
 	Page *Page `json:"page,omitempty"`
@@ -168,6 +182,7 @@ type Reply struct {
 	// - failed (no answer, for a reason without words of its own)
 	// - quotaExceeded (the app's model quota is used up)
 	// - rateLimited (the follower asked more than limits allow)
+	// - budgetSpent (limits.tokens are used up until {{time}})
 	// - timedOut (the answer took longer than dify.timeout)
 	// - misconfigured (Dify refuses the key, the app's mode or its variables)
 	// - filtered (a content filter refuses the question or the answer)
@@ -182,6 +197,11 @@ type Reply struct {
 	// - retry (label of the link that asks again)
 	// - cutShort (follows an answer that broke off)
 	// - sources (stands before the names of documents)
+	// - suggested (stands before suggested questions that are pushed)
+	// - choose (stands before the actions of a form that the app's workflow waits with)
+	// - formInputs (of a form that has more to fill in than actions)
+	// - formAnswered (of one that was answered before)
+	// - formExpired (of one whose time is over)
 	// - thanks (after a tap that rates an answer)
 	// - pictureKept (a picture waits for its question; {{ask}} is the link askPicture, {{count}}
 	//   how many wait)
@@ -201,8 +221,8 @@ type Reply struct {
 	// - botAgain (after that link)
 	// - toHuman (after the menu was tapped for a person; {{human}} is a link)
 	// +optional
-	// +kubebuilder:validation:MaxProperties=48
-	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule=`self.all(key, key in ['welcome', 'help', 'waiting', 'queued', 'busy', 'tooManyOpen', 'cleared', 'stopped', 'nothingToStop', 'unsupported', 'failed', 'quotaExceeded', 'rateLimited', 'budgetSpent', 'timedOut', 'misconfigured', 'filtered', 'tooLong', 'paused', 'nothingYet', 'sent', 'emptyAnswer', 'continue', 'orReply', 'fullAnswer', 'retry', 'cutShort', 'thanks', 'sources', 'suggested', 'choose', 'formInputs', 'formAnswered', 'formExpired', 'pictureKept', 'askPicture', 'pictureTooLarge', 'pictureUnreadable', 'pictureLost', 'pictureRefused', 'voice', 'voiceUnclear', 'aboutLink', 'aboutPlace', 'awaitingHuman', 'backToBot', 'botAgain', 'toHuman'])`,message="unknown text: `kubectl explain wechatbot.spec.reply.texts` lists the texts there are"
 	Texts map[string]ReplyText `json:"texts,omitempty"`
 }
 

@@ -63,6 +63,7 @@ type WechatBotList struct {
 // +kubebuilder:validation:XValidation:rule=`!has(self.menu) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="the menu is published through WeChat's API: set wechat.appSecretRef and wechat.appID",fieldPath=`.menu`
 // +kubebuilder:validation:XValidation:rule=`!has(self.handover) || has(self.wechat) && has(self.wechat.appSecretRef)`,message="WeChat's API is asked who is online: set wechat.appSecretRef and wechat.appID",fieldPath=`.handover`
 // +kubebuilder:validation:XValidation:rule=`has(self.handover) || !has(self.menu) || self.menu.all(b, !has(b.handover) && (!has(b.items) || b.items.all(i, !has(i.handover))))`,message="the menu hands over: set handover, {} is enough",fieldPath=`.handover`
+// +kubebuilder:validation:XValidation:rule=`has(self.handover) || !has(self.keywords) || self.keywords.all(k, !has(k.handover))`,message="a keyword hands over: set handover, {} is enough",fieldPath=`.handover`
 // +kubebuilder:validation:XValidation:rule=`!has(self.handover) || !has(self.handover.words) || !has(self.reply) || !has(self.reply.continueWords) || !self.handover.words.exists(w, self.reply.continueWords.exists(c, c == w))`,message="a word of handover.words is one of reply.continueWords: choose another",fieldPath=`.handover.words`
 type WechatBotSpec struct {
 	// domain is the public DNS name of the webhook, for example bot.example.com:
@@ -111,6 +112,7 @@ type WechatBotSpec struct {
 	// takes wechat.appSecretRef. Without it words like 人工 are questions.
 	// +optional
 	Handover *Handover `json:"handover,omitempty"`
+
 	// keywords are answered by the bot itself, without asking the app, for
 	// example [{words: [地址], match: Contains, reply: 中山路 1 号}]; at most 50.
 	// The first that fits counts.

@@ -35,7 +35,8 @@ func (t terminal) command() *cobra.Command {
 	s := c.PersistentFlags()
 	s.StringVar(&a.rules.ExplicitPath, "kubeconfig", "", "the kubeconfig to use")
 	clientcmd.BindOverrideFlags(&a.overrides, s, clientcmd.RecommendedConfigOverrideFlags(""))
-	c.AddCommand(statusCommand(&a), doctorCommand(&a, t.outside), createCommand(&a, t.env), logsCommand(&a), chatCommand(&a), supportBundleCommand(&a))
+	c.AddCommand(statusCommand(&a), doctorCommand(&a, t.outside), createCommand(&a, t.env), logsCommand(&a), chatCommand(&a),
+		sessionsCommand(&a), menuCommand(&a), supportBundleCommand(&a))
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"flag"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverlocal"
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/doctor"
@@ -118,6 +120,7 @@ func (w *world) operate() {
 	w.server("winter-6d4f9c7b8-x2x7k", &serverstatus.Status{
 		APIVersion: "v1", Version: "v0.2.0", Store: serverstatus.Store{OK: true}, Pushes: serverstatus.Pushes{WrongSignature: 6},
 	})
+	node.listens("bots/winter-6d4f9c7b8-x2x7k", serverlocal.Port, w.remembers())
 	i := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: "winter", Namespace: "bots"}}
 	i.Spec.DefaultBackend = &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "winter", Port: networkingv1.ServiceBackendPort{Number: 80}}}
 	if err := admin.Create(w.t.Context(), i); err != nil {
@@ -131,6 +134,25 @@ func (w *world) operate() {
 	}
 	w.reports(healthy("False", "NoPushYet", "WeChat has pushed nothing yet: paste https://bot.example.com/wechat into its console (服务器配置), with the Token of "+
 		`Secret "winter", switch it on, and write to the account`)...)
+}
+
+// remembers is the loopback of a server that knows two followers.
+func (w *world) remembers() (address string) {
+	now := time.Now()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var answer any = serverlocal.Done{APIVersion: "v1", Changed: true}
+		if r.Method == http.MethodGet {
+			answer = serverlocal.Sessions{APIVersion: "v1", Sessions: []serverlocal.Session{
+				{Alias: "5f3c0d9a71", LastActive: now.Add(-12*time.Minute - 30*time.Second), Turns: 3, Bytes: 5200, Open: []serverlocal.Turn{
+					{Message: "c09a1f44e2", State: "answering", Since: now.Add(-12*time.Minute - 30*time.Second)},
+				}},
+				{Alias: "b7720e18cd", LastActive: now.Add(-5*time.Hour - 30*time.Second), Turns: 5, Undelivered: 1, Bytes: 14100, Open: []serverlocal.Turn{}},
+			}}
+		}
+		_ = json.NewEncoder(rw).Encode(answer)
+	}))
+	w.t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // site is what answers at bot.example.com, which is a webhook server with the Secret's Token.

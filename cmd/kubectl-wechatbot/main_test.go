@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -50,7 +49,14 @@ var (
 	node       *kubelet
 )
 
+// asPlugin makes this test binary be the plugin.
+const asPlugin = "WECHATBOT_TEST_AS_PLUGIN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asPlugin) != "" {
+		main()
+		return
+	}
 	klog.SetLogger(logr.Discard())
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
@@ -100,11 +106,21 @@ type kubelet struct {
 	server *httptest.Server
 
 	mu   sync.Mutex
-	pods map[string]string // by namespace/name: the address of what listens at the admin port
+	pods map[string]map[int32]string // by namespace/name and port: the address of what listens there
+}
+
+// listens has something listen in a pod; "" is nothing.
+func (k *kubelet) listens(pod string, port int32, address string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pods[pod] == nil {
+		k.pods[pod] = map[int32]string{}
+	}
+	k.pods[pod][port] = address
 }
 
 func newKubelet() (*kubelet, error) {
-	k := &kubelet{pods: map[string]string{}}
+	k := &kubelet{pods: map[string]map[int32]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/server", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "{\"msg\":\"first of %s\"}\n{\"msg\":\"second\\u001b\",\"follower\":\"f1\",\"tail\":%q}\n", r.PathValue("pod"), r.URL.Query().Get("tailLines"))
@@ -140,9 +156,9 @@ func newKubelet() (*kubelet, error) {
 // PortForward joins a stream with what listens in a pod.
 func (k *kubelet) PortForward(ctx context.Context, pod, _ string, port int32, stream io.ReadWriteCloser) error {
 	k.mu.Lock()
-	address := k.pods[pod]
+	address := k.pods[pod][port]
 	k.mu.Unlock()
-	if port != 9090 && port != 8080 || address == "" {
+	if address == "" {
 		return fmt.Errorf("nothing listens at port %d of pod %s", port, pod)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -215,9 +231,9 @@ func (w *world) server(name string, status *serverstatus.Status) {
 		w.webhook.ServeHTTP(rw, r)
 	}))
 	w.t.Cleanup(server.Close)
-	node.mu.Lock()
-	node.pods[w.namespace+"/"+name] = server.Listener.Addr().String()
-	node.mu.Unlock()
+	for _, port := range []int32{8080, 9090} {
+		node.listens(w.namespace+"/"+name, port, server.Listener.Addr().String())
+	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace, Labels: naming.Labels(w.bot, naming.Server)},
 		Spec:       corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: naming.ServerContainer, Image: "example.com/server:1"}}},
@@ -241,6 +257,20 @@ func (w *world) viewer() string {
 		}))
 	}
 	return user
+}
+
+// allow lets a user do one thing more in the namespace.
+func (w *world) allow(user, resource, verb string) {
+	w.t.Helper()
+	w.must(admin.Create(w.t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "more", Namespace: w.namespace},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{verb}}},
+	}))
+	w.must(admin.Create(w.t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "more", Namespace: w.namespace},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: user, APIGroup: rbacv1.GroupName}},
+		RoleRef:    rbacv1.RoleRef{Kind: "Role", Name: "more", APIGroup: rbacv1.GroupName},
+	}))
 }
 
 type result struct {
@@ -291,9 +321,11 @@ func TestStatus(t *testing.T) {
 			LastErrors: []serverstatus.CallError{{API: "/cgi-bin/stable_token", Errcode: 40164}}, Addresses: []string{"203.0.113.7"},
 			Menu: &serverstatus.Menu{State: serverstatus.MenuDrifted},
 		},
+		Budget: &serverstatus.Budget{Follower: 500, Bot: 2000, Used: new(int64(1650)), Until: "2026-11-28T16:00:00Z"},
 	})
 	r := w.run("", nil, "status", "winter")
 	r.wants(t, 0, "ok     Ready", "wrong  Connected  SignatureMismatch", "winter-1  true   2         v1.2.3", "errcode 40164", "203.0.113.7", "menu: Drifted",
+		"used today     1650 of 2000 (82 %)  until 2026-11-28T16:00:00Z", "each follower  at most 500 a day",
 		"Next\n  SignatureMismatch: make the Tokens [31m the same")
 	r.lacks(t, "\x1b", "wintertoken")
 
@@ -448,37 +480,4 @@ func TestChat(t *testing.T) {
 	w.run("", nil, "chat", "winter", "--message=hi", "--as", w.viewer()).wants(t, failed, "Secret winter", "forbidden", "--wechat-token")
 	w.run("", nil, "chat", "winter", "--message=hi").wants(t, failed, "The host name has no address")
 	w.run("", nil, "chat", "summer").wants(t, failed, "there is no WechatBot summer")
-}
-
-func TestSupportBundle(t *testing.T) {
-	w := newWorld(t)
-	w.reports(ready, condition("Connected", "False", "SignatureMismatch", "the Token wintertoken is wrong"))
-	w.server("winter-1", &serverstatus.Status{APIVersion: "v1", Version: "v1.2.3", Store: serverstatus.Store{OK: true}})
-	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
-	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, 0, "wrote "+file)
-	out, err := exec.CommandContext(t.Context(), "tar", "-xzOf", file).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{"domain: " + w.namespace + ".invalid", "SignatureMismatch", "version: v1.2.3", "first of winter-1", "podIP: 10.9.0.1"} {
-		if !strings.Contains(string(out), part) {
-			t.Errorf("the archive lacks %q:\n%s", part, out)
-		}
-	}
-	for _, secret := range []string{"wintertoken", "app-0123456789"} {
-		if strings.Contains(string(out), secret) {
-			t.Errorf("the archive holds %q", secret)
-		}
-	}
-	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, failed, "file exists")
-	w.run("", nil, "support-bundle", "winter", "-f", file+"2", "--as", w.viewer()).wants(t, 0, "wrote")
-}
-
-func TestBotsAreCompleted(t *testing.T) {
-	w := newWorld(t)
-	var out bytes.Buffer
-	terminal{in: strings.NewReader(""), out: &out, err: io.Discard, env: os.Getenv}.run(t.Context(), []string{"__complete", "status", "--kubeconfig", kubeconfig, "-n", w.namespace, ""})
-	if !strings.Contains(out.String(), "winter\n") {
-		t.Errorf("completions: %q", out.String())
-	}
 }

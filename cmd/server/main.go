@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverlocal"
 	"github.com/wechatbot/wechatbot-operator/cmd/logging"
 	"github.com/wechatbot/wechatbot-operator/server"
 )
@@ -33,7 +34,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var config string
+	var config, local string
 	var byOperator bool
 	var flags logging.Flags
 	c := &cobra.Command{
@@ -48,7 +49,10 @@ func command() *cobra.Command {
 			defer stop()
 			// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
 			context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
-			return run(ctx, config, byOperator, flags)
+			if !cmd.Flags().Changed("local-listen") {
+				local = localListen(byOperator)
+			}
+			return run(ctx, server.Options{ConfigPath: config, ConfigByOperator: byOperator, Local: local}, flags)
 		},
 	}
 	c.SetContext(context.Background())
@@ -56,6 +60,8 @@ func command() *cobra.Command {
 	// A variable too, as a server of a release that does not know the flag would end by it.
 	c.Flags().BoolVar(&byOperator, "config-by-operator", os.Getenv("CONFIG_BY_OPERATOR") == "true",
 		"an operator writes the file: fields that are not known are logged and counted, as it may be newer than this server")
+	c.Flags().StringVar(&local, "local-listen", "", fmt.Sprintf("loopback address, such as 127.0.0.1:%d, at which whoever reaches it may list, clear and stop sessions;"+
+		" that one by default with --config-by-operator, else none", serverlocal.Port))
 	flags.Define(c.Flags())
 	if err := c.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined above
@@ -63,24 +69,26 @@ func command() *cobra.Command {
 	return c
 }
 
-func run(ctx context.Context, config string, byOperator bool, flags logging.Flags) error {
+// localListen is where a server listens for kubectl wechatbot if no flag says it: in a pod.
+func localListen(byOperator bool) string {
+	if !byOperator {
+		return ""
+	}
+	return fmt.Sprintf("127.0.0.1:%d", serverlocal.Port)
+}
+
+func run(ctx context.Context, o server.Options, flags logging.Flags) error {
 	logger, err := flags.Logger(false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = logger.Sync() }() // stderr cannot be synced on every system
-	if byOperator {
+	if o.ConfigByOperator {
 		debug.SetMemoryLimit(belowContainer(debug.SetMemoryLimit(-1)))
 	}
-	s, err := server.New(server.Options{ //nolint:contextcheck // the listeners live as long as the server
-		ConfigPath:       config,
-		ConfigByOperator: byOperator,
-		Log:              slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))),
-		HTTPLog:          httpLog(logger),
-		Host:             os.Getenv("POD_NAME"),
-		IP:               os.Getenv("POD_IP"),
-		Version:          version,
-	})
+	o.Log, o.HTTPLog = slog.New(logr.ToSlogHandler(zapr.NewLogger(logger))), httpLog(logger)
+	o.Host, o.IP, o.Version = os.Getenv("POD_NAME"), os.Getenv("POD_IP"), version
+	s, err := server.New(o) //nolint:contextcheck // the listeners live as long as the server
 	if err != nil {
 		return err
 	}

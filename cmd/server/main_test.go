@@ -82,6 +82,7 @@ func TestExitCodes(t *testing.T) {
 		"an unknown flag":   {[]string{"--config", good, "--verbose"}, 1, "", "unknown flag: --verbose"},
 		"an argument":       {[]string{"--config", good, "more"}, 1, "", `unknown command "more"`},
 		"an unknown level":  {[]string{"--config", good, "--log-level", "loud"}, 1, "", `--log-level: unrecognized level: "loud"`},
+		"a local address":   {[]string{"--config", good, "--local-listen", "0.0.0.0:9091"}, 1, "", "not a loopback address"},
 		"an unknown format": {[]string{"--config", good, "--log-format", "xml"}, 1, "", `--log-format: "xml" is neither json nor console`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,6 +103,15 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("stderr is %q, want one line", &stderr)
 			}
 		})
+	}
+}
+
+func TestLocalListen_InPodsAlone(t *testing.T) {
+	if got := localListen(false); got != "" {
+		t.Errorf("without an operator it listens at %q", got)
+	}
+	if got := localListen(true); got != "127.0.0.1:9091" {
+		t.Errorf("in a pod it listens at %q", got)
 	}
 }
 

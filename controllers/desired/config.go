@@ -44,6 +44,7 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 		c.Reply.HoldsPerMinute = int(*spec.Reply.HoldsPerMinute)
 	}
 	set(&c.Reply.Language, string(spec.Reply.Language))
+	set(&c.Reply.TimeZone, spec.Reply.TimeZone)
 	if len(spec.Reply.ContinueWords) > 0 {
 		c.Reply.ContinueWords = nil
 		for _, word := range spec.Reply.ContinueWords {
@@ -54,6 +55,9 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 		c.Reply.AILabel = *label
 	}
 	c.Reply.Sources = spec.Reply.Sources
+	if suggestions := spec.Reply.Suggestions; suggestions != nil {
+		c.Reply.Suggestions = *suggestions
+	}
 	c.Reply.Notice, c.Reply.Feedback = spec.Reply.Notice, spec.Reply.Feedback
 	if page := spec.Reply.Page; page != nil {
 		c.Reply.Page.Enabled = page.Enabled
@@ -67,6 +71,9 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	set(&c.Limits.Questions, int(spec.Limits.Questions))
 	set(&c.Limits.Window, duration(spec.Limits.Window.Duration))
 	set(&c.Limits.Concurrency, int(spec.Limits.Concurrency))
+	if tokens := spec.Limits.Tokens; tokens != nil {
+		c.Limits.Tokens = serverconfig.Tokens{Follower: tokens.Follower, Bot: tokens.Bot}
+	}
 
 	c.Session = session(bot, c.Session)
 	c.Handover = handover(spec.Handover)

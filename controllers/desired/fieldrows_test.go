@@ -47,9 +47,11 @@ config dify timeout`},
 		{"reply.deadline", "minimal", `2s`, "2s", `config reply deadline`},
 		{"reply.holdsPerMinute", "minimal", `7`, "7", `config reply holdsPerMinute`},
 		{"reply.language", "minimal", `en`, "en", `config reply language`},
+		{"reply.timeZone", "minimal", `Europe/Berlin`, "Europe/Berlin", `config reply timeZone`},
 		{"reply.continueWords.0", "minimal", `more`, "more", `config reply continueWords 0`},
 		{"reply.aiLabel", "minimal", `AI`, "AI", `config reply aiLabel`},
 		{"reply.notice", "minimal", `by AI`, "by AI", `config reply notice`},
+		{"reply.suggestions", "minimal", `false`, "false", `config reply suggestions`},
 		{"reply.feedback", "minimal", `true`, "true", `config reply feedback`},
 		{"reply.sources", "minimal", `true`, "true", `config reply sources`},
 		{"reply.page.enabled", "minimal", `true`, "true", `Ingress winter spec rules 0 http paths 1 backend service name
@@ -76,6 +78,10 @@ config keywords 1 reply
 config keywords 1 words 0
 config keywords 2 command
 config keywords 2 words 0`},
+		{"keywords", "full", `[{words: [a], handover: true}]`, "", `config keywords 0 handover
+config keywords 0 match
+config keywords 0 reply
+config keywords 0 words 0`},
 		{"menu", "menu", `[{name: a, items: [{name: b, url: "https://b"}, {name: c, question: q}, {name: d, reply: r}, {name: e, command: /stop}, {name: f, miniProgram: {appID: g, path: h, url: "https://i"}}]}]`, "", `config menu 0 items 0 name
 config menu 0 items 0 url
 config menu 0 items 1 name
@@ -101,6 +107,8 @@ config menu 2 name`},
 		{"limits.questions", "minimal", `7`, "7", `config limits questions`},
 		{"limits.window", "minimal", `7m`, "", `config limits window`},
 		{"limits.concurrency", "minimal", `7`, "7", `config limits concurrency`},
+		{"limits.tokens.follower", "minimal", `7`, "7", `config limits tokens follower`},
+		{"limits.tokens.bot", "minimal", `7`, "7", `config limits tokens bot`},
 		{"session.type", "external-redis", `ConfigMap`, "", `+ ConfigMap redis-sessions-0
 + ConfigMap redis-sessions-1
 + ConfigMap redis-sessions-2

@@ -12,6 +12,7 @@ func keywords(words []v1alpha1.Keyword) []serverconfig.Keyword {
 		k := &words[i]
 		keyword := serverconfig.Keyword{
 			Match: serverconfig.KeywordMatch(k.Match), Question: k.Question, Reply: k.Reply, Command: k.Command,
+			Handover: k.Handover,
 		}
 		for _, w := range k.Words {
 			keyword.Words = append(keyword.Words, string(w))

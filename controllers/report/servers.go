@@ -178,17 +178,27 @@ func menuPublished(servers *observe.Servers) *finding {
 	}
 }
 
-// menuRefusals say what an errcode means for spec.menu.
+// menuRefusals say what an errcode means for spec.menu: every one of WeChat's tables that a menu can meet.
 var menuRefusals = map[int]string{
-	40016: "correct the number of buttons in spec.menu",
+	40015: "correct what a button of spec.menu does", 40017: "correct what a button of spec.menu does", 40022: "correct an item in spec.menu",
+	40016: "correct the number of buttons in spec.menu", 40021: "correct spec.menu: WeChat takes no menu of this form",
 	40018: "shorten or correct the name of a button in spec.menu", 40025: "shorten or correct the name of an item in spec.menu",
 	40019: "shorten a button's text in spec.menu", 40026: "shorten an item's text in spec.menu",
 	40020: "shorten the url of a button in spec.menu", 40027: "shorten the url of an item in spec.menu",
 	40023: "correct the number of items in spec.menu", 40024: "correct an item in spec.menu",
+	40033: "take characters that cannot be shown out of spec.menu",
 	40054: "correct the url of an item in spec.menu", 40055: "correct the url of a button in spec.menu",
 	40119: "correct a button in spec.menu", 40120: "correct an item in spec.menu",
+	40121: "take out of spec.menu what leads to a file: WeChat does not take this kind",
+	45010: "delete menus that other tools have made for the account: WeChat takes no more",
+	48004: "WeChat has blocked this call for the account: see the notices in its console (站内信)",
+	53600: "take out of spec.menu what leads to an article: WeChat does not know it",
+	65301: "delete menus for groups of followers (个性化菜单) that other tools have made", 65303: "delete menus for groups of followers (个性化菜单) that other tools have made",
+	65304: "delete menus for groups of followers (个性化菜单) that other tools have made", 65305: "delete menus for groups of followers (个性化菜单) that other tools have made",
+	65306: "delete menus for groups of followers (个性化菜单) that other tools have made: this kind of account may have none",
+	65307: "give spec.menu a button", 65308: "give every button of spec.menu something to do",
 	65309: "switch menus on in its console (自定义菜单)",
-	65316: "take out of spec.menu what leads to a domain that WeChat blocks", 65317: "take out of spec.menu what leads to a domain that WeChat blocks",
+	65316: "let the urls of spec.menu lead to three domains at most", 65317: "correct a url in spec.menu: WeChat does not take it",
 }
 
 func menuRefusal(code int) string {

@@ -111,6 +111,9 @@ func (a *Account) Configure(s Settings) {
 // Client gives the client of WeChat's API in force; nil if there is no AppSecret.
 func (a *Account) Client() *api.Client { return a.settings.Load().Client }
 
+// Menu gives the menu that is to be the account's.
+func (a *Account) Menu() []api.Button { return a.settings.Load().Menu }
+
 // Run looks after the account until ctx ends, and gives the duty up then.
 func (a *Account) Run(ctx context.Context) {
 	var loops sync.WaitGroup

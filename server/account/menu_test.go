@@ -113,7 +113,7 @@ func TestMenuTakenOutAndPutBack(t *testing.T) {
 // Every number of the menu's table: the menu is refused, that is told, and it is not tried over and over.
 func TestMenuRefused(t *testing.T) {
 	for _, code := range []int{
-		40015, 40016, 40017, 40018, 40019, 40020, 40022, 40023, 40024, 40025, 40026, 40027, 40033, 40054, 40055, 40119, 40120, 40121,
+		40015, 40016, 40017, 40018, 40019, 40020, 40021, 40022, 40023, 40024, 40025, 40026, 40027, 40033, 40054, 40055, 40119, 40120, 40121,
 		45010, 48004, 53600, 65301, 65303, 65304, 65305, 65306, 65307, 65308, 65309, 65316, 65317, 99999,
 	} {
 		inWorld(t, func(w *world) {

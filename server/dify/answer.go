@@ -42,6 +42,7 @@ func (a *Answer) Empty() bool { return a.Text == "" && len(a.Files) == 0 && a.Pa
 // Usage is what an answer used, as Dify reports it. It may be zero, and is never negative.
 type Usage struct {
 	PromptTokens, CompletionTokens int     // at most a billion
+	TotalTokens                    int     // likewise; of a workflow that failed or was stopped only this is known
 	TotalPrice                     float64 // at most a million
 	Currency                       string  // of TotalPrice, three capital letters such as USD; empty if it is none
 }
@@ -54,6 +55,8 @@ const (
 // Pause is the state of a workflow that waits for a person (from 1.13 on). Its run continues when a form is submitted or
 // expires.
 type Pause struct {
+	// RunID is the workflow's run; empty if Dify has not said.
+	RunID string
 	// Forms are to be filled in. Some releases do not name them (langgenius/dify#35504).
 	Forms []Form
 }
@@ -64,7 +67,8 @@ const maxForms = 16
 // Form is a form for a person.
 type Form struct {
 	ID string
-	// Token is needed to get and submit the form. It is empty for a form that was sent to somebody else by mail.
+	// Token is needed to submit the form. It is empty for a form that was sent to somebody else by mail, and before 1.14,
+	// whose service API takes none.
 	Token   string
 	Title   string // of the node that waits
 	Content string // Markdown

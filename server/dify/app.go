@@ -21,13 +21,19 @@ type Info struct {
 // chatflows since 1.13, which run in a worker. Other apps lose the answer with the connection.
 func (i Info) OutlivesClient() bool { return i.Mode == "advanced-chat" && runsInWorker(i.Version) }
 
-// runsInWorker reports whether a release runs chatflows in a worker. An unknown version is taken for a new one.
-func runsInWorker(version string) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &minor); err != nil {
+// runsInWorker reports whether a release runs chatflows in a worker.
+func runsInWorker(version string) bool { return since(version, 13) }
+
+// takesForms reports whether a release's service API takes forms.
+func takesForms(version string) bool { return since(version, 14) }
+
+// since reports whether a version is at least 1.minor. An unknown one is taken for a new one.
+func since(version string, minor int) bool {
+	var major, have int
+	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &have); err != nil {
 		return true
 	}
-	return major > 1 || major == 1 && minor >= 13
+	return major > 1 || major == 1 && have >= minor
 }
 
 // Info reads the app's name and mode. It has no side effects, so it can probe the key. A response without a name is a

@@ -16,6 +16,8 @@ type Run struct {
 	Except string
 	Query  string
 	Since  time.Time
+	// Resumed: a form that the run waited with was submitted, so that a paused message is one whose run goes on.
+	Resumed bool
 }
 
 const (
@@ -31,7 +33,8 @@ func (c *Client) Await(ctx context.Context, r Run) (Answer, error) {
 	outlives := false
 	for failed := 0; ; {
 		m, err := c.find(ctx, r)
-		if err == nil && m.running() && !outlives {
+		running := m.running() || r.Resumed && m.Status == "paused"
+		if err == nil && running && !outlives {
 			var i Info
 			i, err = c.Info(ctx)
 			outlives = i.OutlivesClient()
@@ -40,7 +43,7 @@ func (c *Client) Await(ctx context.Context, r Run) (Answer, error) {
 			}
 		}
 		switch e, _ := err.(*Error); { //nolint:errorlint // every error of ours is one
-		case err == nil && !m.running():
+		case err == nil && !running:
 			return m.stored()
 		case err == nil:
 			failed = 0

@@ -30,15 +30,15 @@ const (
 )
 
 var (
-	synthUsage = dify.Usage{PromptTokens: 1033, CompletionTokens: 135, TotalPrice: 0.001303, Currency: "RMB"}
+	synthUsage = dify.Usage{PromptTokens: 1033, CompletionTokens: 135, TotalTokens: 1168, TotalPrice: 0.001303, Currency: "RMB"}
 	used       = func(in, out int) dify.Usage {
-		return dify.Usage{PromptTokens: in, CompletionTokens: out, Currency: "USD"}
+		return dify.Usage{PromptTokens: in, CompletionTokens: out, TotalTokens: in + out, Currency: "USD"}
 	}
 	picture  = dify.AnswerFile{Name: "x.png", Type: "image", URL: "https://dify.example.com/files/tools/x.png?sign=3"}
 	document = func(name, url string) dify.AnswerFile {
 		return dify.AnswerFile{Name: name, Type: "document", MIMEType: "application/x", URL: url, Size: 5}
 	}
-	refund = &dify.Pause{Forms: []dify.Form{{ID: "f", Title: "退款审批", Content: "请确认退款 100 元", Actions: []dify.FormAction{{ID: "ok", Title: "同意"}, {ID: "no", Title: "拒绝"}}}}}
+	refund = &dify.Pause{RunID: "w", Forms: []dify.Form{{ID: "f", Title: "退款审批", Content: "请确认退款 100 元", Actions: []dify.FormAction{{ID: "ok", Title: "同意"}, {ID: "no", Title: "拒绝"}}}}}
 	drawn  = dify.AnswerFile{Name: "0d6a1f2b.png", Type: "image", URL: "https://dify.example.com/files/tools/0d6a1f2b.png?timestamp=1767225600&nonce=ab&sign=cd"}
 )
 
@@ -122,9 +122,9 @@ var streams = map[string]outcome{
 	"synth-chat-think-only-close-tag-new.sse":          {text: "先判断用户意图，再回答。\n</think>\n\n支持七天无理由退货。", usage: synthUsage},
 	"synth-chat-think-only-no-answer-new.sse":          {text: "<think>\n只有思考没有答案\n</think>\n\n", usage: synthUsage},
 	"synth-chat-tts-autoplay-new.sse":                  {text: shipped, usage: synthUsage},
-	"synth-chatflow-1.13.0-no-message-end.sse":         {text: shipped, begun: true},
+	"synth-chatflow-1.13.0-no-message-end.sse":         {text: shipped, usage: dify.Usage{TotalTokens: 1168}, begun: true},
 	"synth-chatflow-huge-node-event-new.sse":           {text: shipped, usage: synthUsage, begun: true},
-	"synth-chatflow-human-input-paused-new.sse": {text: "您的退款金额较大，需要人工确认。", begun: true, pause: &dify.Pause{Forms: []dify.Form{{
+	"synth-chatflow-human-input-paused-new.sse": {text: "您的退款金额较大，需要人工确认。", begun: true, pause: &dify.Pause{RunID: "c3800678-1111-4222-8333-9a8b7c6d5e04", Forms: []dify.Form{{
 		ID: "f1", Token: "tok", Title: "人工审核", Content: "请确认退款", Actions: []dify.FormAction{{ID: "approve", Title: "同意"}}, Expires: time.Unix(1767312000, 0),
 	}}}},
 	"synth-chatflow-noise-events-new.sse":        {text: shipped, usage: synthUsage, begun: true},
@@ -290,7 +290,7 @@ func TestChatKnowsTheOdditiesOfReleases(t *testing.T) {
 	moderated := ids
 	moderated.Moderated = true
 	answer := func(f func(*dify.Answer)) dify.Answer { a := ids; f(&a); return a }
-	cost := dify.Usage{PromptTokens: 1, CompletionTokens: 2, TotalPrice: 0.5, Currency: "USD"}
+	cost := dify.Usage{PromptTokens: 1, CompletionTokens: 2, TotalTokens: 3, TotalPrice: 0.5, Currency: "USD"}
 	cases := map[string]struct {
 		in   string
 		want dify.Answer
@@ -304,6 +304,15 @@ func TestChatKnowsTheOdditiesOfReleases(t *testing.T) {
 			in: ev("workflow_started", "") + ev("message_end", end) +
 				ev("workflow_finished", `,"data":{"status":"partial-succeeded","outputs":{"answer":"全文"}}`),
 			want: answer(func(a *dify.Answer) { a.Text, a.Usage = "全文", cost }),
+		},
+		"a run that failed tells what it has used": {
+			in:   ev("workflow_started", "") + ev("workflow_finished", `,"data":{"status":"failed","error":"no","total_tokens":77}`),
+			want: answer(func(a *dify.Answer) { a.Usage.TotalTokens = 77 }), kind: dify.WorkflowFailed,
+		},
+		"a stopped run has used as much as its last event says": {
+			in: ev("workflow_started", "") + ev("workflow_finished", `,"data":{"status":"stopped","total_tokens":77}`) +
+				ev("message_end", `,"metadata":{"usage":{"total_tokens":0}}`),
+			want: answer(func(a *dify.Answer) { a.Usage.TotalTokens, a.Stopped = 77, true }),
 		},
 		"outputs never undo a moderation, even to nothing": {
 			in: ev("workflow_started", "") + ev("message", `,"answer":"坏话"`) + ev("message_replace", `,"answer":""`) +

@@ -155,6 +155,7 @@ type request struct {
 	body   any   // sent as JSON unless nil
 	form   *form // sent instead of body unless nil
 	accept string
+	shared bool // it is sent by the transport of all requests, though it is a stream
 }
 
 // send makes the request and returns a 2xx response with a decoded body. If Dify takes too long, the caller cancels ctx
@@ -166,7 +167,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	var resp *http.Response
 	var sent bool
-	if c.direct != nil && r.accept != "" {
+	if c.direct != nil && r.accept != "" && !r.shared {
 		resp, sent, err = c.direct.do(ctx, c.head(r, len(encoded)), encoded)
 	} else {
 		resp, sent, err = c.do(ctx, r, encoded)

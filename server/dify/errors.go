@@ -398,6 +398,10 @@ var kindOfCode = map[string]Kind{
 	"unsupported_audio_type":                 InvalidParam,
 	"unsupported_media_type":                 InvalidParam,
 	"speech_to_text_disabled":                InvalidParam,
+	"invalid_form_data":                      InvalidParam,
+	"human_input_form_submitted":             FormAnswered,
+	"human_input_form_expired":               FormExpired,
+	"human_input_form_not_found":             FormExpired,
 	"file_too_large":                         TooLarge,
 	"audio_too_large":                        TooLarge,
 	"too_many_requests":                      RateLimited,
@@ -420,6 +424,7 @@ var messagePrefixes = []struct {
 	{"Workflow not published", AppUnavailable},
 	{"query is required", InvalidParam},
 	{"Invalid upload file", InvalidParam},
+	{"Form not found", FormExpired},
 }
 
 // kindOfStatus returns the kind of a response without an error body of Dify's, as proxies send.

@@ -78,6 +78,7 @@ type event struct {
 	status        int
 
 	usage   Usage // message_end
+	tokens  int   // workflow_finished, workflow_paused: in all
 	sources []string
 	files   []wireFile
 
@@ -104,6 +105,7 @@ func (e *event) reset() {
 // ids are the same in every event of a stream, so they are read only once.
 type ids struct {
 	ConversationID, MessageID, TaskID string
+	RunID                             string // of a workflow
 }
 
 func (i *ids) complete() bool { return i.ConversationID != "" && i.MessageID != "" && i.TaskID != "" }
@@ -118,6 +120,7 @@ func (i *ids) merge(from *ids) {
 	set(&i.ConversationID, from.ConversationID)
 	set(&i.MessageID, from.MessageID)
 	set(&i.TaskID, from.TaskID)
+	set(&i.RunID, from.RunID)
 }
 
 // Bounds of what is kept of an event, in bytes.
@@ -145,6 +148,8 @@ func (s *stream) member(name []byte) {
 		s.id(&s.ids.MessageID, &ev.ids.MessageID)
 	case "task_id":
 		s.id(&s.ids.TaskID, &ev.ids.TaskID)
+	case "workflow_run_id":
+		s.id(&s.ids.RunID, &ev.ids.RunID)
 	case "answer":
 		ev.answer = l.text(ev.answer[:0], MaxText)
 		if (ev.kind == messageEvent || ev.kind == agentMessage) && s.ids.complete() && l.more() {
@@ -206,6 +211,8 @@ func (s *stream) dataMember(name []byte) {
 		ev.runStatus = l.short(maxTitle)
 	case "error":
 		ev.message = l.prefix(maxMessage)
+	case "total_tokens":
+		ev.tokens = readTokens(l)
 	case "outputs":
 		l.members(func(name []byte) {
 			switch {
@@ -272,13 +279,14 @@ func readSources(l *lexer, into []string) []string {
 
 // readUsage reads an answer's usage. Its numbers are clamped to what is possible.
 func readUsage(l *lexer) (u Usage) {
-	tokens := func() int { return int(clamp(l.number(), maxTokens)) }
 	l.members(func(name []byte) {
 		switch string(name) {
 		case "prompt_tokens":
-			u.PromptTokens = tokens()
+			u.PromptTokens = readTokens(l)
 		case "completion_tokens":
-			u.CompletionTokens = tokens()
+			u.CompletionTokens = readTokens(l)
+		case "total_tokens":
+			u.TotalTokens = readTokens(l)
 		case "total_price":
 			u.TotalPrice = clamp(l.number(), maxPrice)
 		case "currency":
@@ -287,8 +295,11 @@ func readUsage(l *lexer) (u Usage) {
 			l.skip()
 		}
 	})
+	u.TotalTokens = min(max(u.TotalTokens, u.PromptTokens+u.CompletionTokens), maxTokens)
 	return u
 }
+
+func readTokens(l *lexer) int { return int(clamp(l.number(), maxTokens)) }
 
 // clamp returns f, at least 0 and at most limit.
 func clamp(f, limit float64) float64 { return math.Max(0, math.Min(f, limit)) }

@@ -216,12 +216,15 @@ func TestWhatIsNotQuiteJSON(t *testing.T) {
 func TestUsageIsBounded(t *testing.T) {
 	for in, want := range map[string]dify.Usage{
 		`"prompt_tokens":-1,"completion_tokens":-1e300,"total_price":"-5"`:                         {},
-		`"prompt_tokens":1e300,"completion_tokens":99999999999999,"total_price":1e300`:             {PromptTokens: 1e9, CompletionTokens: 1e9, TotalPrice: 1e6},
-		`"prompt_tokens":"7","completion_tokens":2.9,"total_price":"0.25","currency":"USD"`:        {PromptTokens: 7, CompletionTokens: 2, TotalPrice: 0.25, Currency: "USD"},
+		`"prompt_tokens":1e300,"completion_tokens":99999999999999,"total_price":1e300`:             {PromptTokens: 1e9, CompletionTokens: 1e9, TotalTokens: 1e9, TotalPrice: 1e6},
+		`"prompt_tokens":"7","completion_tokens":2.9,"total_price":"0.25","currency":"USD"`:        {PromptTokens: 7, CompletionTokens: 2, TotalTokens: 9, TotalPrice: 0.25, Currency: "USD"},
 		`"prompt_tokens":null,"completion_tokens":{},"total_price":[],"currency":"usd"`:            {},
 		`"prompt_tokens":true,"completion_tokens":"x","total_price":"1e400","currency":"U\u0000D"`: {},
-		`"currency":"RMB"`:  {Currency: "RMB"},
-		`"currency":"RMBX"`: {},
+		`"total_tokens":-1`:                   {},
+		`"total_tokens":1e300`:                {TotalTokens: 1e9},
+		`"prompt_tokens":1,"total_tokens":12`: {PromptTokens: 1, TotalTokens: 12},
+		`"currency":"RMB"`:                    {Currency: "RMB"},
+		`"currency":"RMBX"`:                   {},
 	} {
 		a, err := replay(t, strings.NewReader(ev("message_end", `,"metadata":{"usage":{`+in+`}}`)))
 		if err != nil || a.Usage != want {

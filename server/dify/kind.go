@@ -55,6 +55,10 @@ const (
 	WorkflowFailed Kind = "WorkflowFailed"
 	// NotRunning: the awaited run does not exist, and has no answer.
 	NotRunning Kind = "NotRunning"
+	// FormAnswered: the form was submitted before, by anybody.
+	FormAnswered Kind = "FormAnswered"
+	// FormExpired: the form's time is over, or it does not exist.
+	FormExpired Kind = "FormExpired"
 	// Suspended: the circuit breaker is open; nothing was sent. See package breaker.
 	Suspended Kind = "Suspended"
 	// Canceled: the caller's context ended. errors.Is finds its error.
@@ -153,6 +157,8 @@ var traits = map[Kind]trait{
 	FirstEventTimeout: {class: TimedOut, askAgain: true, health: Down},
 	IdleTimeout:       {class: TimedOut, askAgain: true},
 	NotRunning:        {class: Failed, retries: 1, askAgain: true},
+	FormAnswered:      {class: Failed, health: Up},
+	FormExpired:       {class: Failed, health: Up},
 	Suspended:         {class: Busy, askAgain: true},
 	Canceled:          {class: TimedOut, askAgain: true},
 

@@ -102,7 +102,7 @@ func TestSimulatedPause(t *testing.T) {
 			return
 		}
 		if a.Pause == nil || len(a.Pause.Forms) != 1 || a.Pause.Forms[0].Content != "请确认退款" || len(a.Pause.Forms[0].Actions) != 2 ||
-			a.Pause.Forms[0].ID == "" || a.Pause.Forms[0].Token == "" || a.Pause.Forms[0].Expires.Before(time.Now()) {
+			a.Pause.Forms[0].ID == "" || a.Pause.Forms[0].Token != "" || a.Pause.Forms[0].Expires.Before(time.Now()) {
 			t.Errorf("it waits for %+v", a.Pause)
 		}
 	})

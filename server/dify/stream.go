@@ -153,7 +153,9 @@ func (s *stream) moderate(answer []byte) verdict {
 
 func (s *stream) messageEnd() verdict {
 	s.messageEnded = true
+	tokens := s.usage.TotalTokens // of a workflow_finished before
 	s.usage, s.sources = s.ev.usage, s.ev.sources
+	s.usage.TotalTokens = max(s.usage.TotalTokens, tokens)
 	s.addFiles()
 	if s.workflow && !s.finished && !s.hadText {
 		return ending // from 1.13.1 on workflow_finished follows, and may have the answer
@@ -180,6 +182,7 @@ func (s *stream) addForm(f Form) {
 // pause applies workflow_paused. Its reasons repeat the forms that are still open.
 func (s *stream) pause() {
 	s.paused, s.finished = true, true
+	s.usage.TotalTokens = max(s.usage.TotalTokens, s.ev.tokens)
 	if len(s.ev.forms) == 0 {
 		return
 	}
@@ -195,6 +198,7 @@ func (s *stream) pause() {
 func (s *stream) workflowFinished() verdict {
 	ev := &s.ev
 	s.workflow, s.finished = true, true
+	s.usage.TotalTokens = max(s.usage.TotalTokens, ev.tokens)
 	// From 1.11 on, a stop by another user of the API has the status of a failure.
 	switch {
 	case ev.runStatus == "stopped" || strings.HasPrefix(ev.message, "Aborted: User requested stop"):
@@ -250,7 +254,12 @@ func (s *stream) result() Answer {
 		Usage: s.usage, Sources: s.sources, Files: s.files.list, Begun: s.begun, Moderated: s.moderated, Stopped: s.stopped,
 	}
 	if s.paused {
-		a.Pause = &Pause{Forms: s.forms}
+		a.Pause = &Pause{RunID: s.ids.RunID, Forms: s.forms}
+		if !takesForms(s.version) {
+			for i := range a.Pause.Forms {
+				a.Pause.Forms[i].Token = ""
+			}
+		}
 	}
 	return a
 }

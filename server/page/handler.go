@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -29,6 +30,8 @@ type Options struct {
 	Fetcher *media.Fetcher
 	Metrics *Metrics
 	Log     *slog.Logger
+	// Forward has another process answer a request, if that has the answers, and tells whether it has answered. Nil is never.
+	Forward func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // Settings can change while the handler runs. Addresses under another key, or another domain, are none any more.
@@ -54,9 +57,10 @@ type Metrics struct{ requests *prometheus.CounterVec }
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wechatbot_page_requests_total",
-		Help: "Requests for pages of whole answers and their files, by result: shown, file, fileFailed, gone, limited, unavailable.",
+		Help: "Requests for pages of whole answers and their files, by result: shown, file, fileFailed, gone, limited, unavailable, " +
+			"forwarded (to the process that has the answers).",
 	}, []string{"result"})}
-	for _, result := range []string{"shown", "file", "fileFailed", "gone", "limited", "unavailable"} {
+	for _, result := range []string{"shown", "file", "fileFailed", "gone", "limited", "unavailable", "forwarded"} {
 		m.requests.WithLabelValues(result)
 	}
 	r.MustRegister(m.requests)
@@ -69,12 +73,14 @@ type Handler struct {
 	settings     atomic.Pointer[Settings]
 	limits       limits
 	pages, files chan struct{} // have one for each that is being made
+	forwards     chan struct{} // has one for each that another process makes
 	now          func() time.Time
 }
 
 // New makes a handler.
 func New(o Options, s Settings) *Handler {
-	h := &Handler{Options: o, pages: make(chan struct{}, pagesAtOnce), files: make(chan struct{}, filesAtOnce), now: time.Now}
+	h := &Handler{Options: o, pages: make(chan struct{}, pagesAtOnce), files: make(chan struct{}, filesAtOnce),
+		forwards: make(chan struct{}, forwardsAtOnce), now: time.Now}
 	h.Configure(s)
 	return h
 }
@@ -131,6 +137,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, s, http.StatusTooManyRequests, "limited")
 		return
 	}
+	if h.forward(w, r, isFile) {
+		return
+	}
 	if isFile {
 		h.file(w, r, s, name, token, file)
 		return
@@ -163,6 +172,31 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, s *Settings, name
 	default:
 		h.write(w, http.StatusOK, "shown", shell(a, convert(a, s.Path+token, *s), *s))
 	}
+}
+
+// forward has another process answer, for which the request is the client's as it is here: it has limits of its own.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, isFile bool) (answered bool) {
+	if h.Forward == nil {
+		return false
+	}
+	if !enter(r, h.forwards) {
+		return true // nobody waits any more
+	}
+	defer func() { <-h.forwards }()
+	timeout := writeTimeout
+	if isFile {
+		timeout = fileTimeout
+		_ = http.NewResponseController(w).SetWriteDeadline(h.now().Add(timeout)) // as in send
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	to := r.WithContext(ctx)
+	to.Header = http.Header{"X-Forwarded-For": {addressOf(r).Addr().String()}}
+	if !h.Forward(w, to) {
+		return false
+	}
+	h.Metrics.requests.WithLabelValues("forwarded").Inc()
+	return true
 }
 
 // enter waits for a place; false if nobody waits any more.

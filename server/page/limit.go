@@ -19,6 +19,7 @@ const (
 	maxAddresses    = 4096
 	pagesAtOnce     = 2
 	filesAtOnce     = 6
+	forwardsAtOnce  = 16
 )
 
 // bucket lets so much happen that it is full again at a time.

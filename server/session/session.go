@@ -192,6 +192,22 @@ type Session struct {
 	Turns          []Turn    // oldest first, at most Options.History, and what is still open
 }
 
+// Page is some of the sessions that a store has.
+type Page struct {
+	Sessions []Listed
+	Next     string // where the next page begins, without an openid in it; "" if there is none
+}
+
+// Listed is a session without its texts.
+type Listed struct {
+	Follower string
+	Session
+	Bytes int64 // about what it takes, with its texts
+}
+
+// ErrNoPage is returned for a page that begins nowhere: the word for it is not one of List's.
+var ErrNoPage = errors.New("no page begins there")
+
 // Receipt is what the reply to one message shows. It is recorded before the reply is written, so that no two replies
 // show the same, and taken back if the reply could not be written or the message is delivered again.
 type Receipt struct {
@@ -219,6 +235,7 @@ type Limits struct {
 	Concurrency int           // turns of the bot that are answered at once, by all processes together
 	Queue       int           // turns of the bot that may wait for a place
 	Open        int           // turns of one follower that may be open at once, the running one included
+	Tokens      Budget
 }
 
 // Question is a follower's message that wants an answer.
@@ -227,6 +244,7 @@ type Question struct {
 	Text   string
 	Media  []Media
 	Window *Window // that the message opens; nil if nothing is ever sent
+	Ref    string  // the turn's, until its lease holder notes another
 }
 
 // Verdict is what became of a question.
@@ -234,18 +252,21 @@ type Verdict uint8
 
 // What Begin can say.
 const (
-	Started     Verdict = iota + 1 // recorded now
-	Joined                         // known already: this is another delivery of it
-	Gone                           // known, and since then cleared or forgotten: it asks for nothing any more
-	Busy                           // not recorded: the bot's queue is full
-	TooManyOpen                    // not recorded: this follower has too many open questions
-	RateLimited                    // not recorded: this follower has used up the allowance
-	Served                         // not recorded: a person serves this follower, or is to
+	Started       Verdict = iota + 1 // recorded now
+	Joined                           // known already: this is another delivery of it
+	Gone                             // known, and since then cleared or forgotten: it asks for nothing any more
+	Busy                             // not recorded: the bot's queue is full
+	TooManyOpen                      // not recorded: this follower has too many open questions
+	RateLimited                      // not recorded: this follower has used up the allowance
+	Served                           // not recorded: a person serves this follower, or is to
+	FollowerSpent                    // not recorded: this follower has used up the day's tokens
+	BotSpent                         // not recorded: the bot has used up the day's tokens
 )
 
 // Begun is Begin's answer. Turn is set for Started and Joined, Lease only when the turn could start at once.
 type Begun struct {
 	Verdict  Verdict
+	Until    time.Time // with FollowerSpent and BotSpent: when the day ends
 	Turn     Turn
 	Delivery int // 1 for the first delivery of this message, counted over all processes
 	Lease    *Lease
@@ -291,8 +312,9 @@ type Outcome struct {
 	Failure        string
 	ConversationID string // becomes the session's; "" forgets the session's
 	Ref            string // "" leaves the turn's
-	Push           bool   // the lease stays, to send what the follower has not got, until EndPush
-	Media          bool   // with Push: more than the text is to be sent, so that a reply which shows the end does not end it
+	Use            Use
+	Push           bool // the lease stays, to send what the follower has not got, until EndPush
+	Media          bool // with Push: more than the text is to be sent, so that a reply which shows the end does not end it
 }
 
 // Pending counts what would be lost if this process stopped now.
@@ -357,6 +379,12 @@ type Store interface {
 	// Serve notes that a person serves the follower for so long at most; 0 ends it. Nothing is sent meanwhile.
 	Serve(ctx context.Context, follower string, atMost time.Duration) error
 
+	// Use counts what a turn has used whose end this process does not record: it was cancelled, cleared or forgotten.
+	Use(ctx context.Context, follower string, u Use) error
+
+	// Used tells what the bot has used on its day.
+	Used(ctx context.Context) (Used, error)
+
 	// Release gives a turn back unfinished, to be claimed by the next process at once; ErrLeaseLost as above.
 	Release(ctx context.Context, l *Lease) error
 
@@ -369,6 +397,11 @@ type Store interface {
 
 	// Get returns the follower's session and records nothing; an empty one if there is none.
 	Get(ctx context.Context, follower string) (Session, error)
+
+	// List returns a page of the followers' sessions in no order, from where an earlier page says, or "". It has about so many
+	// of them, or fewer although more come. Each session that is there all the while is on one page at least; a store whose
+	// records are elsewhere may list one twice.
+	List(ctx context.Context, from string, about int) (Page, error)
 
 	// Show records what a reply is about to show; ErrMoved if the turn's cursor is not where the receipt says, unless
 	// another reply to the same message has moved it: the follower gets one of them at most. A receipt for a turn or a
@@ -383,10 +416,12 @@ type Store interface {
 	Cancel(ctx context.Context, k Key) (t Turn, ok bool, err error)
 
 	// Clear forgets the follower's turns and conversation, cancels what is open, and returns the conversation.
-	// k is the message that asks for it: its second delivery clears nothing. The rate limit is not cleared.
+	// k is the message that asks for it: its second delivery clears nothing. Neither the rate limit nor what was used is
+	// cleared.
 	Clear(ctx context.Context, k Key) (conversationID string, err error)
 
-	// Forget deletes everything of a follower and returns the conversation that was known.
+	// Forget deletes everything of a follower and returns the conversation that was known. What the follower has used
+	// counts until the day ends, under a name that does not tell whose it is where that is kept outside of a process.
 	Forget(ctx context.Context, follower string) (conversationID string, err error)
 
 	// TakeHold takes one hold out of the bot's budget, which refills evenly; false if there is none left.
@@ -405,6 +440,9 @@ type Store interface {
 
 	// Pending counts what would be lost if this process stopped now: nothing if the sessions are durable.
 	Pending(ctx context.Context) (Pending, error)
+
+	// Waiting counts the followers whose next question waits to be claimed: the queue of the bot, for all processes together.
+	Waiting(ctx context.Context) (int, error)
 
 	// Durable tells whether sessions outlive the process, so that another one can take over its turns.
 	Durable() bool

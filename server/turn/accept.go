@@ -30,6 +30,10 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 		return e.refuse(s, TextTooManyOpen)
 	case session.RateLimited:
 		return e.refuse(s, TextRateLimited)
+	case session.FollowerSpent:
+		return e.overBudget(s, "follower", begun.Until)
+	case session.BotSpent:
+		return e.overBudget(s, "bot", begun.Until)
 	default: // Started, Joined
 		return e.deliver(ctx, s, c, delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn})
 	}
@@ -39,7 +43,7 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 // long as this delivery may take: the question's key makes that the same question. What could start at once is started,
 // also if this delivery has stopped waiting for the store by then.
 func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, question string) (session.Begun, error) {
-	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m)}
+	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m), Ref: m.ref}
 	return within(ctx, e, c.reply, func(ctx context.Context) (session.Begun, error) {
 		ctx, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()

@@ -64,7 +64,8 @@ func (r *run) chat(ctx context.Context) (dify.Answer, error) {
 		return dify.Answer{}, err
 	}
 	t := r.lease.Turn
-	answer, err := r.Dify.Chat(ctx, dify.ChatRequest{
+	reading, done := r.reading(ctx)
+	answer, err := r.Dify.Chat(reading, dify.ChatRequest{
 		Query:          t.Question,
 		User:           t.Key.Follower,
 		ConversationID: r.conversation,
@@ -74,6 +75,8 @@ func (r *run) chat(ctx context.Context) (dify.Answer, error) {
 		report(nil) // Dify answers
 		r.received(u)
 	})
+	done()
+	r.tokens += r.told(answer, err != nil || r.stopped || answer.Stopped)
 	report(err)
 	r.conversation = cmp.Or(answer.ConversationID, r.conversation)
 	return answer, err

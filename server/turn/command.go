@@ -64,6 +64,9 @@ func (e *Engine) Text(ctx context.Context, m Message) (r Reply) {
 	began := time.Now()
 	defer e.delivered(ctx, m, began, &r)
 	text := strings.TrimSpace(m.Text)
+	if action, turn, ok := choice(m); ok {
+		return e.choose(ctx, s, m, action, turn)
+	}
 	if c := command(text); c != "" {
 		return e.command(ctx, s, m, c)
 	}
@@ -228,6 +231,9 @@ func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
 			m.Media = t.Media
+			if ref := parseReference(t.Ref); ref.submits != nil {
+				m.ref = reference{message: ref.message, submits: ref.submits}.String()
+			}
 			return e.ask(ctx, s, m, t.Question)
 		}
 	}

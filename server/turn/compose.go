@@ -57,6 +57,9 @@ func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
 			foot = s.labelled(e.rated(s, t, foot, head, rest))
 		}
 		if rest == "" || len(head)+len(join(rest, foot)) <= e.PageBytes {
+			if rest != "" && d.suggestions != nil {
+				foot = e.withSuggestions(foot, head, rest, d.suggestions(&t))
+			}
 			return e.reply(d, t, text, part{head: head, body: rest, foot: foot, from: from, to: len(text), end: true})
 		}
 	}
@@ -140,6 +143,8 @@ func (e *Engine) ending(s *Settings, t session.Turn, text string) string {
 		return s.Texts.get(TextStopped)
 	case t.Failure == "":
 		return ""
+	case Failure(t.Failure) == FormOpen:
+		return e.actionLinks(s, t)
 	case final[Failure(t.Failure)]:
 		return e.linked(s, t.Failure)
 	}

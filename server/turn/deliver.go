@@ -18,6 +18,8 @@ type delivery struct {
 	turn    session.Turn
 	resumes bool
 	again   *session.Cursor // where in the text to begin, if it is not the turn's cursor
+
+	suggestions func(t *session.Turn) []string // after a turn's answer
 }
 
 // deliver waits for the turn and replies with what there is when this delivery's time is up; or lets it time out, so
@@ -53,6 +55,7 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 	if ctx.Err() != nil {
 		return Reply{Kind: Held}
 	}
+	d.suggestions = func(t *session.Turn) []string { return e.suggestionsFor(ctx, s, c, &d, t) }
 	r := e.show(ctx, s, c, d)
 	if waited && d.turn.State.Over() && r.Kind != Silent {
 		r.Ready = d.turn.FinishedAt

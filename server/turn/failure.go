@@ -28,6 +28,11 @@ const (
 	PictureLost       Failure = "pictureLost"       // WeChat does not give it
 	PictureRefused    Failure = "pictureRefused"    // the app does not take it
 	VoiceUnclear      Failure = "voiceUnclear"      // its words are not to be had
+
+	FormOpen     Failure = TextChoose     // the workflow waits for one of a form's actions
+	FormInputs   Failure = "formInputs"   // it waits for a form with more to fill in than actions
+	FormAnswered Failure = "formAnswered" // the form was answered before
+	FormExpired  Failure = "formExpired"  // its time is over
 )
 
 // failures are those of Dify's errors.
@@ -41,16 +46,22 @@ var failures = map[dify.Class]Failure{
 	dify.Failed:        Unanswered,
 }
 
+var formFailures = map[dify.Kind]Failure{dify.FormAnswered: FormAnswered, dify.FormExpired: FormExpired}
+
 // final are the failures after which the same question has no better chance: nothing invites to ask it again.
 var final = map[Failure]bool{
 	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
 	PictureTooLarge: true, PictureUnreadable: true, PictureRefused: true, VoiceUnclear: true,
+	FormOpen: true, FormInputs: true, FormAnswered: true, FormExpired: true,
 }
 
 // failureOf sorts an error of a Dify call that gave no text.
 func failureOf(err error) Failure {
 	if e, ok := errors.AsType[*MediaError](err); ok {
 		return e.Failure
+	}
+	if f, ok := formFailures[dify.KindOf(err)]; ok {
+		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return TimedOut

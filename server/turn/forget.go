@@ -2,10 +2,12 @@ package turn
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
 // forgetFor is how long a deletion in Dify is tried.
@@ -46,4 +48,25 @@ func (e *Engine) patiently(ctx context.Context, call func() error) error {
 			return err
 		}
 	}
+}
+
+// ownKey names what is done to a follower without a message of theirs.
+func ownKey(follower string) session.Key {
+	return session.Key{Follower: follower, ID: "operator-" + rand.Text()}
+}
+
+// ClearSession does what the follower's /clear does, on the word of whoever runs the bot. The follower is told nothing.
+func (e *Engine) ClearSession(ctx context.Context, follower string) error {
+	conversation, err := e.Store.Clear(ctx, ownKey(follower))
+	if err == nil && conversation != "" {
+		e.jobs.run(func() { e.deleteConversations(follower, conversation) })
+	}
+	return err
+}
+
+// StopTurn ends the follower's running turn, or else the next waiting one, on the word of whoever runs the bot. ok is false
+// if none was open.
+func (e *Engine) StopTurn(ctx context.Context, follower string) (ok bool, err error) {
+	_, ok, err = e.Store.Cancel(ctx, ownKey(follower))
+	return ok, err
 }

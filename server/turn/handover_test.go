@@ -164,3 +164,37 @@ func TestHandover_RunningTurnsStayQuiet(t *testing.T) {
 		f.Send("1").want(t, turn.Answer, quoted(ask, "您好。"))
 	})
 }
+
+// A keyword hands over as the words do, wherever it stands in the message, and comes behind the menu's and the words of the settings.
+func TestHandover_ByAKeyword(t *testing.T) {
+	for text, handed := range map[string]bool{"我要找客服！": true, "投诉": true, "我要投诉": false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, setup{
+				dify: &scripted{}, agents: &desk{standing: turn.Queued}, pusher: newPhone(),
+				settings: func(s *turn.Settings) {
+					handingOver(s)
+					s.Keywords = []turn.Keyword{
+						{Words: []string{"客服"}, Match: turn.Contains, Handover: true}, {Words: []string{"投诉"}, Handover: true},
+					}
+				},
+			})
+			f := b.follower("alice")
+			x := f.Send(text)
+			s, err := b.store.Get(t.Context(), f.name)
+			if err != nil || (x.kind == turn.HandedOver) != handed || s.HumanUntil.After(time.Now()) != handed {
+				t.Errorf("%s got %s %q, with a person until %v, %v", text, x.kind, x.text, s.HumanUntil, err)
+			}
+		})
+	}
+}
+
+// The text of a desk without agents is said to a keyword too.
+func TestHandover_ByAKeywordToNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{dify: &scripted{}, agents: &desk{offline: true}, pusher: newPhone(), settings: func(s *turn.Settings) {
+			handingOver(s)
+			s.Keywords = []turn.Keyword{{Words: []string{"客服"}, Match: turn.Contains, Handover: true}}
+		}})
+		b.follower("alice").Send("客服在吗").want(t, turn.Notice, "现在没有人工客服在线，请过一会儿再试。您也可以继续问我。")
+	})
+}

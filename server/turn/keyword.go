@@ -21,6 +21,7 @@ type Keyword struct {
 	Question string // is asked instead
 	Reply    string // is said
 	Command  string
+	Handover bool // a person is asked for
 }
 
 // keyword finds what a text is a keyword for, the first if there are several; nil if nothing.
@@ -30,7 +31,7 @@ func (s *Settings) keyword(text string) *MenuItem {
 		k := &s.Keywords[i]
 		for _, word := range k.Words {
 			if k.Match.finds(folded, strings.ToLower(word)) {
-				return &MenuItem{Question: k.Question, Reply: k.Reply, Command: k.Command}
+				return &MenuItem{Question: k.Question, Reply: k.Reply, Command: k.Command, Handover: k.Handover}
 			}
 		}
 	}

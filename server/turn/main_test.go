@@ -69,6 +69,11 @@ func link(label, send string) string {
 	return `<a href="tap:` + url.QueryEscape(send) + `">` + label + `</a>`
 }
 
+// linkAs is a link whose tap is known again.
+func linkAs(label, send, id string) string {
+	return `<a href="tap:` + url.QueryEscape(send) + `?` + id + `">` + label + `</a>`
+}
+
 type renderer struct{}
 
 func (renderer) Text(a session.Answer) string {
@@ -93,6 +98,8 @@ type setup struct {
 	pusher   turn.Pusher // nil: the bot has no access to the account's API
 	media    turn.Media  // nil: the bot reads text only
 	agents   turn.Agents // nil: nobody is there to be handed over to
+	suggests bool        // Dify is asked for suggestions
+	forms    turn.Forms  // nil: nobody can submit one
 	log      io.Writer
 	idle     bool // it claims nothing
 
@@ -137,7 +144,7 @@ func (s store) of(process string) store {
 
 func usual() turn.Settings {
 	return turn.Settings{
-		Deadline: deadline, HoldsPerMinute: 6000, Texts: turn.NewTexts(turn.Chinese, nil),
+		Deadline: deadline, HoldsPerMinute: 6000, Suggestions: true, Texts: turn.NewTexts(turn.Chinese, nil),
 		Limits: session.Limits{Timeout: timeout, Questions: 1000, Window: 10 * time.Minute, Concurrency: 50, Queue: 500, Open: 5},
 	}
 }
@@ -170,6 +177,12 @@ func start(t testing.TB, o setup) *bot {
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
 	options.Media, options.Agents = o.media, o.agents
 	options.WholeLink = o.wholeLink
+	if options.Forms = o.forms; o.forms != nil {
+		options.LinkAs = linkAs
+	}
+	if o.suggests {
+		options.Suggester = difyOf(t, b.sim)
+	}
 	var err error
 	if b.engine, err = turn.New(options, b.settings); err != nil {
 		t.Fatal(err)
@@ -234,6 +247,9 @@ type follower struct {
 	*bot
 	name string
 	sent int
+
+	// tapped is the ID of the link by which the follower sends; empty if it is typed.
+	tapped string
 
 	// window is what each of the follower's messages opens; nil is none.
 	window *session.Window
@@ -304,7 +320,7 @@ func (f *follower) deliver(id, text string, n int) (turn.Reply, bool) {
 	if f.route != nil {
 		engine = f.route(n).engine
 	}
-	r := engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began, Window: f.window})
+	r := engine.Text(open, turn.Message{Follower: f.name, ID: id, Text: text, Delivery: n, Received: began, Window: f.window, Tap: f.tapped})
 	f.check(r, time.Since(began))
 	if r.Kind == turn.Held && open.Err() == nil {
 		f.t.Errorf("delivery %d of %s was left alone %v before the channel gave it up", n, id, patience-time.Since(began))

@@ -24,6 +24,8 @@ type Metrics struct {
 	panics      prometheus.Counter
 	breaker     *prometheus.GaugeVec
 	sends       *prometheus.CounterVec
+
+	budgetRefusals *prometheus.CounterVec
 }
 
 // answerBuckets are in seconds; 4.5, 9.5 and 14.5 are the deadlines of the three deliveries.
@@ -70,8 +72,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Namespace: "wechatbot", Name: "dify_breaker",
 		Help: "1 for the state of the circuit breaker before Dify: closed, open (questions fail at once), halfOpen (one probes).",
 	}, []string{"state"})
+	m.budgetRefusals = prometheus.NewCounterVec(counter("budget_refusals_total",
+		"Questions that were not taken because a budget of limits.tokens was used up, by whose."), []string{"budget"})
+	for _, budget := range []string{"follower", "bot"} {
+		m.budgetRefusals.WithLabelValues(budget)
+	}
 	m.breakerState(breaker.Closed)
-	r.MustRegister(m.breaker, m.sends, m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
+	r.MustRegister(m.breaker, m.sends, m.budgetRefusals, m.inFlight, m.turns, m.holds, m.noHolds, m.firstText, m.difyTotal, m.difyErrors, m.tokens, m.price,
 		m.storeErrors, m.panics)
 	return m
 }

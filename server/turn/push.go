@@ -26,6 +26,8 @@ type Pusher interface {
 	Send(ctx context.Context, follower, text string) session.SendResult
 	// SendMedia sends a picture or a voice by its ID at WeChat's; kind is PictureMedia or VoiceMedia. The result is as Send's.
 	SendMedia(ctx context.Context, follower, kind, mediaID string) session.SendResult
+	// Suggest sends questions to tap below a head, with the channel's line that AI has made them. The result is as Send's.
+	Suggest(ctx context.Context, follower, head string, questions []Choice) session.SendResult
 	// Tell sends a line of the bot's own, which no AI has made. It is not tried again.
 	Tell(ctx context.Context, follower, text string)
 	// Typing shows the follower that an answer is being written, for 15 s. It does nothing where that is not possible.

@@ -62,6 +62,14 @@ func (p *phone) SendMedia(ctx context.Context, follower, kind, id string) sessio
 	return p.Send(ctx, follower, kind+" "+id)
 }
 
+func (p *phone) Suggest(ctx context.Context, follower, head string, questions []turn.Choice) session.SendResult {
+	lines := []string{head}
+	for _, q := range questions {
+		lines = append(lines, q.ID+" "+q.Label)
+	}
+	return p.Send(ctx, follower, strings.Join(lines, "\n"))
+}
+
 func (p *phone) Tell(_ context.Context, _, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -18,29 +18,47 @@ const (
 
 // extra is something of an answer that is sent behind its text.
 type extra struct {
-	kind string // PictureMedia or VoiceMedia
-	make func(ctx context.Context) (mediaID string, err error)
+	kind string
+	// make gets it ready; send is nil if there turns out to be nothing to send.
+	make func(ctx context.Context) (send func(ctx context.Context) session.SendResult, err error)
+}
+
+// mediaExtra is a picture or a voice; kind is PictureMedia or VoiceMedia.
+func (r *run) mediaExtra(kind string, upload func(ctx context.Context) (mediaID string, err error)) extra {
+	return extra{kind, func(ctx context.Context) (func(ctx context.Context) session.SendResult, error) {
+		id, err := upload(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) session.SendResult {
+			return r.Pusher.SendMedia(ctx, r.lease.Turn.Key.Follower, kind, id)
+		}, nil
+	}}
 }
 
 // plan finds what is to be sent behind the text of the answer. Only the process that has made the answer sends it, so that nothing is
 // sent twice: if it dies before, the links in the text are what is left.
 func (r *run) plan(ctx context.Context, o *session.Outcome) {
-	if !o.Push || r.Media == nil || o.State != session.Answered {
-		return
+	if r.Media != nil && o.State == session.Answered {
+		r.planMedia(ctx, o)
 	}
+	r.planSuggestions(o)
+	r.extras = r.extras[:min(len(r.extras), maxSends)]
+	o.Media = len(r.extras) > 0
+}
+
+func (r *run) planMedia(ctx context.Context, o *session.Outcome) {
 	if r.settings.SpeakToVoices && spoken(&r.lease.Turn) && o.Failure == "" {
 		if p, known := r.app(ctx); known && p.TextToSpeech {
 			text := r.Renderer.Text(o.Answer)
-			r.extras = append(r.extras, extra{VoiceMedia, func(ctx context.Context) (string, error) {
+			r.extras = append(r.extras, r.mediaExtra(VoiceMedia, func(ctx context.Context) (string, error) {
 				return r.Media.Speak(ctx, r.lease.Turn.Key.Follower, text)
-			}})
+			}))
 		}
 	}
 	for _, picture := range r.Media.Pictures(o.Answer) {
-		r.extras = append(r.extras, extra{PictureMedia, func(ctx context.Context) (string, error) { return r.Media.Picture(ctx, picture) }})
+		r.extras = append(r.extras, r.mediaExtra(PictureMedia, func(ctx context.Context) (string, error) { return r.Media.Picture(ctx, picture) }))
 	}
-	r.extras = r.extras[:min(len(r.extras), maxSends)]
-	o.Media = len(r.extras) > 0
 }
 
 // awaitReply waits until the reply to the question has shown the text, or can no more; false if the engine ends before.
@@ -69,14 +87,14 @@ func (r *run) sendExtra(ctx context.Context, t session.Turn) (goOn bool) {
 		r.extrasUntil = time.Now().Add(mediaTime)
 	}
 	making, cancel := context.WithDeadline(ctx, r.extrasUntil)
-	id, err := next.make(making)
+	send, err := next.make(making)
 	cancel()
 	if err != nil {
 		r.Log.Info("What belongs to an answer is not sent", "kind", next.kind, "message", r.messageAlias(t.Key), "error", err)
 		return true
 	}
-	out := outgoing{part: session.Part{To: t.Cursor, End: true}, send: func(ctx context.Context) session.SendResult {
-		return r.Pusher.SendMedia(ctx, t.Key.Follower, next.kind, id)
-	}}
-	return r.send(ctx, t, out)
+	if send == nil {
+		return true
+	}
+	return r.send(ctx, t, outgoing{part: session.Part{To: t.Cursor, End: true}, send: send})
 }

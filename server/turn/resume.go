@@ -16,11 +16,20 @@ type reference struct {
 	message, task string
 	begun         bool // nodes or tools have been run: there may have been effects
 	stopped       bool // it was stopped, or is about to be: what Dify keeps of its answer looks like a whole one
+
+	form    *form       // that the run waits with
+	submits *submission // what the turn does instead of asking
 }
+
+// Marks of a reference. Older releases pass over those that they do not know.
+const (
+	formMark    = "form?"
+	submitsMark = "submits?"
+)
 
 // String is empty as long as Dify has named neither message nor task.
 func (r reference) String() string {
-	if r.message == "" && r.task == "" {
+	if r.message == "" && r.task == "" && r.submits == nil {
 		return ""
 	}
 	ref := r.message + " " + r.task
@@ -29,6 +38,12 @@ func (r reference) String() string {
 	}
 	if r.stopped {
 		ref += " stopped"
+	}
+	if r.form != nil {
+		ref += " " + formMark + r.form.encode()
+	}
+	if r.submits != nil {
+		ref += " " + submitsMark + r.submits.encode()
 	}
 	return ref
 }
@@ -39,7 +54,20 @@ func parseReference(ref string) reference {
 	r.task, ref, _ = strings.Cut(ref, " ")
 	marks := strings.Fields(ref)
 	r.begun, r.stopped = slices.Contains(marks, "begun"), slices.Contains(marks, "stopped")
+	for _, m := range marks {
+		if encoded, ok := strings.CutPrefix(m, formMark); ok {
+			r.form = parseForm(encoded)
+		}
+		if encoded, ok := strings.CutPrefix(m, submitsMark); ok {
+			r.submits = parseSubmission(encoded)
+		}
+	}
 	return r
+}
+
+// reference is what this run notes of itself.
+func (r *run) reference(message, task string, begun bool) reference {
+	return reference{message: message, task: task, begun: begun, submits: r.submits}
 }
 
 // takeOver continues from what the previous owner has reported.
@@ -90,7 +118,8 @@ func (r *run) markStopped(u dify.Update) bool {
 	}
 	ctx, cancel := context.WithTimeout(r.life, callTimeout)
 	defer cancel()
-	ref := reference{u.MessageID, u.TaskID, u.Begun, true}
+	ref := r.reference(u.MessageID, u.TaskID, u.Begun)
+	ref.stopped = true
 	err := r.Store.Progress(ctx, r.lease, session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: ref.String()})
 	if err != nil && !errors.Is(err, session.ErrLeaseLost) {
 		r.storeFailed("recording that a run is stopped", err)

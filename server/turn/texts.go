@@ -9,6 +9,7 @@ const (
 	TextBusy          = "busy" // the bot has no place for the question, or Dify has none, or the store is down
 	TextTooManyOpen   = "tooManyOpen"
 	TextRateLimited   = "rateLimited"
+	TextBudgetSpent   = "budgetSpent" // {{time}} is when the day ends
 	TextCleared       = "cleared"
 	TextStopped       = "stopped"
 	TextNothingToStop = "nothingToStop"
@@ -28,6 +29,8 @@ const (
 	TextFullAnswer    = "fullAnswer" // a link's label
 	TextThanks        = "thanks"     // for a rating
 	TextSources       = "sources"    // stands before the names of an answer's documents
+	TextSuggested     = "suggested"  // stands before suggested questions that are pushed
+	TextChoose        = "choose"     // stands before the actions of a form
 	TextRetry         = "retry"      // a tap-link's label
 	TextOrReply       = "orReply"    // stands behind the tap-link to go on; {{1}} is the word for it
 
@@ -46,7 +49,10 @@ const (
 )
 
 // Texts are a bot's own words: a language's, with some replaced.
-type Texts struct{ words, own map[string]string }
+type Texts struct {
+	words, own map[string]string
+	moment     string // how a moment is written, as time.Format takes it
+}
 
 // Languages that have texts.
 const (
@@ -56,11 +62,11 @@ const (
 
 // NewTexts takes the words of a language (Chinese if it is not known) and replaces those that own has.
 func NewTexts(language string, own map[string]string) Texts {
-	words := chinese
+	t := Texts{words: chinese, own: own, moment: "1月2日 15:04"}
 	if language == English {
-		words = english
+		t.words, t.moment = english, "15:04 on 2 January"
 	}
-	return Texts{words: words, own: own}
+	return t
 }
 
 func (t Texts) get(key string) string {
@@ -81,6 +87,7 @@ var chinese = map[string]string{
 	TextBusy:          "现在太忙了，没能回答这个问题，请过一会儿再问一次。",
 	TextTooManyOpen:   "您前面的问题还没有答完，这个问题没有收下，请等答完再问。",
 	TextRateLimited:   "您问得太快了，这个问题没有收下，请过几分钟再问。",
+	TextBudgetSpent:   "抱歉，今天的使用额度已经用完，这个问题没有收下，{{time}} 以后可以继续提问。",
 	TextCleared:       "对话已清空，我们重新开始吧。",
 	TextStopped:       "（已停止回答）",
 	TextNothingToStop: "现在没有正在进行的回答。",
@@ -100,6 +107,8 @@ var chinese = map[string]string{
 	TextFullAnswer:    "看全文",
 	TextSources:       "参考：",
 	TextThanks:        "谢谢您的评价。",
+	TextSuggested:     "您可能还想问：",
+	TextChoose:        "请选择：",
 	TextRetry:         "再问一次",
 	TextOrReply:       "（或回复 {{1}}）",
 
@@ -118,6 +127,9 @@ var chinese = map[string]string{
 	string(PictureUnreadable): "抱歉，这种格式的图片我看不了，请换成 JPG 或 PNG 图片，再问一次。",
 	string(PictureLost):       "抱歉，没有取到您发的图片，请重新发一次图片，再问一次。",
 	string(PictureRefused):    "抱歉，我现在看不了图片，请用文字告诉我。",
+	string(FormInputs):        "（下一步要填写表单，在这里填不了，请联系工作人员）",
+	string(FormAnswered):      "这一步已经处理过了，不用再选。",
+	string(FormExpired):       "这一步已经过了有效期，请重新提问。",
 }
 
 var english = map[string]string{
@@ -128,6 +140,7 @@ var english = map[string]string{
 	TextBusy:          "Too busy right now to answer this. Please ask again in a while.",
 	TextTooManyOpen:   "Your earlier questions are still being answered, so this one was not taken. Please wait for them.",
 	TextRateLimited:   "You are asking too fast, so this question was not taken. Please try again in a few minutes.",
+	TextBudgetSpent:   "Sorry, today's quota is used up, so this question was not taken. It goes on at {{time}}.",
 	TextCleared:       "Our conversation is forgotten. Let us start afresh.",
 	TextStopped:       "(stopped)",
 	TextNothingToStop: "There is no answer to stop.",
@@ -147,6 +160,8 @@ var english = map[string]string{
 	TextFullAnswer:    "Read it all",
 	TextSources:       "Sources: ",
 	TextThanks:        "Thank you for your rating.",
+	TextSuggested:     "You may also want to ask:",
+	TextChoose:        "Please choose:",
 	TextRetry:         "Ask again",
 	TextOrReply:       " (or reply {{1}})",
 
@@ -165,4 +180,7 @@ var english = map[string]string{
 	string(PictureUnreadable): "Sorry, I cannot read this kind of picture. Please send it as JPG or PNG and ask again.",
 	string(PictureLost):       "Sorry, your picture could not be fetched. Please send it once more and ask again.",
 	string(PictureRefused):    "Sorry, I cannot look at pictures now. Please tell me in words.",
+	string(FormInputs):        "(the next step needs a form to be filled in, which cannot be done here: please ask the staff)",
+	string(FormAnswered):      "This step has been dealt with already. There is nothing to choose any more.",
+	string(FormExpired):       "The time for this step is over. Please ask your question again.",
 }

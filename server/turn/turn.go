@@ -56,6 +56,7 @@ type Message struct {
 	Received time.Time       // when the first byte of this delivery came
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
+	ref    string // what the turn that it begins has as Ref
 	Tap    string // what was given to LinkAs for the link that was tapped; empty if the message was typed
 }
 
@@ -76,6 +77,10 @@ type Options struct {
 	// LinkAs is Link whose tap is known again by an ID, in Message.Tap. Without it, or Rater, answers cannot be rated.
 	LinkAs func(label, send, id string) string
 	Rater  Rater
+	// Suggester gives the questions that Dify suggests; nil: none are shown under answers.
+	Suggester Suggester
+	// Forms submits what a workflow waits with; nil, or without LinkAs: followers cannot.
+	Forms Forms
 	// WholeLink is a link to where a whole answer can be read that ended at a time; "" is nowhere, nil never.
 	WholeLink func(label string, k session.Key, ended time.Time) string
 	Alias     func(of string) string // what a follower or a message is called in logs: nobody can tell what it is an alias of
@@ -103,6 +108,8 @@ type Settings struct {
 	Sends    int
 	Sources  bool // answers name the documents that they rest on
 	Feedback bool // answers can be rated
+	// Suggestions has answers and the welcome end in what Dify's app suggests to ask.
+	Suggestions bool
 	// SpeakToVoices has answers to voice messages read out too, where answers are pushed.
 	SpeakToVoices bool
 	// HandoverWords ask for a person; none: nobody is handed over. The first is what tap-links send.
@@ -123,6 +130,7 @@ type Engine struct {
 	configuring sync.Mutex
 	welcome     welcome
 	voice       voice
+	suggestions suggestions
 	breaker     *breaker.Breaker // of calls that ask Dify
 	storeLog    rateLimited
 	localHolds  holds
@@ -165,7 +173,7 @@ func (e *Engine) Configure(s Settings) {
 	}
 	s.help, s.more = e.linked(&s, TextHelp), e.moreLink(&s, "")
 	old := e.settings.Load()
-	if old != nil && old.Limits == s.Limits {
+	if old != nil && sameLimits(old.Limits, s.Limits) {
 		s.limitsReplaced = old.limitsReplaced
 		e.settings.Store(&s)
 		return
@@ -175,6 +183,13 @@ func (e *Engine) Configure(s Settings) {
 	if old != nil {
 		close(old.limitsReplaced)
 	}
+}
+
+// sameLimits tells whether the limits are the same. Of a time zone that was loaded twice there are two.
+func sameLimits(a, b session.Limits) bool {
+	zones := a.Tokens.Zone.String() == b.Tokens.Zone.String()
+	a.Tokens.Zone, b.Tokens.Zone = nil, nil
+	return zones && a == b
 }
 
 // Run works on turns until ctx ends: those that could not start at once, those whose process has died, and those

@@ -41,6 +41,9 @@ func (e *Engine) Welcome(ctx context.Context, received time.Time) Reply {
 		return e.Help()
 	}
 	between := betweenBlocks
+	if !s.Suggestions {
+		p.SuggestedQuestions = nil
+	}
 	for _, q := range p.SuggestedQuestions {
 		if q = strings.TrimSpace(q); q == "" {
 			continue
@@ -78,6 +81,13 @@ func (e *Engine) app(ctx context.Context) (p dify.Parameters, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.opening, w.known
+}
+
+// appSoFar is app without waiting for Dify.
+func (e *Engine) appSoFar() (p dify.Parameters, known bool) {
+	ended, cancel := context.WithCancel(e.life)
+	cancel()
+	return e.app(ended)
 }
 
 // askAppAgain has Dify asked anew: a question has shown that the app's settings are others.

@@ -37,6 +37,8 @@ func (e *Engine) Ending(t session.Turn) string {
 		return s.Texts.get(TextStopped)
 	case t.Failure == "":
 		return ""
+	case Failure(t.Failure) == FormOpen:
+		return actionTitles(s, t)
 	}
 	words := strings.NewReplacer("{{1}}", s.ContinueWords[0], "{{stop}}", Stop, "{{clear}}", Clear)
 	return words.Replace(s.Texts.get(failureText(t.Failure, e.text(t))))

@@ -23,10 +23,14 @@ type run struct {
 	settings     *Settings
 	lease        *session.Lease
 	conversation string      // to continue; "" for a new one
+	submits      *submission // in place of a question
 	files        []dify.File // of the question
 	extras       []extra     // of the answer, to be sent behind its text
 	extrasUntil  time.Time   // when no more of them is made
 	cancel       context.CancelCauseFunc
+	timed        context.Context // ends with the turn's time, or the engine
+	tokens       int64           // that all tries have used, as far as Dify has told
+	stopped      bool            // Dify was told to stop, as the follower has ended the turn
 
 	mu       sync.Mutex
 	latest   dify.Update
@@ -42,6 +46,9 @@ type run struct {
 // work asks Dify a turn's question and ends the turn.
 func (e *Engine) work(l *session.Lease) {
 	r := &run{Engine: e, settings: e.settings.Load(), lease: l, conversation: l.ConversationID, reported: true, began: time.Now()}
+	if r.Forms != nil {
+		r.submits = parseReference(l.Turn.Ref).submits
+	}
 	e.Metrics.inFlight.Inc()
 	defer e.Metrics.inFlight.Dec()
 
@@ -51,6 +58,7 @@ func (e *Engine) work(l *session.Lease) {
 		timed, cancel = context.WithTimeout(e.life, l.Left)
 		defer cancel()
 	}
+	r.timed = timed
 	ctx, cancel := context.WithCancelCause(timed)
 	held, lose := context.WithCancelCause(e.life)
 	defer lose(nil)
@@ -62,6 +70,9 @@ func (e *Engine) work(l *session.Lease) {
 	if l.Turn.State.Over() { // its owner has died before all was sent
 		r.push(held)
 		return
+	}
+	if r.settings.Suggestions && r.Suggester != nil {
+		r.appSoFar() // to know when the answer is there whether the app suggests questions
 	}
 	alone := r.accompanied(ctx)
 	answer, err := r.answer(ctx)
@@ -102,11 +113,15 @@ func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
 	if err := r.hear(ctx); err != nil {
 		return dify.Answer{}, err
 	}
-	answer, found, err := r.resume(ctx)
-	if !found {
-		answer, err = r.ask(ctx)
+	if r.submits != nil {
+		return r.submit(ctx)
 	}
-	return answer, err
+	answer, found, err := r.resume(ctx)
+	if found {
+		r.tokens = r.told(answer, true)
+		return answer, err
+	}
+	return r.ask(ctx)
 }
 
 // received takes what has streamed in; the keeper reports it.
@@ -135,7 +150,7 @@ func (r *run) progress() (p session.Progress, changed bool) {
 	}
 	r.reported = true
 	u := r.latest
-	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: reference{u.MessageID, u.TaskID, u.Begun, false}.String()}, true
+	return session.Progress{Markdown: u.Text, ConversationID: u.ConversationID, Ref: r.reference(u.MessageID, u.TaskID, u.Begun).String()}, true
 }
 
 // again has the latest update reported once more.
@@ -148,12 +163,14 @@ func (r *run) again() {
 // finish stores how the turn ended and says it in a word. pushing tells that what the follower has not got is to be sent.
 func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcome string, pushing bool) {
 	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
-		if r.over() {
+		if !r.stopped && r.over() {
 			r.stopDify(r.sofar().TaskID)
 		}
+		r.countUse()
 		return "lost", false
 	}
 	if err != nil && r.life.Err() != nil {
+		r.countUse()
 		r.release(r.lease)
 		return "released", false
 	}
@@ -170,6 +187,7 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 	err = r.persistently("storing the end of a turn", func(ctx context.Context) error { return r.Store.Finish(ctx, r.lease, o) })
 	switch {
 	case errors.Is(err, session.ErrLeaseLost):
+		r.countUse()
 		return "lost", false
 	case err != nil:
 		return "unsaved", false
@@ -197,7 +215,8 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 	o := session.Outcome{
 		State: session.Answered, Answer: session.Answer{Markdown: answer.Text, Files: filesOf(answer.Files)},
 		ConversationID: cmp.Or(r.conversation, r.lease.ConversationID),
-		Ref:            reference{answer.MessageID, answer.TaskID, answer.Begun, false}.String(),
+		Ref:            r.reference(answer.MessageID, answer.TaskID, answer.Begun).String(),
+		Use:            r.used(),
 	}
 	visible := r.Renderer.Text(o.Answer) != "" // reasoning is not shown
 	if visible && err == nil {
@@ -210,7 +229,7 @@ func (r *run) outcome(answer dify.Answer, err error) session.Outcome {
 	case err != nil, answer.Stopped, answer.Cut:
 		o.Failure = string(CutShort)
 	case answer.Pause != nil:
-		o.Failure = string(Paused)
+		r.pause(&o, answer.Pause)
 	case !visible:
 		o.Failure = string(NoAnswer)
 	}
@@ -268,15 +287,17 @@ func (r *run) stopFirst(u dify.Update) {
 }
 
 // stopDify ends a generation that nobody waits for any more: it costs money. One without a task cannot be stopped.
-func (r *run) stopDify(task string) {
+func (r *run) stopDify(task string) (stopped bool) {
 	if task == "" {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(r.life, callTimeout)
 	defer cancel()
 	if err := r.Dify.Stop(ctx, task, r.lease.Turn.Key.Follower); err != nil {
 		r.Log.Info("Could not stop a generation in Dify", "message", r.messageAlias(r.lease.Turn.Key), "error", err)
+		return false
 	}
+	return true
 }
 
 // log writes the turn's one line in the log, and its metrics.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -151,7 +152,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, to owner, p *w
 	defer cancel()
 	contentType, reply, err := h.peers.ask(ctx, to, r.URL.RequestURI(), body)
 	if err != nil && r.Context().Err() == nil {
-		h.miss(to, err)
+		h.miss(to, "A push", err)
 		return false
 	}
 	h.metrics.push(typeLabel(p), "forwarded")
@@ -159,6 +160,67 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, to owner, p *w
 		panic(http.ErrAbortHandler) // nobody is there to be replied to
 	}
 	write(w, []string{contentType}, reply)
+	return true
+}
+
+// maxRelayed bounds what is passed on of another process' response, in bytes: it may be a file.
+const maxRelayed = 32 << 20
+
+// Relay has the process that has the sessions answer a request without a body that is not a push, and tells whether it has. Its
+// response is passed on as it comes.
+func (h *Handler) Relay(w http.ResponseWriter, r *http.Request) (answered bool) {
+	to, ok := h.elsewhere(r)
+	if !ok {
+		return false
+	}
+	response, err := h.peers.relay(r, to)
+	if err != nil {
+		if r.Context().Err() == nil {
+			h.miss(to, "A page", err)
+		}
+		return false
+	}
+	defer func() { _ = response.Body.Close() }() // it was read to its end, or is of no use
+	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding", "Date", ownerHeader} {
+		response.Header.Del(name)
+	}
+	maps.Copy(w.Header(), response.Header)
+	w.WriteHeader(response.StatusCode)
+	if n, err := io.Copy(w, io.LimitReader(response.Body, maxRelayed)); err != nil || n == maxRelayed {
+		panic(http.ErrAbortHandler) // what has been written must not be taken for the whole
+	}
+	return true
+}
+
+// relay makes a request of another process, and returns its response if it is that process'.
+func (p *peers) relay(from *http.Request, to owner) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(from.Context(), from.Method, "http://"+to.address+from.URL.RequestURI(), http.NoBody) //nolint:gosec // as in ask
+	if err != nil {
+		return nil, errors.New("its address is none")
+	}
+	maps.Copy(r.Header, from.Header)
+	r.Header[ownerHeader] = []string{to.identity}
+	response, err := p.transport.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking it: %w", err)
+	}
+	if response.Header.Get(ownerHeader) != to.identity {
+		_ = response.Body.Close() // of no use
+		return nil, fmt.Errorf("it answers %d", response.StatusCode)
+	}
+	return response, nil
+}
+
+// Admit tells whether a request is for this process, and refuses it if it was forwarded to another one.
+func (h *Handler) Admit(w http.ResponseWriter, r *http.Request) bool {
+	if !isForwarded(r) {
+		return true
+	}
+	if h.peers == nil || r.Header.Get(ownerHeader) != h.peers.Self {
+		refuse(w, http.StatusMisdirectedRequest)
+		return false
+	}
+	w.Header().Set(ownerHeader, h.peers.Self)
 	return true
 }
 
@@ -189,10 +251,10 @@ func (p *peers) ask(ctx context.Context, to owner, uri string, body []byte) (con
 
 // miss says once of each process that it could not be asked: where pods must not reach each other, it is good to know.
 // That it breaks the connection off is the usual way to give a push back.
-func (h *Handler) miss(o owner, err error) {
+func (h *Handler) miss(o owner, what string, err error) {
 	if before := h.peers.missed.Load(); errors.Is(err, io.EOF) || (before != nil && *before == o.identity) {
 		return
 	}
 	h.peers.missed.Store(&o.identity)
-	h.log.Info("A push waits for the sessions, as the process that has them could not be asked", "owner", o.identity, "address", o.address, "error", err)
+	h.log.Info(what+" waits for the sessions, as the process that has them could not be asked", "owner", o.identity, "address", o.address, "error", err)
 }

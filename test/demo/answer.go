@@ -12,6 +12,9 @@ const opening = "您好，欢迎来到山脚书店！我是 AI 店员，营业�
 
 var suggested = []string{"周末几点开门？", "推荐一本适合冬天读的书", "会员有什么优惠？"}
 
+// suggestedNext is what the stand-in suggests after every answer.
+var suggestedNext = []string{"会员怎么办？", "能寄到外地吗？"}
+
 // topic is something that the clerk knows about.
 type topic struct {
 	words []string

@@ -28,6 +28,11 @@ var words = map[string]string{
 	serverconfig.TextNothingYet:  "还没有可以查看的回答，直接输入问题就可以。",
 }
 
+// domain is the bot's, which nobody can reach: what is on it the demo serves itself, see pages.
+const domain = "shop.example.com"
+
+const notice = "本服务使用生成式人工智能，这里是演示。"
+
 // bot is the webhook server of the demo's account.
 type bot struct {
 	account wechatsim.Account
@@ -91,7 +96,8 @@ func (b *bot) configuration(dir string, o Options, around surroundings) serverco
 	c.Dify.Timeout = serverconfig.Duration(2 * time.Minute)
 	c.Reply.Deadline = serverconfig.Duration(o.Deadline)
 	c.Reply.Texts = words
-	c.Reply.AILabel = "" // the demo tells replies by their words
+	c.Reply.Feedback, c.Reply.Notice = true, notice
+	c.Domain, c.Reply.Page.Enabled = domain, true
 	c.Limits.Questions = 1000
 	return c
 }

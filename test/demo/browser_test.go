@@ -31,7 +31,7 @@ func TestFollowerIsWelcomedAndAsksByTap(t *testing.T) {
 	if got := b.texts(mine); len(got) != 1 || got[0] != suggested[1] {
 		t.Errorf("the follower's bubbles are %q, want the suggestion", got)
 	}
-	if got, want := b.texts(theirs)[1], answer(suggested[1], 60); got != want {
+	if got, want := withoutFoot(b.texts(theirs)[1]), answer(suggested[1], 60); got != want {
 		t.Errorf("the reply is %q, want %q", got, want)
 	}
 	b.until(`document.querySelector("#m2 .facts").textContent.includes("Dify 首字")`)
@@ -50,7 +50,7 @@ func TestSlowAnswerComesWithALaterDelivery(t *testing.T) {
 	b.ask("会员有什么优惠？")
 	b.count("#m2 .stretch.held", 1)
 	b.count(theirs, 2)
-	if got, want := b.texts(theirs)[1], answer("会员有什么优惠？", 80); got != want {
+	if got, want := withoutFoot(b.texts(theirs)[1]), answer("会员有什么优惠？", 80); got != want {
 		t.Errorf("the reply is %q, want %q", got, want)
 	}
 	b.until(`document.querySelector("#m2 .pill").textContent.startsWith("完整回答")`)
@@ -127,7 +127,7 @@ func TestBrokenAnswerIsToldAndAskedAgain(t *testing.T) {
 	b.order(difyBehaviour{FirstText: 100, Total: 300, Length: 120, Fault: noFault})
 	b.click("#chat .row:last-child .tap")
 	b.count(theirs, 3)
-	if got, want := b.texts(theirs)[2], answer("怎么退书？", 120); !strings.HasSuffix(got, want) {
+	if got, want := withoutFoot(b.texts(theirs)[2]), answer("怎么退书？", 120); !strings.HasSuffix(got, want) {
 		t.Errorf("asked again the answer is %q, want %q", got, want)
 	}
 }

@@ -172,6 +172,17 @@ func (p *page) delivered(message int) deliveryEvent {
 	}
 }
 
+// label stands below what is shown of an answer, before the links.
+const label = "\n\n（内容由AI生成）"
+
+// answer is what the text shows of an answer.
+func (e endedEvent) answer() string { return withoutFoot(e.text()) }
+
+func withoutFoot(text string) string {
+	said, _, _ := strings.Cut(text, label)
+	return said
+}
+
 func (e endedEvent) text() string {
 	var b strings.Builder
 	for _, part := range e.Parts {
@@ -213,7 +224,7 @@ func TestAnswerComesThroughTheWholePath(t *testing.T) {
 		t.Errorf("the delivery was %+v", d)
 	}
 	e := p.ended(2)
-	if want := answer(suggested[2], 60); e.Reply != "whole" || e.text() != want {
+	if want := answer(suggested[2], 60); e.Reply != "whole" || e.answer() != want || !strings.HasSuffix(e.text(), label+"\n👍　👎\n\n会员怎么办？\n能寄到外地吗？") {
 		t.Errorf("the answer is %+v, want %q", e, want)
 	}
 	p.order("unfollow", nil)
@@ -307,7 +318,7 @@ func TestCutLineBreaksWhatIsOnIt(t *testing.T) {
 		t.Errorf("the delivery on the line ended with %+v", d)
 	}
 	p.order("line", map[string]any{"cut": false})
-	if e := p.ended(2); e.Reply != "whole" || e.text() != answer("有人吗？", 60) {
+	if e := p.ended(2); e.Reply != "whole" || e.answer() != answer("有人吗？", 60) {
 		t.Errorf("a later delivery brought %+v, want the answer", e)
 	}
 }

@@ -33,7 +33,7 @@ func newStandIn(ctx context.Context, choose func(difysim.Request) difysim.Behavi
 	}
 	sim := difysim.New(difysim.Options{
 		Key: standInKey, AppName: accountName, OpeningStatement: opening, SuggestedQuestions: suggested,
-		Features: difysim.Features{Pictures: 3, Heard: heard},
+		Features: difysim.Features{Pictures: 3, Heard: heard, Suggested: suggestedNext},
 	})
 	sim.Script(choose)
 	return &standIn{sim: sim, listener: l, http: &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}}, nil

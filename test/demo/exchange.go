@@ -70,9 +70,20 @@ type (
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
+// asks says whether the server asks Dify because of the action. What is tapped to rate an answer is no question.
+func (a action) asks() bool {
+	switch a.kind {
+	case "text":
+		return isQuestion(a.text)
+	case "tap":
+		return isQuestion(a.text) && a.text != "👍" && a.text != "👎"
+	}
+	return false
+}
+
 // act does what a follower does, in the background until the exchange is over.
 func (d *Demo) act(s *session, a action) error {
-	question := (a.kind == "text" || a.kind == "tap") && isQuestion(a.text)
+	question := a.asks()
 	m, err := s.begin(question)
 	if err != nil {
 		return err
@@ -151,7 +162,7 @@ func kindOf(a action, x *wechatsim.Exchange) string {
 	case x.Type == "transfer_customer_service":
 		return "transfer"
 	}
-	if typed := a.kind == "text" || a.kind == "tap"; !isFetch(a.text) && (!typed || !isQuestion(a.text)) {
+	if !isFetch(a.text) && !a.asks() {
 		return "notice"
 	}
 	says := func(key string) bool { return strings.Contains(x.Text, words[key]) }
@@ -177,7 +188,17 @@ func kindOf(a action, x *wechatsim.Exchange) string {
 // mark stands for a link in a text. No reply holds it: XML cannot.
 const mark = "\x00"
 
-// parts takes a reply's text apart as a client shows it.
+// parts takes a reply's text apart as a client shows it. A link to the bot's domain leads to where the demo serves it.
+func (d *Demo) parts(text string) []part {
+	list := parts(text)
+	for i := range list {
+		if path, ok := strings.CutPrefix(list[i].URL, "https://"+domain); ok {
+			list[i].URL = d.URL() + path
+		}
+	}
+	return list
+}
+
 func parts(text string) []part {
 	list := []part{}
 	links := wechatsim.Links(text)

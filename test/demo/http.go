@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -77,7 +79,20 @@ func (d *Demo) handler() http.Handler {
 	}
 	mux.HandleFunc("POST /api/picture", d.picture)
 	mux.HandleFunc("GET /api/media/{id}", d.media)
+	mux.Handle("GET /a/", d.pages())
 	return fromHere(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// pages serves the bot's pages, which an Ingress would lead to the server. Their headers are their own.
+func (d *Demo) pages() http.Handler {
+	server := &url.URL{Scheme: "http", Host: d.bot.server.Addr().String()}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) },
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Set("Cross-Origin-Resource-Policy", "same-origin")
+			return nil
+		},
+	}
 }
 
 // fromHere refuses requests whose Host is another name for this address (DNS rebinding), and forbids the page all but its own files.
@@ -89,6 +104,10 @@ func fromHere(next http.Handler) http.Handler {
 		}
 		if !loopback(strings.Trim(host, "[]")) {
 			http.Error(w, "This page answers to its loopback address only.", http.StatusMisdirectedRequest)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/a/") {
+			next.ServeHTTP(w, r)
 			return
 		}
 		h := w.Header()

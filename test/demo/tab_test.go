@@ -286,7 +286,7 @@ const (
 )
 
 // goesOn is the end of a page that is not the last.
-var goesOn = regexp.MustCompile(`\n\n继续( \d+/\d+)?（或回复 1）$`)
+var goesOn = regexp.MustCompile(`\n\n（内容由AI生成）\n继续( \d+/\d+)?（或回复 1）(　看全文)?$`)
 
 // goOn taps the 继续 of the last reply until there is none, and gives the answer without the words around its pages.
 func (b *tab) goOn() string {
@@ -300,7 +300,7 @@ func (b *tab) goOn() string {
 		}
 		end := goesOn.FindStringIndex(last)
 		if end == nil {
-			answer.WriteString(last)
+			answer.WriteString(withoutFoot(last))
 			return answer.String()
 		}
 		answer.WriteString(last[:end[0]])

@@ -168,7 +168,7 @@ func (d *Demo) shown(kind, text, description string, links []wechatsim.Link, med
 	switch kind {
 	case "", "image", "transfer_customer_service":
 	case "text":
-		v.Parts = parts(text)
+		v.Parts = d.parts(text)
 	case "msgmenu":
 		v.Parts = menuParts(text, links)
 	case "voice":

@@ -82,7 +82,7 @@ func (s *Server) parameters(w http.ResponseWriter, _ *http.Request) {
 	}
 	reply(w, http.StatusOK, object{
 		{"opening_statement", opening}, {"suggested_questions", questions},
-		{"suggested_questions_after_answer", feature(len(questions) > 0)}, {"speech_to_text", feature(f.Heard != "")},
+		{"suggested_questions_after_answer", feature(len(f.Suggested) > 0)}, {"speech_to_text", feature(f.Heard != "")},
 		{"text_to_speech", speech}, {"retriever_resource", feature(!old && !flow)}, {"annotation_reply", feature(false)},
 		{"more_like_this", feature(false)}, {"user_input_form", s.inputForm()}, {"sensitive_word_avoidance", avoidance},
 		{"file_upload", uploads}, {"system_parameters", limits},

@@ -25,6 +25,7 @@ type Behaviour struct {
 	// Fixture is a file of testdata/dify/sse to replay byte by byte, at the pace of FirstText and Total. Its ids
 	// become the run's. Of the faults within the stream all but Replace, EmptyAnswer and Hang work with it.
 	Fixture string
+	Form    *Form // of a Pause; nil = the usual
 }
 
 // maxNodeBytes bounds Behaviour.NodeBytes.
@@ -32,36 +33,40 @@ const maxNodeBytes = 1 << 30
 
 // behaviourJSON is a Behaviour on the wire of the control endpoint: durations as "1.5s", the fault as its text.
 type behaviourJSON struct {
-	FirstText textDuration `json:"firstText,omitzero"`
-	Total     textDuration `json:"total,omitzero"`
-	Answer    string       `json:"answer,omitempty"`
-	Length    int          `json:"length,omitempty"`
-	Think     string       `json:"think,omitempty"`
-	Tool      string       `json:"tool,omitempty"`
-	Files     []MadeFile   `json:"files,omitempty"`
-	Sources   []string     `json:"sources,omitempty"`
-	NodeBytes int          `json:"nodeBytes,omitempty"`
-	Linger    textDuration `json:"linger,omitzero"`
-	Fault     Fault        `json:"fault,omitzero"`
-	Repeat    int          `json:"repeat,omitempty"`
-	Fixture   string       `json:"fixture,omitempty"`
+	FirstText Duration   `json:"firstText,omitzero"`
+	Total     Duration   `json:"total,omitzero"`
+	Answer    string     `json:"answer,omitempty"`
+	Length    int        `json:"length,omitempty"`
+	Think     string     `json:"think,omitempty"`
+	Tool      string     `json:"tool,omitempty"`
+	Files     []MadeFile `json:"files,omitempty"`
+	Sources   []string   `json:"sources,omitempty"`
+	NodeBytes int        `json:"nodeBytes,omitempty"`
+	Linger    Duration   `json:"linger,omitzero"`
+	Fault     Fault      `json:"fault,omitzero"`
+	Repeat    int        `json:"repeat,omitempty"`
+	Fixture   string     `json:"fixture,omitempty"`
+	Form      *Form      `json:"form,omitempty"`
 }
 
-type textDuration time.Duration
+// Duration is written as "1.5s".
+type Duration time.Duration
 
-func (d textDuration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+// MarshalText gives "1.5s".
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-func (d *textDuration) UnmarshalText(text []byte) error {
+// UnmarshalText reads what time.ParseDuration does.
+func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
-	*d = textDuration(parsed)
+	*d = Duration(parsed)
 	return err
 }
 
 // MarshalJSON gives durations as "1.5s" and the fault as Fault.String does.
 func (b Behaviour) MarshalJSON() ([]byte, error) {
 	return json.Marshal(behaviourJSON{
-		textDuration(b.FirstText), textDuration(b.Total), b.Answer, b.Length, b.Think, b.Tool,
-		b.Files, b.Sources, b.NodeBytes, textDuration(b.Linger), b.Fault, b.Repeat, b.Fixture,
+		Duration(b.FirstText), Duration(b.Total), b.Answer, b.Length, b.Think, b.Tool,
+		b.Files, b.Sources, b.NodeBytes, Duration(b.Linger), b.Fault, b.Repeat, b.Fixture, b.Form,
 	})
 }
 
@@ -75,7 +80,7 @@ func (b *Behaviour) UnmarshalJSON(data []byte) error {
 	}
 	read := Behaviour{
 		time.Duration(wire.FirstText), time.Duration(wire.Total), wire.Answer, wire.Length, wire.Think, wire.Tool,
-		wire.Files, wire.Sources, wire.NodeBytes, time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture,
+		wire.Files, wire.Sources, wire.NodeBytes, time.Duration(wire.Linger), wire.Fault, wire.Repeat, wire.Fixture, wire.Form,
 	}
 	if err := read.Validate(); err != nil {
 		return err

@@ -248,12 +248,17 @@ func (s *Server) suggested(w http.ResponseWriter, r *http.Request) {
 	in := s.conversations.byMessage[r.PathValue("id")]
 	known := in != nil && in.user == user
 	s.mu.Unlock()
+	f := s.features.Load()
 	switch {
 	case !known:
 		write(w, problem(http.StatusNotFound, "not_found", "Message Not Exists."))
-	case len(s.options.SuggestedQuestions) == 0:
+	case len(f.Suggested) == 0:
 		write(w, mustErrorBody("bad_request-suggested-disabled.400"))
+	case f.SuggestTime > 0 && !s.sleep(r.Context(), f.SuggestTime):
+		resetConnection(w)
+	case f.SuggestFault != "":
+		write(w, mustErrorBody(f.SuggestFault))
 	default:
-		reply(w, http.StatusOK, object{{"result", "success"}, {"data", s.options.SuggestedQuestions}})
+		reply(w, http.StatusOK, object{{"result", "success"}, {"data", f.Suggested}})
 	}
 }

@@ -79,7 +79,7 @@ func (r *run) messageEnd(answer string) object {
 
 // questionFiles lists the question's own files again, which since 1.13 message_end of a chat does.
 func (r *run) questionFiles() any {
-	if r.server.options.Release != V1_13_3 || r.server.options.Mode != Chat || len(r.question.Files) == 0 {
+	if r.server.options.Release != V1_13_3 && r.server.options.Release != V1_14_2 || r.server.options.Mode != Chat || len(r.question.Files) == 0 {
 		return nil
 	}
 	files := make(list, len(r.question.Files))

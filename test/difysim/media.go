@@ -12,19 +12,22 @@ import (
 
 // Features are what an app takes and gives besides words. The zero value: nothing.
 type Features struct {
-	Pictures   int    // that a question may have
-	RemoteOnly bool   // pictures by address only
-	Heard      string // what every recording says; empty: speech-to-text is off
-	Speech     []byte // what every text sounds like; nil: text-to-speech is off
-	SpeechType string // its Content-Type; empty = audio/mpeg
+	Pictures   int      // that a question may have
+	RemoteOnly bool     // pictures by address only
+	Heard      string   // what every recording says; empty: speech-to-text is off
+	Speech     []byte   // what every text sounds like; nil: text-to-speech is off
+	SpeechType string   // its Content-Type; empty = audio/mpeg
+	Suggested  []string // to ask after an answer; none: the feature is off
+	// SuggestTime is how long the model takes to suggest them.
+	SuggestTime time.Duration
 
-	// UploadFault, HearFault and SpeakFault are files of testdata/dify/errors that such calls are answered with.
-	UploadFault, HearFault, SpeakFault string
+	// UploadFault, HearFault, SpeakFault and SuggestFault are files of testdata/dify/errors that such calls are answered with.
+	UploadFault, HearFault, SpeakFault, SuggestFault string
 }
 
 // SetFeatures replaces the app's features, as its owner does in Dify. It panics if a fault is unknown.
 func (s *Server) SetFeatures(f Features) {
-	for _, name := range []string{f.UploadFault, f.HearFault, f.SpeakFault} {
+	for _, name := range []string{f.UploadFault, f.HearFault, f.SpeakFault, f.SuggestFault} {
 		if _, err := errorBody(name); name != "" && err != nil {
 			panic("difysim: " + err.Error())
 		}

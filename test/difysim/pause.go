@@ -1,7 +1,6 @@
 package difysim
 
 import (
-	"cmp"
 	"time"
 )
 
@@ -23,7 +22,10 @@ func (r *run) planPause(p *plan) {
 	at := p.total
 	p.end = []step{
 		{at: at, event: r.pausedNodeStarted},
-		{at: at, event: func() object { return r.workflowEvent("human_input_required", r.formData()) }},
+		{at: at, event: func() object {
+			r.server.askFor(r)
+			return r.workflowEvent("human_input_required", r.formData())
+		}},
 		{at: at, event: r.workflowPaused},
 	}
 }
@@ -38,15 +40,15 @@ func (r *run) pausedNodeStarted() object {
 
 // form is what the person is asked.
 func (r *run) formData() object {
-	button := func(id, title, style string) object {
-		return object{{"id", id}, {"title", title}, {"button_style", style}}
+	var token any
+	if !r.behaviour.form().ByMail {
+		token = formToken(r.form)
 	}
 	return object{
 		{"form_id", r.form}, {"node_id", pausedNode}, {"node_title", pausedTitle},
-		{"form_content", cmp.Or(r.behaviour.Fault.Text, usualForm)}, {"inputs", list{}},
-		{"actions", list{button("approve", "同意", "primary"), button("reject", "拒绝", "default")}},
-		{"display_in_ui", true}, {"form_token", "form-" + r.form}, {"resolved_default_values", object{}},
-		{"expiration_time", r.started.Add(formLife).Unix()},
+		{"form_content", r.formContent()}, {"inputs", r.formInputs()}, {"actions", r.formActions()},
+		{"display_in_ui", true}, {"form_token", token}, {"resolved_default_values", object{}},
+		{"expiration_time", r.formExpires().Unix()},
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Release is the Dify release that a Server imitates: the three that were recorded.
+// Release is the Dify release that a Server imitates: the three that were recorded, and one more.
 type Release int
 
 // The recorded releases.
@@ -13,6 +13,7 @@ const (
 	V1_13_3 Release = iota // chatflows run in a worker: ping first, message_end before workflow_finished
 	V1_12_1                // chatflows run in process: workflow_finished before message_end; message_file deltas
 	V0_6_5                 // escaped JSON with spaces, field errors without status
+	V1_14_2                // as 1.13.3, with forms in the service API; from its source, not recorded
 )
 
 // Mode is the kind of the one app that a Server's key belongs to.
@@ -26,7 +27,7 @@ const (
 )
 
 var (
-	releaseNames = []string{V1_13_3: "1.13.3", V1_12_1: "1.12.1", V0_6_5: "0.6.5"}
+	releaseNames = []string{V1_13_3: "1.13.3", V1_12_1: "1.12.1", V0_6_5: "0.6.5", V1_14_2: "1.14.2"}
 	modeNames    = []string{Chat: "chat", Agent: "agent-chat", Chatflow: "advanced-chat"}
 )
 
@@ -72,4 +73,6 @@ func (m *Mode) UnmarshalText(text []byte) error {
 
 // relayed tells whether a worker runs the app and the API process only relays its events (chatflow since 1.13).
 // Such a run goes on when its client leaves, and fails in silence when it cannot start.
-func relayed(release Release, mode Mode) bool { return release == V1_13_3 && mode == Chatflow }
+func relayed(release Release, mode Mode) bool {
+	return (release == V1_13_3 || release == V1_14_2) && mode == Chatflow
+}

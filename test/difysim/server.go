@@ -17,7 +17,7 @@ type Options struct {
 	Mode               Mode
 	AppName            string   // empty = 测试应用
 	OpeningStatement   string   // empty = null in a chat app's parameters
-	SuggestedQuestions []string // beside the opening statement, and after answers; none = the feature is off
+	SuggestedQuestions []string // beside the opening statement
 	Inputs             []Input  // that the app wants to be given
 	MaxActiveRequests  int      // runs at a time; more are refused; 0 = no limit
 	Features           Features // what else than words it takes and gives
@@ -36,6 +36,7 @@ type Server struct {
 	closeOnce     sync.Once
 
 	mu            sync.Mutex
+	forms         formStore
 	calls         callRing
 	routes        map[string]int
 	uploads       []Upload
@@ -109,6 +110,7 @@ func (s *Server) Close() {
 }
 
 func (s *Server) register() {
+	others := map[string]bool{}
 	for pattern, handle := range map[string]http.HandlerFunc{
 		"POST /v1/chat-messages":                s.chatMessages,
 		"POST /v1/chat-messages/{task_id}/stop": s.stop,
@@ -127,11 +129,17 @@ func (s *Server) register() {
 		"POST /v1/files/upload":                 s.upload,
 		"POST /v1/audio-to-text":                s.audioToText,
 		"POST /v1/text-to-audio":                s.textToAudio,
+		"GET /v1/form/human_input/{token}":      s.sinceForms(s.showForm),
+		"POST /v1/form/human_input/{token}":     s.sinceForms(s.submitForm),
+		"GET /v1/workflow/{run}/events":         s.sinceForms(s.followEvents),
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		route := method + " " + strings.TrimPrefix(path, "/v1")
 		s.mux.HandleFunc(pattern, s.authenticated(route, handle))
-		s.mux.HandleFunc(path, s.fixed("method_not_allowed.405")) // the other methods of a known path
+		if !others[path] {
+			others[path] = true
+			s.mux.HandleFunc(path, s.fixed("method_not_allowed.405")) // the other methods of a known path
+		}
 	}
 	s.mux.HandleFunc("GET /v1/{$}", s.root)
 	s.mux.HandleFunc("/", s.fixed("html-unknown-route.404"))

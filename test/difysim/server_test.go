@@ -148,7 +148,7 @@ func TestListsArePaged(t *testing.T) {
 }
 
 func TestFeedbackRenamingAndSuggestions(t *testing.T) {
-	c := newClient(t, Options{SuggestedQuestions: []string{"怎么退货？"}})
+	c := newClient(t, Options{Features: Features{Suggested: []string{"怎么退货？"}}})
 	first := c.ask("请问运费由谁承担呢")[0]
 	feedback := "/v1/messages/" + first.Message + "/feedbacks"
 	for _, tc := range []struct {
@@ -185,7 +185,7 @@ func TestFeedbackRenamingAndSuggestions(t *testing.T) {
 }
 
 func TestAppDataIsTheRecordedOne(t *testing.T) {
-	shop := Options{AppName: "客服-chat", OpeningStatement: "您好，欢迎光临", SuggestedQuestions: []string{"怎么退货？", "运费谁出？"}}
+	shop := Options{AppName: "客服-chat", OpeningStatement: "您好，欢迎光临", SuggestedQuestions: []string{"怎么退货？", "运费谁出？"}, Features: Features{Suggested: []string{"?"}}}
 	for _, tc := range []struct {
 		options Options
 		path    string

@@ -5,7 +5,7 @@
 //
 //	<!-- file: bot.yaml -->     the block is the content of a file that later commands of the page use
 //	<!-- run: e2e -->           the commands are run on a cluster, by test/e2e
-//	<!-- run: local -->         the commands are run by the tests of this package, in the repository's folder
+//	<!-- run: local -->         the commands are run by the tests of package live, in the repository's folder
 //	<!-- run: no, WHY -->       the commands are not run
 //
 // In a console block a line that begins with "$ " is a command, which goes on behind a backslash at its end; all other
@@ -262,4 +262,32 @@ func unique(anchor string, taken []string) string {
 		name = fmt.Sprintf("%s-%d", anchor, n)
 	}
 	return name
+}
+
+// Code gives all that the page shows as code: spans, and commands in one line each, by where they are.
+func (p Page) Code() map[string][]string {
+	all := map[string][]string{}
+	add := func(line int, text string) {
+		at := fmt.Sprintf("%s:%d", p.Path, line)
+		all[at] = append(all[at], text)
+	}
+	for _, s := range p.Spans {
+		add(s.Line, s.Text)
+	}
+	for _, b := range p.Blocks {
+		for _, c := range b.Commands() {
+			add(c.Line, strings.ReplaceAll(c.Text, "\\\n", " "))
+		}
+	}
+	return all
+}
+
+var flagName = regexp.MustCompile(`(?:^|[\s,])--([a-z][a-z0-9-]*)`)
+
+// Flags are the names of those that a text has, such as a command or its help.
+func Flags(text string) (names []string) {
+	for _, m := range flagName.FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	return names
 }

@@ -12,25 +12,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
-	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/test/docs"
-	"github.com/wechatbot/wechatbot-operator/test/envtest"
 )
 
 const repository = "../.."
-
-// controlPlane is the API server that the objects of the pages are applied to.
-var controlPlane *envtest.ControlPlane
-
-func TestMain(m *testing.M) {
-	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
-		controlPlane = c
-		return m.Run(), nil
-	}))
-}
 
 func pages(t *testing.T) []docs.Page {
 	t.Helper()
@@ -122,64 +108,6 @@ func TestEveryConsoleBlockSaysWhetherItIsRun(t *testing.T) {
 	}
 }
 
-// Objects are as a user would apply them: known fields only, accepted by the API server.
-func TestEveryObjectIsAccepted(t *testing.T) {
-	namespace := controlPlane.Namespace(t, "docs")
-	bots := 0
-	for _, p := range pages(t) {
-		for _, b := range p.Blocks {
-			if b.Language != "yaml" {
-				continue
-			}
-			for i, document := range regexp.MustCompile(`(?m)^---$`).Split(b.Text, -1) {
-				at := fmt.Sprintf("%s:%d: document %d", p.Path, b.Line, i+1)
-				var object unstructured.Unstructured
-				if err := yaml.UnmarshalStrict([]byte(document), &object.Object); err != nil {
-					t.Errorf("%s: %v", at, err)
-					continue
-				}
-				if known(&object) {
-					accept(t, at, namespace, &object)
-				}
-				if object.GetKind() == "WechatBot" {
-					bots++
-				}
-			}
-		}
-	}
-	if bots < 3 {
-		t.Errorf("only %d bots found", bots)
-	}
-}
-
-// known tells whether the control plane of the tests serves the kind. The others need a controller's CRDs.
-func known(object *unstructured.Unstructured) bool {
-	group := object.GroupVersionKind().Group
-	return object.GetKind() != "" && (!strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io") && group != "gateway.networking.k8s.io" ||
-		group == v1alpha1.SchemeGroupVersion.Group)
-}
-
-func accept(t *testing.T, at, namespace string, object *unstructured.Unstructured) {
-	t.Helper()
-	if object.GetKind() == "WechatBot" {
-		content, err := yaml.Marshal(object.Object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := yaml.UnmarshalStrict(content, new(v1alpha1.WechatBot)); err != nil {
-			t.Errorf("%s: %v", at, err)
-		}
-	}
-	object.SetNamespace(namespace)
-	content, err := yaml.Marshal(object.Object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := controlPlane.Kubectl(t.Context(), string(content), "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"); err != nil {
-		t.Errorf("%s: %v", at, err)
-	}
-}
-
 // Variables are set by the page itself, or are those that every run gives.
 func TestEveryVariableIsSet(t *testing.T) {
 	used, set := regexp.MustCompile(`\$\{?([A-Z][A-Z0-9_]*)`), regexp.MustCompile(`\b([A-Z][A-Z0-9_]*)=`)
@@ -221,29 +149,5 @@ func TestTheIndexListsTheExamples(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/README.md has another table of examples (-want +got):\n%s", diff)
-	}
-}
-
-// What is marked local is run here: it needs the repository, its tools, and no cluster.
-func TestLocalCommandsWork(t *testing.T) {
-	dir, err := filepath.Abs(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := 0
-	for _, p := range pages(t) {
-		if !slices.ContainsFunc(p.Blocks, func(b docs.Block) bool { return b.Run == docs.Local }) {
-			continue
-		}
-		ran++
-		var out strings.Builder
-		env := append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+filepath.Join(dir, "bin", "controlplane")+":"+os.Getenv("PATH"))
-		err := docs.Run{Marks: []docs.Mark{docs.Local}, Dir: dir, Env: env, Out: &out}.Page(t.Context(), p)
-		if err != nil {
-			t.Errorf("%v\n%s", err, &out)
-		}
-	}
-	if ran == 0 {
-		t.Error("nothing is marked local")
 	}
 }

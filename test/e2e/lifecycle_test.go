@@ -52,8 +52,9 @@ func (b *bot) rename(t *testing.T, name string) {
 	b.set(t, name, "dify", "apiKeySecretRef", "name")
 }
 
-// upgraded: helm upgrade from the previous release, its chart and its code, under chat. No push is lost, however the
-// sessions are kept.
+// upgraded: helm upgrade from the previous release, its chart and its code. That release's sessions are not read, so the
+// followers come to their ends before; then they chat while this release's servers roll, and nothing is lost, however
+// the sessions are kept.
 func (c *cluster) upgraded(t *testing.T) string {
 	c.install(t, c.oldChart, c.oldImage)
 	namespace := c.namespace(t, "e2e-upgrade")
@@ -64,26 +65,47 @@ func (c *cluster) upgraded(t *testing.T) string {
 	many.forPrevious(t)
 	many.rename(t, "many")
 	many.start(t)
-	chats := []*chat{}
-	for _, b := range []*bot{single, many} {
-		b.reachable(t)
-		chats = append(chats, b.chat(t, 6))
-	}
-	for _, chat := range chats {
-		chat.answered(t, 12)
-	}
+	bots := []*bot{single, many}
+	shown := []string{fmt.Sprintf("from %s, after %s", c.oldImage.tag, finished(t, c.chats(t, bots)))}
 	began := time.Now()
 	c.install(t, chart, c.newImage)
-	installed := time.Since(began)
-	shown := []string{fmt.Sprintf("from %s: helm upgrade --wait %s", c.oldImage.tag, seconds(installed))}
-	for i, b := range []*bot{single, many} {
+	shown = append(shown, "helm upgrade --wait "+seconds(time.Since(began)))
+	for _, b := range bots {
 		b.rolled(t, c.newImage)
-		rolled := time.Since(began)
-		chats[i].more(t, 12)
-		shown = append(shown, fmt.Sprintf("%s (%d replicas) rolled after %s: %s", b.name, 1+2*i, seconds(rolled), chats[i].finish(t)))
+		shown = append(shown, fmt.Sprintf("%s rolled after %s", b.name, seconds(time.Since(began))))
 	}
+	after := c.chats(t, bots)
+	for i, b := range bots {
+		b.set(t, c.image.String(), "image")
+		b.apply(t)
+		b.rolled(t, c.image)
+		after[i].more(t, 12)
+	}
+	shown = append(shown, "rolled again under chat: "+finished(t, after))
 	c.uninstall(t)
 	return strings.Join(shown, "; ")
+}
+
+// chats begins a chat with each bot, and waits for some answers.
+func (c *cluster) chats(t *testing.T, bots []*bot) (all []*chat) {
+	t.Helper()
+	for _, b := range bots {
+		b.reachable(t)
+		all = append(all, b.chat(t, 6))
+	}
+	for _, chat := range all {
+		chat.answered(t, 12)
+	}
+	return all
+}
+
+func finished(t *testing.T, chats []*chat) string {
+	t.Helper()
+	shown := make([]string, len(chats))
+	for i, chat := range chats {
+		shown[i] = chat.finish(t).String()
+	}
+	return strings.Join(shown, ", and ")
 }
 
 // pinned: a bot keeps the previous release's servers under this operator. They start, take a change while they run, and

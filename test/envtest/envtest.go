@@ -134,6 +134,11 @@ func (c *ControlPlane) Namespace(t testing.TB, prefix string) string {
 	return namespace.Name
 }
 
+// KubectlPath is where the control plane's kubectl is.
+func (c *ControlPlane) KubectlPath() string {
+	return filepath.Join(c.env.BinaryAssetsDirectory, "kubectl")
+}
+
 // Kubectl runs kubectl as an administrator and gives what it prints. The error has what it prints to stderr.
 func (c *ControlPlane) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer

@@ -155,7 +155,7 @@ func (w *world) officialAPI() http.Handler {
 }
 
 // pusher calls WeChat's API without sockets.
-func (w *world) pusher(t *testing.T, duty account.Duty, registry prometheus.Registerer, quiet *slog.Logger) server.Pusher {
+func (w *world) pusher(t *testing.T, duty account.Duty, registry prometheus.Registerer, quiet *slog.Logger) *server.Pusher {
 	t.Helper()
 	transport := wechatsim.HandlerTransport(w.officialAPI())
 	t.Cleanup(transport.Wait)
@@ -168,5 +168,5 @@ func (w *world) pusher(t *testing.T, duty account.Duty, registry prometheus.Regi
 	}
 	t.Cleanup(client.Close)
 	official.Configure(account.Settings{Client: client, AppID: appID})
-	return server.Pusher{Account: official}
+	return &server.Pusher{Account: official}
 }

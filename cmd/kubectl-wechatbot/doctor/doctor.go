@@ -33,21 +33,32 @@ type Finding struct {
 	Check string
 	// What was found; where it is wrong, with what to do about it.
 	What string
+	// blocks: what is behind it cannot be judged before it is right.
+	blocks bool
+	// needsPods: pods that do not serve are reason enough for it.
+	needsPods bool
 }
 
 func ok(check, format string, args ...any) Finding {
-	return Finding{OK, check, fmt.Sprintf(format, args...)}
+	return Finding{Verdict: OK, Check: check, What: fmt.Sprintf(format, args...)}
 }
 
 func wrong(check, format string, args ...any) Finding {
-	return Finding{Wrong, check, fmt.Sprintf(format, args...)}
+	return Finding{Verdict: Wrong, Check: check, What: fmt.Sprintf(format, args...)}
 }
 
 func unknown(check, format string, args ...any) Finding {
-	return Finding{Unknown, check, fmt.Sprintf(format, args...)}
+	return Finding{Verdict: Unknown, Check: check, What: fmt.Sprintf(format, args...)}
 }
 
-// Examine makes all checks. Those of the network run at once.
+// blocking is a fault that all behind it suffers from.
+func blocking(f Finding) Finding {
+	f.blocks = true
+	return f
+}
+
+// Examine makes all checks. Those of the network run at once. Of several that fail for one reason, the first is wrong, and the
+// others are not known: each fault has its line.
 func Examine(ctx context.Context, f *inspect.Facts, outside Outside) []Finding {
 	all := Cluster(f)
 	if f.Bot.Spec.Suspend {
@@ -60,7 +71,26 @@ func Examine(ctx context.Context, f *inspect.Facts, outside Outside) []Finding {
 		running.Go(func() { found[i] = check(ctx, f) })
 	}
 	running.Wait()
-	return append(all, found...)
+	return append(all, judged(all, found)...)
+}
+
+// judged are the findings of the network without what follows from earlier ones.
+func judged(cluster, network []Finding) []Finding {
+	pods := slices.ContainsFunc(cluster, func(f Finding) bool { return f.Check == "pods" && f.Verdict == Wrong })
+	var before *Finding
+	for i := range network {
+		f := &network[i]
+		switch {
+		case f.Verdict != Wrong:
+		case before != nil:
+			*f = unknown(f.Check, "see %s, first; now: %s", before.Check, f.What)
+		case pods && f.needsPods:
+			*f = unknown(f.Check, "see pods, first; now: %s", f.What)
+		case f.blocks:
+			before = f
+		}
+	}
+	return network
 }
 
 // conditions are what the operator looks at, by the name of the check.
@@ -129,13 +159,15 @@ func servers(f *inspect.Facts) []Finding {
 		case s.Err != nil:
 			all = append(all, unknown("server "+s.Pod, "it cannot be asked: %v", s.Err))
 		case s.Problem != "":
-			all = append(all, wrong("server "+s.Pod, "%s", s.Problem))
+			all = append(all, after(f, v1alpha1.ConditionAvailable, "pods", wrong("server "+s.Pod, "%s", s.Problem)))
 		case s.Status == nil:
 			all = append(all, unknown("server "+s.Pod, "it does not run yet"))
 		case !s.Status.Store.OK:
-			all = append(all, wrong("server "+s.Pod, "its session store does not answer: %s", s.Status.Store.Error))
+			all = append(all, after(f, v1alpha1.ConditionSessionStoreReady, "session store",
+				wrong("server "+s.Pod, "its session store does not answer: %s", s.Status.Store.Error)))
 		case s.Status.Dify.LastError != "":
-			all = append(all, wrong("server "+s.Pod, "its last question to Dify failed (%s): kubectl logs %s says more", s.Status.Dify.LastError, s.Pod))
+			all = append(all, after(f, v1alpha1.ConditionDifyReachable, "dify",
+				wrong("server "+s.Pod, "its last question to Dify failed (%s): kubectl logs %s says more", s.Status.Dify.LastError, s.Pod)))
 		default:
 			p := s.Status.Pushes
 			all = append(all, ok("server "+s.Pod, "version %s; since its start %d pushes of WeChat's, %d with a wrong signature, %d that cannot be decrypted",
@@ -143,6 +175,14 @@ func servers(f *inspect.Facts) []Finding {
 		}
 	}
 	return all
+}
+
+// after is a finding that says nothing new if a condition is False: the line of that one has what to do.
+func after(f *inspect.Facts, condition, check string, found Finding) Finding {
+	if meta.IsStatusConditionFalse(f.Bot.Status.Conditions, condition) {
+		return unknown(found.Check, "see %s, first; now: %s", check, found.What)
+	}
+	return found
 }
 
 // AnyWrong tells whether something is wrong.

@@ -53,7 +53,7 @@ func (o Outside) dns(ctx context.Context, f *inspect.Facts) Finding {
 	has, err := o.LookupHost(ctx, domain)
 	if err != nil {
 		if not, isDNS := errors.AsType[*net.DNSError](err); isDNS && not.IsNotFound {
-			return wrong("dns", "%s has no address: make its DNS record%s", domain, pointTo(f.Addresses))
+			return o.unlessConnect(wrong("dns", "%s has no address: make its DNS record%s", domain, pointTo(f.Addresses)))
 		}
 		return unknown("dns", "the address of %s cannot be looked up here: %v", domain, err)
 	}
@@ -71,8 +71,16 @@ func (o Outside) dns(ctx context.Context, f *inspect.Facts) Finding {
 		return unknown("dns", "%s has the address %s, the Ingress %s, which is a private one: something in between must lead from one to the other", domain,
 			strings.Join(has, ", "), strings.Join(f.Addresses, ", "))
 	}
-	return wrong("dns", "%s has the address %s, the Ingress another one: point its DNS record%s, unless a proxy of yours is in between", domain,
-		strings.Join(has, ", "), pointTo(f.Addresses))
+	return o.unlessConnect(wrong("dns", "%s has the address %s, the Ingress another one: point its DNS record%s, unless a proxy of yours is in between", domain,
+		strings.Join(has, ", "), pointTo(f.Addresses)))
+}
+
+// unlessConnect is a finding about the domain's address, which all else stands on unless another one is connected to.
+func (o Outside) unlessConnect(f Finding) Finding {
+	if o.Connect != "" {
+		return f
+	}
+	return blocking(f)
 }
 
 func pointTo(addresses []string) string {
@@ -117,13 +125,13 @@ func (o Outside) certificate(ctx context.Context, f *inspect.Facts) Finding {
 	domain, at := f.Bot.Spec.Domain, o.address(f.Bot)
 	conn, err := o.Dial(ctx, "tcp", at)
 	if err != nil {
-		return wrong("tls", "no connection to %s: %v. WeChat needs port 443 open to the internet", at, reason(err))
+		return blocking(wrong("tls", "no connection to %s: %v. WeChat needs port 443 open to the internet", at, reason(err)))
 	}
 	defer func() { _ = conn.Close() }() // nothing is written
 	// What is shown is judged below, in words that say what to do.
 	secured := tls.Client(conn, &tls.Config{ServerName: domain, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}) //nolint:gosec // as said
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return wrong("tls", "%s does not speak TLS 1.2 or newer: %v", at, reason(err))
+		return blocking(wrong("tls", "%s does not speak TLS 1.2 or newer: %v", at, reason(err)))
 	}
 	return o.judge(domain, secured.ConnectionState().PeerCertificates)
 }
@@ -224,7 +232,9 @@ func answered(f *inspect.Facts, at string, response *http.Response, body, echo s
 	case code == http.StatusNotFound:
 		return wrong("url", "%s is not found: something else answers at the domain, or the path is another one; see what routes it to Service %s", at, f.Bot.Name)
 	case code >= 500:
-		return wrong("url", "%s answers %s: whatever is before the webhook servers does not reach them (Service %s, port 80)", at, response.Status, f.Bot.Name)
+		found := wrong("url", "%s answers %s: whatever is before the webhook servers does not reach them (Service %s, port 80)", at, response.Status, f.Bot.Name)
+		found.needsPods = true
+		return found
 	case f.Token == "" && code == http.StatusForbidden:
 		return unknown("url", "%s refuses what is not signed, as it should; whether it takes the Token is not known: %v", at, f.TokenErr)
 	case f.Token == "":

@@ -70,6 +70,10 @@ func Status(w io.Writer, f *inspect.Facts) error {
 		p.line("\nAccount")
 		p.table(a)
 	}
+	if b := budget(f); len(b) > 0 {
+		p.line("\nTokens")
+		p.table(b)
+	}
 	p.line("\nNext")
 	p.table([][]string{{next(f)}})
 	return p.err
@@ -153,6 +157,46 @@ func account(f *inspect.Facts) [][]string {
 		}
 	}
 	return rows
+}
+
+// budget is what the bot has used of its tokens. All servers count together: one of those that know has the answer.
+func budget(f *inspect.Facts) [][]string {
+	var known *serverstatus.Budget
+	for i := range f.Servers {
+		s := f.Servers[i].Status
+		if s == nil || s.Budget == nil {
+			continue
+		}
+		if b := s.Budget; known == nil || b.Used != nil && (known.Used == nil || *b.Used > *known.Used) {
+			known = b
+		}
+	}
+	if known == nil {
+		return nil
+	}
+	used := "not known"
+	if known.Used != nil {
+		used = strconv.FormatInt(*known.Used, 10)
+	}
+	rows := [][]string{{"used today", used + share(known)}}
+	if known.Until != "" {
+		rows[0] = append(rows[0], "until "+known.Until)
+	}
+	if known.Follower > 0 {
+		rows = append(rows, []string{"each follower", "at most " + strconv.FormatInt(known.Follower, 10) + " a day"})
+	}
+	return rows
+}
+
+// share says how much of the bot's budget is used.
+func share(b *serverstatus.Budget) string {
+	switch {
+	case b.Bot == 0:
+		return ""
+	case b.Used == nil:
+		return fmt.Sprintf(" of %d", b.Bot)
+	}
+	return fmt.Sprintf(" of %d (%d %%)", b.Bot, int64(100*float64(*b.Used)/float64(b.Bot)))
 }
 
 // next is what to do about the first thing that is wrong.

@@ -163,6 +163,9 @@ func (p *port) restore(records [][]memory.Copy) (*memory.Port, error) {
 		return nil, fmt.Errorf("ConfigMaps %s/%s-* are not touched; empty or delete them to start without their sessions: they have %w",
 			p.options.Namespace, p.options.Name, err)
 	}
+	for _, sh := range p.shards {
+		kept.RestoreUsed(sh.used)
+	}
 	return kept.Port(p.identity), nil
 }
 
@@ -194,6 +197,9 @@ func (sh *shard) unpack(found kubeapi.ConfigMap, records *[]memory.Copy) (owner,
 		return owner{}, errors.New("it has content, but no annotation " + ownerAnnotation)
 	case len(found.Data) > 0:
 		return owner{}, errors.New("it has data, where sessions are binaryData only")
+	}
+	if sh.used, err = usedIn(found.Metadata); err != nil {
+		return owner{}, err
 	}
 	*records, sh.sizes, sh.old = nil, [blockCount]int{}, held.Format == 1
 	if sh.old {

@@ -94,6 +94,15 @@ func (p *port) View(ctx context.Context, openid, turn string) (records.View, err
 	return m.View(ctx, openid, turn)
 }
 
+// List returns a page of sessions. See session.Store.
+func (p *port) List(ctx context.Context, from string, about int) (session.Page, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return session.Page{}, err
+	}
+	return m.List(ctx, from, about)
+}
+
 // Progress replaces the answer of a turn. It is written when something else is. See records.Port.
 func (p *port) Progress(ctx context.Context, k session.Key, fence int64, markdown string) (bool, error) {
 	m, err := p.enter(ctx, false)
@@ -143,8 +152,26 @@ func (p *port) TakeHold(ctx context.Context, perMinute int) (bool, error) {
 	return m.TakeHold(ctx, perMinute)
 }
 
+// Used tells what the bot has used on its day. See session.Store.
+func (p *port) Used(ctx context.Context) (session.Used, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return session.Used{}, err
+	}
+	return m.Used(ctx)
+}
+
 // Pending is never asked: the sessions are durable. See session.Store.
 func (p *port) Pending(context.Context) (session.Pending, error) { return session.Pending{}, nil }
+
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *port) Waiting(ctx context.Context) (int, error) {
+	m, err := p.enter(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	return m.Waiting(ctx)
+}
 
 // Durable is true: another process loads what this one has stored.
 func (p *port) Durable() bool { return true }

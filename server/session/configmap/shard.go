@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+	"github.com/wechatbot/wechatbot-operator/server/session/follower"
 )
 
 const (
@@ -49,6 +50,7 @@ type shard struct {
 	// The writer's own.
 	version string          // resourceVersion
 	old     bool            // it has blocks of the first release
+	used    follower.Tally  // the bot's, as it was read
 	pending uint32          // blocks that have changed, or may not be written as they are
 	sizes   [blockCount]int // of the blocks as they were written or are about to be
 	began   time.Time       // the last write
@@ -325,9 +327,13 @@ func (sh *shard) shed(sessions int) {
 func (sh *shard) patch(blocks map[string][]byte) error {
 	ctx, cancel := context.WithTimeout(sh.port.life, sh.timeout)
 	defer cancel()
+	annotations, err := usedAnnotations(sh.port.memory.UsedInAll())
+	if err != nil {
+		return err
+	}
 	o := sh.port.options
 	meta, err := o.API.Patch(ctx, o.Namespace, sh.name, kubeapi.ConfigMap{
-		Metadata: kubeapi.Metadata{ResourceVersion: sh.version}, BinaryData: blocks,
+		Metadata: kubeapi.Metadata{ResourceVersion: sh.version, Annotations: annotations}, BinaryData: blocks,
 	})
 	if err != nil {
 		return err

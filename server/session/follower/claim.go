@@ -91,6 +91,7 @@ func (s *Step) Finish(l Held, o session.Outcome) bool {
 	if t == nil {
 		return false
 	}
+	s.Use(o.Use)
 	files := encode(o.Answer.Files)
 	t.Answer = len(o.Answer.Markdown) + len(files)
 	s.set(t.ID, AnswerText, o.Answer.Markdown)

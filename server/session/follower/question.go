@@ -19,6 +19,9 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	if s.Human > s.now {
 		return session.Begun{Verdict: session.Served, Delivery: 1}
 	}
+	if refused, until := s.budget(l.Tokens); refused != 0 {
+		return session.Begun{Verdict: refused, Until: until, Delivery: 1}
+	}
 	allowance, cost, ok := s.allowance(l)
 	if !ok {
 		s.Changed = s.Changed || s.Allowance != allowance
@@ -38,6 +41,7 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 	default:
 		s.Guard = Guard{Waiting: l.Queue}
 	}
+	s.Guard.Used, s.Guard.FollowerUsed = l.Tokens.Bot, l.Tokens.Follower
 	t, media := s.accept(q, l.Timeout)
 	t.cost, s.Allowance = cost, allowance
 	if claim {
@@ -67,7 +71,7 @@ func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
 // accept records the question as the follower's last turn. Media that were kept for it are part of it.
 func (s *Step) accept(q session.Question, timeout time.Duration) (*Turn, []session.Media) {
 	s.touch()
-	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Seen: Seen{Deliveries: 1}}
+	t := Turn{ID: q.Key.ID, State: session.Accepted, Accepted: s.now, NotDurable: s.durableLater, Ref: q.Ref, Seen: Seen{Deliveries: 1}}
 	if timeout > 0 {
 		t.Deadline = s.now.add(timeout)
 	}

@@ -327,6 +327,11 @@ func (r *Record) Session(follower string) session.Session {
 	return s
 }
 
+// Listed is what a list of sessions has of the follower.
+func (r *Record) Listed(openid string) session.Listed {
+	return session.Listed{Follower: openid, Session: r.Session(openid), Bytes: r.Weight()}
+}
+
 // Texts are those of one turn.
 type Texts struct{ Question, Media, Answer, Files string }
 

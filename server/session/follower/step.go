@@ -8,12 +8,14 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
-// Totals are counts over all followers of the bot.
+// Totals are counts over all followers of the bot, and of what was used today.
 type Totals struct {
 	Running int  // followers with a lease
 	Ready   int  // followers whose next turn anybody may claim
 	Open    int  // turns that are not over
 	Full    bool // there is no room for another question
+
+	Used, FollowerUsed int64 // tokens, of the bot's day: by all, and by the step's follower
 }
 
 // Step is one change of a record. Make it with NewStep, call one of its rules, and keep the record and Effects together.
@@ -35,6 +37,7 @@ type Effects struct {
 	Ended   []string // turns that a claim has ended, as nobody may work on them any more
 	Set     []Text   // texts to keep
 	Drop    []string // turns all of whose texts go
+	Spent   Spent    // to be counted
 	Guard   Guard    // under which alone the record may be kept
 }
 
@@ -43,11 +46,14 @@ type Guard struct {
 	Running int  // fewer may run than this
 	First   bool // nobody may be ready
 	Waiting int  // fewer may be open and not running than this
+
+	Used, FollowerUsed int64 // fewer tokens may have been used than this
 }
 
 // Allows tells whether the totals are as the guard wants them.
 func (g Guard) Allows(t Totals) bool {
-	return (g.Running == 0 || t.Running < g.Running) && (!g.First || t.Ready == 0) && (g.Waiting == 0 || t.Open-t.Running < g.Waiting)
+	return (g.Running == 0 || t.Running < g.Running) && (!g.First || t.Ready == 0) && (g.Waiting == 0 || t.Open-t.Running < g.Waiting) &&
+		(g.Used == 0 || t.Used < g.Used) && (g.FollowerUsed == 0 || t.FollowerUsed < g.FollowerUsed)
 }
 
 // TextKind says which of a turn's texts one is.

@@ -54,12 +54,13 @@ type Copy struct {
 	Follower string                    `json:"follower"`
 	Record   *follower.Record          `json:"record"`
 	Texts    map[string]follower.Texts `json:"texts,omitempty"`
+	Used     follower.Tally            `json:"used,omitzero"` // on the day on which it was copied
 }
 
 // Copy copies the followers of a part, in no order, but for those of whom nothing is left: who unfollows the bot leaves
 // nothing behind.
 func (r *Records) Copy(part int) []Copy {
-	r.enter()
+	now := follower.At(r.enter())
 	defer r.mu.Unlock()
 	members := r.copied.members[part]
 	copies := make([]Copy, 0, len(members))
@@ -68,6 +69,9 @@ func (r *Records) Copy(part int) []Copy {
 			continue
 		}
 		c := Copy{Follower: openid, Record: e.Clone(), Texts: make(map[string]follower.Texts, len(e.texts))}
+		if t := r.used.each[openid]; t.At(now) > 0 {
+			c.Used = t
+		}
 		for id, t := range e.texts {
 			c.Texts[id] = *t
 		}
@@ -103,6 +107,7 @@ func (r *Records) restore(c *Copy, now time.Time) error {
 	for id := range c.Texts {
 		e.texts[id] = new(c.Texts[id])
 	}
+	r.used.restore(c.Follower, c.Used, follower.At(now))
 	r.open += e.OpenTurns()
 	r.step(e, now, r.rules, func(st *follower.Step) { st.Restore() })
 	return nil

@@ -180,17 +180,20 @@ func (r *ready) Pop() any {
 	return e
 }
 
+// weight is what everything takes that is kept.
+func (r *Records) weight() int64 { return r.bytes + r.used.bytes }
+
 // fit forgets until the records keep to their bytes: first sessions without work to do, then tombstones, then what is
 // over of the others, delivered turns first.
 func (r *Records) fit(now time.Time) {
-	for e := front(&r.idle); e != nil && r.bytes > r.maxBytes; e = front(&r.idle) {
+	for e := front(&r.idle); e != nil && r.weight() > r.maxBytes; e = front(&r.idle) {
 		r.step(e, now, r.rules, func(st *follower.Step) { st.Forget() })
 	}
-	for e := front(&r.buried); e != nil && r.bytes > r.maxBytes; e = front(&r.buried) {
+	for e := front(&r.buried); e != nil && r.weight() > r.maxBytes; e = front(&r.buried) {
 		r.remove(e)
 	}
-	if r.bytes > r.maxBytes {
-		r.shed(now, func(*entry) bool { return true }, r.maxBytes)
+	if r.weight() > r.maxBytes {
+		r.shed(now, func(*entry) bool { return true }, r.maxBytes-r.used.bytes)
 	}
 }
 

@@ -10,6 +10,7 @@ package memory
 import (
 	"container/list"
 	"context"
+	"hash/maphash"
 	"maps"
 	"sync"
 	"time"
@@ -29,12 +30,14 @@ type Records struct {
 	began   time.Time // the clock goes on from here, whatever is done to the machine's
 	last    time.Time // that a step was told: no two are told the same, so that what came first is known
 	entries map[string]*entry
-	idle    list.List // of *entry without work to do, the least lately active in front
-	busy    list.List // of *entry with work to do
-	buried  list.List // of *entry that are tombstones, the oldest in front
+	order   maphash.Seed // of lists
+	idle    list.List    // of *entry without work to do, the least lately active in front
+	busy    list.List    // of *entry with work to do
+	buried  list.List    // of *entry that are tombstones, the oldest in front
 	ready   ready
 	leases  list.List // of *entry, the one whose lease ends first in front
 	holds   follower.Time
+	used    used
 	duty    duty
 	ports   []*Port
 
@@ -50,7 +53,7 @@ type Records struct {
 //
 // Texts are kept as they are handed in, not copied: they must not be parts of much larger strings.
 func New(o session.Options, maxBytes int64) *Records {
-	return &Records{rules: o, maxBytes: maxBytes, entries: make(map[string]*entry), began: time.Now()}
+	return &Records{rules: o, maxBytes: maxBytes, entries: make(map[string]*entry), order: maphash.MakeSeed(), began: time.Now()}
 }
 
 // NewStore makes a store on records of its own.
@@ -118,7 +121,8 @@ func (p *Port) Update(_ context.Context, openid string, step func(*follower.Step
 
 // step takes a step on an entry and puts it where it belongs then.
 func (r *Records) step(e *entry, now time.Time, rules session.Options, f func(*follower.Step)) (woken bool) {
-	totals := follower.Totals{Running: r.leases.Len(), Ready: len(r.ready), Open: r.open, Full: r.bytes > r.maxBytes}
+	totals := follower.Totals{Running: r.leases.Len(), Ready: len(r.ready), Open: r.open, Full: r.weight() > r.maxBytes}
+	totals.Used, totals.FollowerUsed = r.used.of(e.openid, follower.At(now))
 	open := e.OpenTurns()
 	st := follower.NewStep(&e.Record, now, totals, rules, r.copied != nil)
 	f(st)
@@ -127,6 +131,9 @@ func (r *Records) step(e *entry, now time.Time, rules session.Options, f func(*f
 			r.index(e, now)
 		}
 		return false
+	}
+	if st.Spent.Tokens > 0 {
+		r.used.add(e.openid, follower.At(now), st.Spent)
 	}
 	for _, t := range st.Set {
 		e.set(t)
@@ -210,6 +217,13 @@ func (p *Port) Pending(context.Context) (session.Pending, error) {
 		left.Undelivered += e.Undelivered(follower.At(now))
 	}
 	return left, nil
+}
+
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *Port) Waiting(context.Context) (int, error) {
+	p.enter()
+	defer p.mu.Unlock()
+	return len(p.ready), nil
 }
 
 // Durable is false: the sessions are gone with the process.

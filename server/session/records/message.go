@@ -32,6 +32,15 @@ func (s *Store) Get(ctx context.Context, openid string) (session.Session, error)
 	return v.session(openid)
 }
 
+// List returns a page of sessions. See session.Store.
+func (s *Store) List(ctx context.Context, from string, about int) (session.Page, error) {
+	page, err := s.port.List(ctx, from, max(about, 1))
+	if err != nil {
+		return session.Page{}, fmt.Errorf("listing sessions: %w", err)
+	}
+	return page, nil
+}
+
 // Show records what a reply is about to show. See session.Store.
 func (s *Store) Show(ctx context.Context, openid string, r session.Receipt) error {
 	var shown bool

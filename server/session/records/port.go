@@ -22,6 +22,9 @@ type Port interface {
 	// if nothing is left of it but a tombstone.
 	View(ctx context.Context, openid, turn string) (View, error)
 
+	// List is session.Store's, without tombstones.
+	List(ctx context.Context, from string, about int) (session.Page, error)
+
 	// Progress replaces the answer of a turn while its lease is held under the fence; false if it is not.
 	Progress(ctx context.Context, k session.Key, fence int64, markdown string) (bool, error)
 
@@ -44,11 +47,14 @@ type Port interface {
 	// Watch says that changes of a follower are of interest, until the returned function is called.
 	Watch(openid string) (stop func())
 
+	// Used tells what the bot has used. Steps say what is to be counted.
+	Used(ctx context.Context) (session.Used, error)
 	TakeHold(ctx context.Context, perMinute int) (bool, error)
 	HoldDuty(ctx context.Context, lasts time.Duration) (session.Duty, error)
 	ReleaseDuty(ctx context.Context) error
 	NoteDuty(ctx context.Context, note string) error
 	Pending(ctx context.Context) (session.Pending, error)
+	Waiting(ctx context.Context) (int, error)
 	Durable() bool
 	Ping(ctx context.Context) error
 }

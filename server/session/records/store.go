@@ -212,12 +212,35 @@ func (s *Store) TakeHold(ctx context.Context, perMinute int) (bool, error) {
 	return ok, nil
 }
 
+// Use counts what a turn has used. See session.Store.
+func (s *Store) Use(ctx context.Context, openid string, u session.Use) error {
+	return s.update(ctx, "counting tokens", openid, func(st *follower.Step) { st.Use(u) })
+}
+
+// Used tells what the bot has used. See session.Store.
+func (s *Store) Used(ctx context.Context) (session.Used, error) {
+	u, err := s.port.Used(ctx)
+	if err != nil {
+		return session.Used{}, fmt.Errorf("reading what was used: %w", err)
+	}
+	return u, nil
+}
+
 // Pending counts what would be lost. See session.Store.
 func (s *Store) Pending(ctx context.Context) (session.Pending, error) {
 	if s.port.Durable() {
 		return session.Pending{}, nil
 	}
 	return s.port.Pending(ctx)
+}
+
+// Waiting counts who waits to be claimed. See session.Store.
+func (s *Store) Waiting(ctx context.Context) (int, error) {
+	n, err := s.port.Waiting(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("counting the turns that wait: %w", err)
+	}
+	return n, nil
 }
 
 // Durable tells whether sessions outlive the process. See session.Store.

@@ -31,6 +31,8 @@ func dump(t *testing.T, c *goredis.Client, s *Store) (text string, kept map[stri
 			for f, v := range c.HGetAll(t.Context(), k).Val() {
 				b.WriteString("\n" + f + "=" + v)
 			}
+		case "string":
+			b.WriteString("\n" + c.Get(t.Context(), k).Val())
 		case "zset":
 			b.WriteString("\n" + strings.Join(c.ZRange(t.Context(), k, 0, -1).Val(), " "))
 		}
@@ -62,7 +64,7 @@ func lifeOf(t *testing.T, s *Store, follower string) {
 	must(err)
 	lease := begin("m2", true)
 	must(s.Progress(t.Context(), lease, session.Progress{Markdown: "a private", ConversationID: "conversation"}))
-	must(s.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "a private answer"}, ConversationID: "conversation"}))
+	must(s.Finish(t.Context(), lease, session.Outcome{State: session.Answered, Use: session.Use{Tokens: 7, Each: true}, Answer: session.Answer{Markdown: "a private answer"}, ConversationID: "conversation"}))
 	must(s.Show(t.Context(), follower, session.Receipt{Message: "m2", Turn: "m2", To: session.Cursor{At: 3, Sum: 7}}))
 	must(s.Release(t.Context(), begin("m3", true)))
 	begin("m4", false)
@@ -146,9 +148,12 @@ func TestForgettingLeavesNothingReadable(t *testing.T) {
 		}
 	}
 	for k := range kept {
-		if strings.Contains(k, memberOf(openid)) && !strings.HasPrefix(k, "f:") {
+		if strings.Contains(k, memberOf(openid)) && !strings.HasPrefix(k, "f:") && !strings.HasPrefix(k, "u:") {
 			t.Errorf("%s is still there", k)
 		}
+	}
+	if left := kept["u:"+memberOf(openid)]; left <= 0 || left > 24*time.Hour {
+		t.Errorf("what was used is kept for %v, want until the day ends", left)
 	}
 }
 

@@ -59,6 +59,7 @@ func keysOf(bot string) keys {
 
 func (k *keys) record(member string) string { return k.prefix + "f:" + member }
 func (k *keys) texts(member string) string  { return k.prefix + "t:" + member }
+func (k *keys) used(member string) string   { return k.prefix + "u:" + member }
 
 // presence is the channel that a process is subscribed to as long as it is there.
 func (k *keys) presence(process string) string { return k.prefix + "p:" + process }

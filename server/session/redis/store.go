@@ -10,9 +10,12 @@
 //	f:HASH   hash: the record of a follower (record.go), found by a hash of the openid. The openid itself is a field, as
 //	         whoever takes a turn over needs it, and goes with the record
 //	t:HASH   hash: the texts of the follower's turns: a letter for the kind and the turn's ID
+//	u:HASH   string: the tokens that the follower has used today, where that is bounded. It goes with the day, not with the
+//	         record
 //	ready    sorted set: followers whose next turn anybody may claim, by when it was accepted
 //	leases   sorted set: followers with a turn in work, by the end of its lease
-//	bot      hash: open (turns), beat (the last sign of any process), and the bot's budgets
+//	bot      hash: open (turns), beat (the last sign of any process), tokens and tokensUntil (the bot's use on its day), and
+//	         the budget of holds
 //	duty     hash: who does what is done once for the account, until when, and the note
 //
 // Steps that others may wait for are told to all processes over one channel. It is only a short cut: whoever waits also
@@ -210,6 +213,14 @@ func (p *Port) close() error {
 		return fmt.Errorf("closing the connections to Redis: %w", err)
 	}
 	return nil
+}
+
+// Waiting counts who waits to be claimed. See session.Store.
+func (p *Port) Waiting(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.call)
+	defer cancel()
+	n, err := p.client.ZCard(ctx, p.keys.ready).Result()
+	return int(n), explain("counting the turns that wait", err)
 }
 
 // Durable is true: the sessions are in Redis.

@@ -113,6 +113,7 @@ type commitCall struct {
 	ready, lease        string // see the script
 	guard               follower.Guard
 	opened              int
+	spent               follower.Spent
 	keep                time.Duration
 	event               string
 	set, gone           []any // of the record
@@ -136,7 +137,7 @@ const expiryShare = 16
 func (p *Port) commitOf(member, openid string, have kept, st *follower.Step) (commitCall, error) {
 	c := commitCall{
 		member: member, field: versionField, want: have.version, version: have.version,
-		guard: st.Guard, opened: st.OpenTurns() - have.record.OpenTurns(),
+		guard: st.Guard, opened: st.OpenTurns() - have.record.OpenTurns(), spent: st.Spent,
 	}
 	if !st.Changed { // a step on a guess: nothing is kept, but the guess has to be right
 		return c, nil
@@ -211,16 +212,21 @@ func (p *Port) commit(ctx context.Context, doing string, c commitCall) (committe
 	if c.event != "" {
 		event = p.id + " " + c.event
 	}
-	args := make([]any, 0, 18+len(c.set)+len(c.gone)+len(c.setTexts)+len(c.goneTexts))
+	each := ""
+	if c.spent.Each {
+		each = "1"
+	}
+	args := make([]any, 0, 22+len(c.set)+len(c.gone)+len(c.setTexts)+len(c.goneTexts))
 	args = append(args, c.field, c.want, c.version, c.member, c.ready, c.lease,
 		guarded(c.guard.Running), first, guarded(c.guard.Waiting), c.opened, keep, p.keys.events, event,
-		len(c.set), len(c.gone), len(c.setTexts), len(c.goneTexts))
+		len(c.set), len(c.gone), len(c.setTexts), len(c.goneTexts),
+		c.guard.Used, c.guard.FollowerUsed, c.spent.Tokens, c.spent.Until.Time().UnixMilli(), each)
 	for _, more := range [][]any{c.set, c.gone, c.setTexts, c.goneTexts} {
 		args = append(args, more...)
 	}
 	began := time.Now()
 	r, err := p.run(ctx, doing, commitScript,
-		[]string{p.keys.record(c.member), p.keys.texts(c.member), p.keys.ready, p.keys.leases, p.keys.bot}, args...)
+		[]string{p.keys.record(c.member), p.keys.texts(c.member), p.keys.ready, p.keys.leases, p.keys.bot, p.keys.used(c.member)}, args...)
 	if err != nil {
 		return committed{}, err
 	}
@@ -230,7 +236,7 @@ func (p *Port) commit(ctx context.Context, doing string, c commitCall) (committe
 	case conflict:
 		is.fields = r.list(3)
 	case full:
-		is.totals = follower.Totals{Running: int(r.int(3)), Ready: int(r.int(4)), Open: int(r.int(5))}
+		is.totals = follower.Totals{Running: int(r.int(3)), Ready: int(r.int(4)), Open: int(r.int(5)), Used: r.int(6), FollowerUsed: r.int(7)}
 	}
 	return is, nil
 }
@@ -300,6 +306,26 @@ func (p *Port) TakeHold(ctx context.Context, perMinute int) (bool, error) {
 	r, err := p.run(ctx, "taking a hold", takeScript, []string{p.keys.bot},
 		"holds", time.Minute.Microseconds(), perMinute, botKeep.Milliseconds())
 	return r.int(0) == 1, err
+}
+
+// Used tells what the bot has used on its day. See session.Store.
+func (p *Port) Used(ctx context.Context) (session.Used, error) {
+	now, err := p.time(ctx)
+	if err != nil {
+		return session.Used{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.call)
+	defer cancel()
+	fields, err := p.client.HMGet(ctx, p.keys.bot, "tokens", "tokensUntil").Result()
+	if err != nil {
+		return session.Used{}, explain("reading what was used", err)
+	}
+	r := reply(fields)
+	t := follower.Tally{Tokens: r.int(0), Until: follower.Time(r.int(1) * 1000)}
+	if t.At(follower.At(now)) == 0 {
+		return session.Used{}, nil
+	}
+	return session.Used{Tokens: t.Tokens, Until: t.Until.Time()}, nil
 }
 
 // Pending is never asked: the sessions are durable. See session.Store.

@@ -285,6 +285,13 @@ func noted(t *testing.T, h Harness) {
 	if l.Turn.Ref != "" {
 		t.Errorf("a new turn has the reference %q", l.Turn.Ref)
 	}
+	told, err := a.store.Begin(t.Context(), session.Question{Key: session.Key{Follower: "bob", ID: "1"}, Text: "q", Ref: "told"}, false, a.limits)
+	if err != nil || told.Turn.Ref != "told" || b.look("bob").Turns[0].Ref != "told" {
+		t.Errorf("a question with a reference is begun as %+v, %v", told, err)
+	}
+	if got := b.wantNext("bob", "1"); got.Turn.Ref != "told" {
+		t.Errorf("its lease has the reference %q", got.Turn.Ref)
+	}
 	for _, p := range []session.Progress{{Ref: "first"}, {Ref: "second"}, {Markdown: "text"}, {Markdown: "text and more", Ref: "second"}} {
 		a.check("Progress", a.store.Progress(t.Context(), l, p))
 	}

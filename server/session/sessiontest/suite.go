@@ -42,8 +42,8 @@ func Cases() []Case { return append(briefCases(), longCases()...) }
 // briefCases need seconds at the most.
 func briefCases() []Case {
 	return slices.Concat(
-		deliveryCases(), orderCases(), limitCases(), leaseCases(), awaitCases(), receiptCases(),
-		commandCases(), forgettingCases(), pendingCases(), sendCases(), dutyCases(), modelCases(),
+		deliveryCases(), orderCases(), limitCases(), budgetCases(), leaseCases(), awaitCases(), receiptCases(),
+		commandCases(), forgettingCases(), pendingCases(), listCases(), sendCases(), dutyCases(), modelCases(),
 	)
 }
 

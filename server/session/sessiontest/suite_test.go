@@ -54,6 +54,10 @@ var faults = map[string]string{
 	"idle sessions stay":          "an idle session goes",
 	"history grows":               "of the past, what was delivered goes first",
 	"holds for all":               "holds have a budget that refills evenly",
+	"budgets of no limit":         "a bot that has used up the day's tokens refuses everybody",
+	"budgets of the bot alone":    "a follower who has used up the day's tokens is refused, and others are not",
+	"only ends use tokens":        "what a turn has used that nobody ends counts, too",
+	"days in another zone":        "the day's end gives the tokens anew",
 	"nothing is pending":          "what a stopping process leaves behind is counted",
 }
 
@@ -85,6 +89,8 @@ func (f *faulty) Begin(ctx context.Context, q session.Question, claim bool, l se
 		l.Open = 1000
 	case "turns have no deadline":
 		l.Timeout = 0
+	case "budgets of no limit":
+		l.Tokens = session.Budget{}
 	case "any rate":
 		l.Questions = 0
 	case "whole windows":
@@ -119,10 +125,21 @@ func (f *faulty) Finish(ctx context.Context, l *session.Lease, o session.Outcome
 	switch {
 	case f.fault == "finishing does not end" && o.State.Over():
 		return f.Store.Progress(ctx, l, session.Progress{Markdown: o.Answer.Markdown})
+	case f.fault == "budgets of the bot alone":
+		o.Use.Each = false
+	case f.fault == "days in another zone":
+		o.Use.Zone = time.FixedZone("", 12*60*60-int(time.Now().Unix()%(24*60*60)))
 	case f.fault == "conversations stay" && o.ConversationID == "":
 		o.ConversationID = l.ConversationID
 	}
 	return f.Store.Finish(ctx, l, o)
+}
+
+func (f *faulty) Use(ctx context.Context, follower string, u session.Use) error {
+	if f.fault == "only ends use tokens" {
+		return nil
+	}
+	return f.Store.Use(ctx, follower, u)
 }
 
 func (f *faulty) Await(ctx context.Context, k session.Key) (session.Turn, error) {

@@ -50,7 +50,7 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 	flags.StringVar(&o.Key, "key", "", "the only valid API key (default: any that begins with app-)")
 	flags.StringVar(&o.AppName, "name", "", "name of the app")
 	flags.StringVar(&o.OpeningStatement, "opening", "", "opening statement of the app")
-	flags.TextVar(&o.Release, "release", difysim.V1_13_3, "Dify release: 0.6.5, 1.12.1 or 1.13.3")
+	flags.TextVar(&o.Release, "release", difysim.V1_13_3, "Dify release: 0.6.5, 1.12.1, 1.13.3 or 1.14.2")
 	flags.TextVar(&o.Mode, "mode", difysim.Chat, "app mode: chat, agent or chatflow")
 	flags.IntVar(&o.MaxActiveRequests, "max-active", 0, "runs at a time, 0 = no limit")
 	flags.DurationVar(&o.Behaviour.FirstText, "first-text", time.Second, "time until the first text")
