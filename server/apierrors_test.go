@@ -130,7 +130,7 @@ func (k sendKind) meets(t *testing.T, o *official, code int) {
 		t.Errorf("%d: the follower has no answer after %d bubbles", code, len(f.Transcript()))
 	}
 	_, metrics := o.get(t, "/metrics")
-	if !strings.Contains(metrics, fmt.Sprintf(`wechatbot_wechat_calls_total{api="%s",code="%d",kind="`, k.api, code)) {
+	if !strings.Contains(metrics, fmt.Sprintf(`wechatbot_wechat_calls_total{api=%q,code="%d",kind="`, k.api, code)) {
 		t.Errorf("%d: no metric names it", code)
 	}
 	named := slices.Contains(o.status(t).Account.LastErrors, serverstatus.CallError{API: k.api, Errcode: code})

@@ -239,7 +239,8 @@ func TestFetch_OwnAuthorities(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(w.secure.Listener.Addr().String())
 	origin := "https://127.0.0.1:" + port
-	known := mustInternet(t, origin).WithRoots(roots)
+	known, others := mustInternet(t, origin), mustInternet(t)
+	known, others = known.WithRoots(roots), others.WithRoots(roots)
 	fetch := func(p Policy, address string, want Kind) {
 		t.Helper()
 		got, err := w.fetch(p, address)
@@ -253,7 +254,7 @@ func TestFetch_OwnAuthorities(t *testing.T) {
 	fetch(known, origin+"/x", "")
 	fetch(known, "https://cdn.example.org/x", Unreachable)
 	fetch(mustInternet(t, origin), origin+"/x", Unreachable)
-	fetch(mustInternet(t).WithRoots(roots), "https://cdn.example.org/x", Unreachable)
+	fetch(others, "https://cdn.example.org/x", Unreachable)
 	w.serve(func(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, "https://cdn.example.org/x", http.StatusFound)
 	})

@@ -56,9 +56,10 @@ func Internet(origins ...string) (Policy, error) {
 }
 
 // WithRoots is the same policy with other authorities for the certificates of its origins. For all other hosts the system's count.
-func (p Policy) WithRoots(roots *x509.CertPool) Policy {
-	p.roots = roots
-	return p
+func (p *Policy) WithRoots(roots *x509.CertPool) Policy {
+	with := *p
+	with.roots = roots
+	return with
 }
 
 // Allows says whether an address may be fetched, as far as can be told without resolving its host.

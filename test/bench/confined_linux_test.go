@@ -89,7 +89,7 @@ func TestItsMemoryFitsThePod(t *testing.T) {
 	api := httptest.NewServer(endless{release})
 	defer api.Close()
 	defer close(release)
-	cmd := limit.wrap(serverCommand(t, "--config", configure(t, false, api.URL+"/v1", "session: {type: Memory}\n")))
+	cmd := limit.wrap(serverCommand(t, "--config", configure(t, false, api.URL+"/v1", "", "session: {type: Memory}\n")))
 	cmd.Env = append(os.Environ(), "CONFIG_BY_OPERATOR=true", "GOMEMLIMIT="+strconv.Itoa(podMemory))
 	p := launch(t, cmd)
 

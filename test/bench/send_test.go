@@ -88,7 +88,7 @@ func newPushing(b *testing.B) *pushing {
 
 func (w *pushing) start(b *testing.B, concurrency int) *process {
 	b.Helper()
-	return startWith(b, true, w.dify.url(), w.official.api.URL, fmt.Sprintf("limits: {concurrency: %d}\nreply: {mode: CustomerService}\n", concurrency))
+	return startWith(b, true, w.url(), w.official.api.URL, fmt.Sprintf("limits: {concurrency: %d}\nreply: {mode: CustomerService}\n", concurrency))
 }
 
 // pushedAfter is how long after a question its answer is pushed at the earliest: when WeChat waits for no reply any more, and some.
@@ -115,13 +115,13 @@ func (w *pushing) round(b *testing.B, p *process, followers int, spread time.Dur
 		_ = c.Close() // each was told that there is no reply
 	}
 	for _, q := range questions {
-		w.dify.end(q)
+		w.end(q)
 		<-time.After(spread / time.Duration(followers))
 	}
 	arrived := w.official.await(b, followers)
 	took := make([]time.Duration, followers)
 	for i, name := range names {
-		took[i] = arrived[name].Sub(w.dify.endedAt(questions[i]))
+		took[i] = arrived[name].Sub(w.endedAt(questions[i]))
 	}
 	return took
 }

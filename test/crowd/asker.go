@@ -153,7 +153,7 @@ func (a *Asker) send(ctx context.Context, asking *Question, send func(context.Co
 	}
 	a.Exchanges = append(a.Exchanges, x)
 	if a.crowd.Pushed {
-		a.hear(asking, x)
+		a.hear(asking, x) //nolint:contextcheck // it waits for nothing
 	} else {
 		a.note(a.take(asking, x))
 	}

@@ -32,7 +32,7 @@ func (a *Asker) listen(ctx context.Context, atMost time.Duration) bool {
 	if _, err := a.Follower.Next(ctx, a.bubbles); err != nil {
 		return false
 	}
-	a.hear(nil, nil)
+	a.hear(nil, nil) //nolint:contextcheck // as above: it waits for nothing
 	return true
 }
 
@@ -67,7 +67,7 @@ func (a *Asker) receive(b wechatsim.Bubble) (wrongs []string) {
 	r, about := read(b.Text), a.open
 	switch m := marked.FindStringSubmatch(r.body); {
 	case about == nil || about.Accepted:
-	case m != nil && m[1] == about.ID:
+	case len(m) > 1 && m[1] == about.ID:
 		about.Accepted = true // though a delivery of it is still under way
 	default:
 		about = nil // it may never have arrived: then the message is about the one before
