@@ -47,8 +47,8 @@ var (
 var deviations = map[string][]string{
 	// A boolean cannot become a third thing.
 	"boolean": {
-		"spec.ingress.enabled", "spec.menu[].handover", "spec.menu[].items[].handover", "spec.networkPolicy.enabled", "spec.reply.feedback",
-		"spec.reply.page.enabled", "spec.reply.sources", "spec.session.redis.external.tls.enabled",
+		"spec.ingress.enabled", "spec.keywords[].handover", "spec.menu[].handover", "spec.menu[].items[].handover", "spec.networkPolicy.enabled", "spec.reply.feedback",
+		"spec.reply.page.enabled", "spec.reply.sources", "spec.reply.suggestions", "spec.session.redis.external.tls.enabled",
 		"spec.session.redis.external.tls.insecureSkipVerify", "spec.session.redis.managed.deletePVC", "spec.suspend", "spec.wechat.allowPlain",
 	},
 	// Values of others, not words of ours.
