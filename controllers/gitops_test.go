@@ -61,6 +61,7 @@ func (w *world) live() map[string]any {
 // has worked on it, a second apply writes nothing, and another manager that applies the same makes no new generation and has
 // nothing written.
 func TestGitOps_NothingDiffers(t *testing.T) {
+	t.Parallel()
 	op := sharedOperator(t)
 	w := newWorld(t)
 	manifests, err := controlPlane.Kubectl(t.Context(), "", "kustomize", filepath.Join("..", "config", "gitops"))

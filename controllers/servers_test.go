@@ -263,7 +263,7 @@ func TestServers_MenuPublished(t *testing.T) {
 		parts  []string
 	}{
 		{&serverstatus.Menu{State: serverstatus.MenuRejected, Errcode: 40018}, isFalse, v1alpha1.ReasonRejected, []string{"errcode 40018", "name of a button"}},
-		{&serverstatus.Menu{State: serverstatus.MenuRejected, Errcode: 65301}, isFalse, v1alpha1.ReasonRejected, []string{"errcode 65301", "spec.menu"}},
+		{&serverstatus.Menu{State: serverstatus.MenuRejected, Errcode: 65301}, isFalse, v1alpha1.ReasonRejected, []string{"errcode 65301", "个性化菜单"}},
 		{&serverstatus.Menu{State: serverstatus.MenuNotEntitled, Errcode: 48001}, isFalse, v1alpha1.ReasonNotEntitled, []string{"links", "/help"}},
 		{&serverstatus.Menu{State: serverstatus.MenuPublished}, isTrue, v1alpha1.ReasonPublished, []string{"followers see"}},
 		{&serverstatus.Menu{State: serverstatus.MenuDrifted}, isFalse, v1alpha1.ReasonDrifted, []string{"menuPolicy: Enforce"}},

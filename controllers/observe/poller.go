@@ -175,7 +175,7 @@ func (p *Poller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, 
 	}
 	answers := p.ask(ctx, pods.Items)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the operator ends, which is no answer and no error
+		return ctrl.Result{}, nil //nolint:nilerr // the operator ends, which is no answer and no error
 	}
 	servers, told, wait := p.note(bot, answers)
 	if told {

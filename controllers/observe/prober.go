@@ -226,7 +226,7 @@ func (p *Prober) carryOut(ctx context.Context, a *attempt) (told bool, err error
 		a.found, a.required = ask(ctx, a.bot.Spec.Dify.BaseURL, key, ca, p.transport)
 	}
 	if ctx.Err() != nil {
-		return false, nil // the operator ends, which is no answer and no error
+		return false, nil //nolint:nilerr // the operator ends, which is no answer and no error
 	}
 	a.found.Missing = missing(a.required, a.bot.Spec.Dify.Inputs)
 	return p.note(a, p.fingerprint(a.bot.Spec.Dify.BaseURL, key, ca)), nil

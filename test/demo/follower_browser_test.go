@@ -77,7 +77,7 @@ func (b *tab) readPage(colours string) {
 	b.do("opening the page", chromedp.Navigate(link))
 	b.until(`document.querySelector("main, article, body").innerText.includes("夜航西飞")`)
 	shown := strings.Join(strings.Fields(b.text("body")), "")
-	for _, part := range strings.Split(answer("有什么活动？", 1500), "\n\n") {
+	for part := range strings.SplitSeq(answer("有什么活动？", 1500), "\n\n") {
 		if !strings.Contains(shown, strings.Join(strings.Fields(part), "")) {
 			b.Errorf("the page lacks %q", part)
 		}

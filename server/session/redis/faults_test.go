@@ -192,7 +192,7 @@ func TestLostMessageWakes(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	stores := pair(t, s.standalone(), options())
-	eventually(t, "subscribed", stores[1].port.listening.Load)
+	eventually(t, "subscribed", func() bool { return stores[0].port.listening.Load() && stores[1].port.listening.Load() })
 	lease, got := waiting(t, stores)
 	quiet := stores[0]
 	quiet.port.keys.events = "nobody listens here"
@@ -208,7 +208,7 @@ func TestNextFindsWorkNobodyToldOf(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	stores := pair(t, s.standalone(), options())
-	eventually(t, "subscribed", stores[1].port.listening.Load)
+	eventually(t, "subscribed", func() bool { return stores[0].port.listening.Load() && stores[1].port.listening.Load() })
 	count := &trips{}
 	stores[1].port.client.AddHook(count)
 	claimed := make(chan *session.Lease, 1)
