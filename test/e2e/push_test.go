@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	appID      = "wx00000000000e2e"
+	appID      = "wx0000000000000e2e"
 	weChatHost = "api.weixin.qq.com"
 	// told is how long it takes until the operator has asked the servers how they are, and has said it.
 	told = 3 * time.Minute
