@@ -48,16 +48,7 @@ func newCouple(t *testing.T) *couple {
 		p.asks(t, s)
 		change(p, s)
 		s.join()
-		ctx, stop := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
-		t.Cleanup(func() {
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-			p.dify.Close()
-		})
+		p.runs(t, s)
 		return s
 	}
 	c.owner = serve(func(p *place, s *Server) {

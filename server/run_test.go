@@ -347,22 +347,28 @@ func (elsewhere) Identity() string { return "another" }
 func (e elsewhere) Elsewhere() (identity, address string) { return "this", e.address }
 
 // A server without the sessions is as good as the one that has them, over the network too.
+// runs has a server of the place serve until the test ends.
+func (p *place) runs(t *testing.T, s *Server) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		p.dify.Close()
+	})
+}
+
 func TestPushesAreForwardedToWhoHasTheSessions(t *testing.T) {
 	serve := func(change func(*Server)) *Server {
 		p := newPlace(t, minimal)
 		s := p.server(t)
 		change(s)
 		s.join()
-		ctx, stop := context.WithCancel(context.Background())
-		ended := make(chan error)
-		go func() { ended <- s.Run(ctx) }()
-		t.Cleanup(func() {
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-			p.dify.Close()
-		})
+		p.runs(t, s)
 		return s
 	}
 	owner := serve(func(s *Server) { s.store = alone{s.store, new(atomic.Bool)} })

@@ -46,45 +46,40 @@ to create pods/portforward.`,
 	s.IntVar(&list.limit, "limit", serverlocal.DefaultLimit, "about how many followers are shown")
 	s.StringVar(&list.from, "from", "", "go on where an earlier list has ended, as it says")
 	s.BoolVar(&list.open, "open", false, "only followers with an open question")
-	c.AddCommand(&cobra.Command{
-		Use:               "clear BOT ALIAS",
-		Short:             "Forget a follower's conversation, as their own /clear does",
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.bots,
-		RunE: func(c *cobra.Command, args []string) error {
-			at, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			if err := at.atLoopback(args[0]).Clear(c.Context(), args[1]); err != nil {
-				return err //nolint:wrapcheck // it says itself what is wrong
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), "cleared", args[1])
-			return err //nolint:wrapcheck // of the terminal
-		},
-	}, &cobra.Command{
-		Use:               "stop BOT ALIAS",
-		Short:             "Stop a follower's running question, as their own /stop does",
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.bots,
-		RunE: func(c *cobra.Command, args []string) error {
-			at, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			stopped, err := at.atLoopback(args[0]).Stop(c.Context(), args[1])
-			if err != nil {
-				return err //nolint:wrapcheck // it says itself what is wrong
-			}
-			what := "stopped the question of"
+	c.AddCommand(
+		a.withFollower("clear", "Forget a follower's conversation, as their own /clear does", func(ctx context.Context, bot *loopback.Bot, alias string) (string, error) {
+			return "cleared", bot.Clear(ctx, alias) //nolint:wrapcheck // it says itself what is wrong
+		}),
+		a.withFollower("stop", "Stop a follower's running question, as their own /stop does", func(ctx context.Context, bot *loopback.Bot, alias string) (string, error) {
+			stopped, err := bot.Stop(ctx, alias)
 			if !stopped {
-				what = "no question is open of"
+				return "no question is open of", err //nolint:wrapcheck // it says itself what is wrong
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), what, args[1])
+			return "stopped the question of", err //nolint:wrapcheck // it says itself what is wrong
+		}))
+	return c
+}
+
+// withFollower is a command that does something with one follower, and says what it was.
+func (a *access) withFollower(name, short string, do func(ctx context.Context, bot *loopback.Bot, alias string) (string, error)) *cobra.Command {
+	return &cobra.Command{
+		Use:               name + " BOT ALIAS",
+		Short:             short,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.bots,
+		RunE: func(c *cobra.Command, args []string) error {
+			at, err := a.cluster()
+			if err != nil {
+				return err
+			}
+			did, err := do(c.Context(), at.atLoopback(args[0]), args[1])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), did, args[1])
 			return err //nolint:wrapcheck // of the terminal
 		},
-	})
-	return c
+	}
 }
 
 // sessionList is one call of the command.

@@ -161,14 +161,8 @@ func (s *Server) submitForm(w http.ResponseWriter, r *http.Request) {
 
 func checkSubmission(raw []byte, body map[string]any) *response {
 	report := validation{model: "HumanInputFormSubmitPayload"}
-	report.require(raw, body, "inputs", "dict_type", "Input should be a valid dictionary", func(v any) bool {
-		_, ok := v.(map[string]any)
-		return ok
-	})
-	report.require(raw, body, "action", "string_type", "Input should be a valid string", func(v any) bool {
-		_, ok := v.(string)
-		return ok
-	})
+	report.requireDictionary(raw, body, "inputs")
+	report.requireText(raw, body, "action")
 	return report.refusal()
 }
 

@@ -143,14 +143,8 @@ func checkFields(body map[string]any) *response {
 // checkPayload complains as releases since 1.11 do: pydantic's report of all bad fields.
 func checkPayload(raw []byte, body map[string]any) *response {
 	report := validation{model: "ChatRequestPayload"}
-	report.require(raw, body, "inputs", "dict_type", "Input should be a valid dictionary", func(v any) bool {
-		_, ok := v.(map[string]any)
-		return ok
-	})
-	report.require(raw, body, "query", "string_type", "Input should be a valid string", func(v any) bool {
-		_, ok := v.(string)
-		return ok
-	})
+	report.requireDictionary(raw, body, "inputs")
+	report.requireText(raw, body, "query")
 	if mode := body["response_mode"]; mode != nil && mode != "streaming" && mode != "blocking" {
 		report.add("response_mode", "Input should be 'blocking' or 'streaming'", "literal_error", mode)
 	}

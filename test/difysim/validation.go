@@ -26,6 +26,20 @@ func (v *validation) require(raw []byte, body map[string]any, field, kind, messa
 	}
 }
 
+func (v *validation) requireDictionary(raw []byte, body map[string]any, field string) {
+	v.require(raw, body, field, "dict_type", "Input should be a valid dictionary", func(value any) bool {
+		_, ok := value.(map[string]any)
+		return ok
+	})
+}
+
+func (v *validation) requireText(raw []byte, body map[string]any, field string) {
+	v.require(raw, body, field, "string_type", "Input should be a valid string", func(value any) bool {
+		_, ok := value.(string)
+		return ok
+	})
+}
+
 func (v *validation) add(field, message, kind string, value any) {
 	v.write(field, message, kind, shorten(repr(value)), pythonType(value))
 }

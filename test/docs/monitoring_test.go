@@ -87,7 +87,7 @@ func TestAlerts(t *testing.T) {
 	known := exported(t)
 	var documented docs.Page
 	var listed []string
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		switch p.Path {
 		case "docs/troubleshooting.md":
 			documented = p
@@ -175,7 +175,7 @@ func TestTheDashboardShowsWhatIsExported(t *testing.T) {
 
 func TestThePagesNameMetricsThatExist(t *testing.T) {
 	known := exported(t)
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for _, s := range p.Spans {
 			if !strings.HasSuffix(s.Text, "…") && s.Text != "wechatbot_" {
 				expect(t, known, fmt.Sprintf("%s:%d", p.Path, s.Line), s.Text)

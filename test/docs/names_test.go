@@ -27,7 +27,7 @@ func TestEveryMakeTargetExists(t *testing.T) {
 	targets, variables := find(`(?m)^([a-z][a-z0-9-]*):`), find(`\b([A-Z][A-Z_]+)\b`)
 	quoted := regexp.MustCompile(`"[^"]*"`)
 	used := regexp.MustCompile(`^(?:[A-Z_]+=\S+ )*make((?: +[^ #&;|]+)*)`)
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for at, texts := range p.Code() {
 			for _, text := range texts {
 				m := used.FindStringSubmatch(quoted.ReplaceAllString(text, ""))
@@ -86,7 +86,7 @@ func TestEveryFlagExists(t *testing.T) {
 	}
 	ours := slices.Concat(slices.Collect(maps.Values(byCommand))...)
 	called := regexp.MustCompile(`^(?:go run \./cmd/|bin/|/)(server|manager|chat)\b(.*)`)
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for at, texts := range p.Code() {
 			for _, text := range texts {
 				known, source, rest := ours, "none of our commands", text

@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // Mark says by whom the commands of a block are run.
@@ -290,4 +291,17 @@ func Flags(text string) (names []string) {
 		names = append(names, m[1])
 	}
 	return names
+}
+
+// Read gives the pages below a repository's root to a test. That there are few is a mistake of its path.
+func Read(t testing.TB, root string) []Page {
+	t.Helper()
+	all, err := Pages(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d pages found", len(all))
+	}
+	return all
 }

@@ -18,20 +18,8 @@ import (
 
 const repository = "../.."
 
-func pages(t *testing.T) []docs.Page {
-	t.Helper()
-	all, err := docs.Pages(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(all) < 10 {
-		t.Fatalf("only %d pages found", len(all))
-	}
-	return all
-}
-
 func TestEveryLinkLeadsSomewhere(t *testing.T) {
-	all := pages(t)
+	all := docs.Read(t, repository)
 	anchors := map[string][]string{}
 	for _, p := range all {
 		anchors[p.Path] = p.Anchors
@@ -73,7 +61,7 @@ func broken(p docs.Page, target string, anchors map[string][]string) string {
 func TestEveryPageIsInTheIndex(t *testing.T) {
 	linked := map[string][]string{}
 	var all []string
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		all = append(all, p.Path)
 		for _, l := range p.Links {
 			target, _, _ := strings.Cut(l.Target, "#")
@@ -91,7 +79,7 @@ func TestEveryPageIsInTheIndex(t *testing.T) {
 }
 
 func TestEveryConsoleBlockSaysWhetherItIsRun(t *testing.T) {
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for _, b := range p.Blocks {
 			at := fmt.Sprintf("%s:%d", p.Path, b.Line)
 			switch {
@@ -115,7 +103,7 @@ func TestEveryVariableIsSet(t *testing.T) {
 	for _, example := range docs.Examples() {
 		names = append(names, example.Variable)
 	}
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		known := slices.Clone(names)
 		for _, b := range p.Blocks {
 			for _, c := range b.Commands() {

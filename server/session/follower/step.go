@@ -50,12 +50,6 @@ type Guard struct {
 	Used, FollowerUsed int64 // fewer tokens may have been used than this
 }
 
-// Allows tells whether the totals are as the guard wants them.
-func (g Guard) Allows(t Totals) bool {
-	return (g.Running == 0 || t.Running < g.Running) && (!g.First || t.Ready == 0) && (g.Waiting == 0 || t.Open-t.Running < g.Waiting) &&
-		(g.Used == 0 || t.Used < g.Used) && (g.FollowerUsed == 0 || t.FollowerUsed < g.FollowerUsed)
-}
-
 // TextKind says which of a turn's texts one is.
 type TextKind byte
 

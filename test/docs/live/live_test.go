@@ -31,23 +31,11 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-func pages(t *testing.T) []docs.Page {
-	t.Helper()
-	all, err := docs.Pages(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(all) < 10 {
-		t.Fatalf("only %d pages found", len(all))
-	}
-	return all
-}
-
 // Objects are as a user would apply them: known fields only, accepted by the API server.
 func TestEveryObjectIsAccepted(t *testing.T) {
 	namespace := controlPlane.Namespace(t, "docs")
 	bots := 0
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for _, b := range p.Blocks {
 			if b.Language != "yaml" {
 				continue
@@ -104,7 +92,7 @@ func accept(t *testing.T, at, namespace string, object *unstructured.Unstructure
 // Flags of kubectl's are there where a page calls it.
 func TestEveryFlagOfKubectlExists(t *testing.T) {
 	kubectl, calls := kubectlFlags(t), 0
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		for at, texts := range p.Code() {
 			for _, text := range texts {
 				words, isKubectl := strings.CutPrefix(text, "kubectl ")
@@ -183,7 +171,7 @@ func TestLocalCommandsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, p := range pages(t) {
+	for _, p := range docs.Read(t, repository) {
 		if !slices.ContainsFunc(p.Blocks, func(b docs.Block) bool { return b.Run == docs.Local }) {
 			continue
 		}
