@@ -240,7 +240,7 @@ func (r *Reply) check() error {
 	case r.Language != LanguageChinese && r.Language != LanguageEnglish:
 		return wrong("reply.language", "%q is not offered: use %s or %s", r.Language, LanguageChinese, LanguageEnglish)
 	}
-	if _, err := time.LoadLocation(r.TimeZone); err != nil || r.TimeZone == "" || r.TimeZone == "Local" {
+	if _, ok := zoneOf(r.TimeZone); !ok {
 		return wrong("reply.timeZone", "%q is not the name of a time zone: use one of the IANA's, such as Asia/Shanghai or UTC", r.TimeZone)
 	}
 	switch label := r.AILabelText(); {

@@ -160,11 +160,10 @@ func (r *Reply) AILabelText() string {
 
 // Zone is the time zone of TimeZone; UTC if there is no such zone, which Check refuses.
 func (r *Reply) Zone() *time.Location {
-	zone, err := time.LoadLocation(r.TimeZone)
-	if err != nil {
-		return time.UTC
+	if zone, ok := zoneOf(r.TimeZone); ok {
+		return zone
 	}
-	return zone
+	return time.UTC
 }
 
 // Push bounds what is sent outside of replies.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // leaf is a field with nothing below it, in the file's order. A list, and a mapping whose names people choose, are one.
@@ -17,12 +18,13 @@ type leaf struct {
 // freeform are the mappings whose names people choose.
 var freeform = []string{"wechat.verificationFiles", "dify.inputs", "reply.texts"}
 
-// leaves are all fields of c that say something. One that is zero and has no other default is the same as none.
-func leaves(c *Config) []leaf {
+// leaves are all fields that say something of a Config, or of a part of one with the same names. One that is zero and has no
+// other default is the same as none.
+func leaves(config any) []leaf {
 	var encoded bytes.Buffer
 	e := json.NewEncoder(&encoded)
 	e.SetEscapeHTML(false)
-	err := e.Encode(c)
+	err := e.Encode(config)
 	var all []leaf
 	var add func(object []byte, path string)
 	add = func(object []byte, path string) {
@@ -58,6 +60,12 @@ func values(leaves []leaf) map[string]string {
 	return all
 }
 
+// defaultValues are those of Default. They are not to be changed.
+var defaultValues = sync.OnceValue(func() map[string]string {
+	defaults := Default()
+	return values(leaves(&defaults))
+})
+
 // zero values of fields that Default leaves out, as the whole section is.
 var zero = []string{"", "false", "0", `""`, "null", "[]", "{}"}
 
@@ -71,8 +79,7 @@ func differ(a, b string) bool {
 // that changes a default has to write it always.) Equal configurations give equal bytes, in every release: the operator
 // compares them to tell whether there is anything to write. (The YAML library promises no order of keys.)
 func Marshal(c Config) []byte {
-	defaults := Default()
-	usual := values(leaves(&defaults))
+	usual := defaultValues()
 	var b bytes.Buffer
 	var open []string // the sections that the last line is in
 	for _, l := range leaves(&c) {

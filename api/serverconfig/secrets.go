@@ -106,6 +106,11 @@ func Validate(c Config, s Secrets) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	return s.Check(&c)
+}
+
+// Check says what is wrong with s for a c that is in order, as Validate does.
+func (s *Secrets) Check(c *Config) error {
 	switch {
 	case len(s.Token) < 3 || len(s.Token) > 32 || !visible(s.Token):
 		return wrong(fileToken, "must be the 3 to 32 letters and digits typed into WeChat's console as Token")

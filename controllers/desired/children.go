@@ -122,7 +122,7 @@ func All(bot *v1alpha1.WechatBot, operator Operator, around Surroundings) (*Chil
 	}
 	c := &Children{
 		ServiceAccount: ServiceAccount(bot),
-		Config:         ConfigMap(bot, config),
+		Config:         ConfigMap(bot, config, hash),
 		Deployment:     deployment,
 		Service:        Service(bot),
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // ConfigMap holds the server's configuration file. The kubelet brings a change of it into the running pods.
-func ConfigMap(bot *v1alpha1.WechatBot, config serverconfig.Config) *corev1.ConfigMapApplyConfiguration {
-	return corev1.ConfigMap(naming.Config(bot, config.StartHash()), bot.Namespace).
+func ConfigMap(bot *v1alpha1.WechatBot, config serverconfig.Config, startHash string) *corev1.ConfigMapApplyConfiguration {
+	return corev1.ConfigMap(naming.Config(bot, startHash), bot.Namespace).
 		WithLabels(naming.Labels(bot, naming.Server)).
 		WithOwnerReferences(owner(bot)).
 		WithData(map[string]string{configFile: string(serverconfig.Marshal(config))})

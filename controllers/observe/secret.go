@@ -129,7 +129,7 @@ func malformed(file string, content []byte) string {
 	case desired.FileDifyCA:
 		secrets.DifyCA = content
 	}
-	if wrong, ok := errors.AsType[*serverconfig.Error](serverconfig.Validate(config, secrets)); ok {
+	if wrong, ok := errors.AsType[*serverconfig.Error](secrets.Check(&config)); ok {
 		return wrong.Problem
 	}
 	return ""
