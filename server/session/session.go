@@ -362,7 +362,8 @@ type Store interface {
 	// first. Nobody else shows or sends the part until EndSend. If the holder dies before, its outcome is unknown.
 	BeginSend(ctx context.Context, l *Lease, from Cursor, p Part) (SendVerdict, error)
 
-	// EndSend records what became of the part; ErrLeaseLost as above, and its outcome is unknown then.
+	// EndSend records what became of the part; ErrLeaseLost as above, and its outcome is unknown then. Recorded once more
+	// it changes nothing.
 	EndSend(ctx context.Context, l *Lease, r SendResult) error
 
 	// EndPush says that nothing more of a turn that is over is to be sent, and gives its lease up. all tells that the

@@ -118,7 +118,8 @@ func (e *Engine) whileSending(ctx context.Context, s *Settings, c clock, d *deli
 func (e *Engine) perhapsSent(s *Settings) Reply { return e.notice(join(s.Texts.get(TextSent), s.more)) }
 
 // show replies with what there is of the turn, and records it before it is written: of two replies that would show the
-// same, one does. If the record cannot be made, it is better shown twice than not at all.
+// same, one does. If the record cannot be made, it is left to the next delivery if what it shows is pushed otherwise, or
+// else shown: better twice than not at all.
 func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Reply {
 	last := c.reply
 	if time.Now().After(last) { // it was held
@@ -137,6 +138,9 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			return r
 		case !errors.Is(err, session.ErrMoved) || try == showTries:
 			e.storeFailed("recording a reply", err)
+			if e.leaveUnrecorded(ctx, s, c, d) {
+				return Reply{Kind: Held}
+			}
 			return r
 		}
 		if err := e.await(ctx, &d, time.Now(), last); err != nil {
@@ -153,6 +157,17 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			return e.perhapsSent(s)
 		}
 	}
+}
+
+// leaveUnrecorded leaves a reply that could not be recorded to the next delivery, if there is one: in push mode the text
+// would be sent once more, by this process or the one after it. Whether it was recorded nobody knows, so the reply is
+// neither shown nor acknowledged: the next delivery takes back what was recorded.
+func (e *Engine) leaveUnrecorded(ctx context.Context, s *Settings, c clock, d delivery) bool {
+	if !e.pushes(s) || d.number >= e.Deliveries || !e.hold(ctx, s, c) {
+		return false
+	}
+	pause(ctx, time.Until(c.holdUntil))
+	return true
 }
 
 // compose is the reply with what there is of the turn. Of one that is not over that is its new text, else an answer to

@@ -116,7 +116,7 @@ func (r *run) sendPart(ctx context.Context) bool {
 		return false
 	}
 	t, err := r.look(ctx)
-	if err != nil || t.State.Over() || t.Sends > 0 || t.Cursor.At > 0 { // the follower has something to read already
+	if err != nil || t.State.Over() || r.forgotten(t) || t.Sends > 0 || t.Cursor.At > 0 { // the follower has something to read already
 		return err == nil
 	}
 	if end > r.PageBytes {
@@ -158,7 +158,7 @@ func (r *run) push(ctx context.Context) {
 			r.endPush(true)
 			return
 		}
-		if t.Sends >= r.settings.Sends || t.Sending.State != session.NotSending || !r.send(ctx, t, out) {
+		if r.forgotten(t) || t.Sends >= r.settings.Sends || t.Sending.State != session.NotSending || !r.send(ctx, t, out) {
 			r.endPush(false)
 			return
 		}
@@ -168,6 +168,10 @@ func (r *run) push(ctx context.Context) {
 		}
 	}
 }
+
+// forgotten tells whether the store has lost what this process has sent, as a Redis that was restarted may have lost what
+// it had not written: the follower can ask for it, and it is not sent again.
+func (r *run) forgotten(t session.Turn) bool { return t.Cursor.At < r.sentTo.At }
 
 // outgoing is a message to send.
 type outgoing struct {
@@ -225,6 +229,9 @@ func (r *run) send(ctx context.Context, t session.Turn, out outgoing) (goOn bool
 	defer cancel()
 	result := r.sendNow(sending, t.Key.Follower, out)
 	r.Metrics.sends.WithLabelValues(resultLabels[result]).Inc()
+	if result == session.Sent || result == session.Uncertain {
+		r.sentTo = out.part.To
+	}
 	err = r.persistently("recording the end of a send", func(ctx context.Context) error {
 		return r.Store.EndSend(ctx, r.lease, result)
 	})

@@ -22,11 +22,12 @@ type run struct {
 	*Engine
 	settings     *Settings
 	lease        *session.Lease
-	conversation string      // to continue; "" for a new one
-	submits      *submission // in place of a question
-	files        []dify.File // of the question
-	extras       []extra     // of the answer, to be sent behind its text
-	extrasUntil  time.Time   // when no more of them is made
+	conversation string         // to continue; "" for a new one
+	submits      *submission    // in place of a question
+	files        []dify.File    // of the question
+	extras       []extra        // of the answer, to be sent behind its text
+	extrasUntil  time.Time      // when no more of them is made
+	sentTo       session.Cursor // the end of the last part that was sent, or perhaps was
 	cancel       context.CancelCauseFunc
 	timed        context.Context // ends with the turn's time, or the engine
 	tokens       int64           // that all tries have used, as far as Dify has told

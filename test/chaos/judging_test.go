@@ -100,6 +100,46 @@ func TestJudgeCountsCalls(t *testing.T) {
 	}
 }
 
+// What was shown or sent again is excused only if Redis may have lost every record of the first time.
+func TestJudgeExcusesLostRecords(t *testing.T) {
+	killed := time.Unix(1_800_000_000, 0)
+	at := func(s float64) time.Time { return killed.Add(time.Duration(s * float64(time.Second))) }
+	for name, c := range map[string]struct {
+		first, last float64 // since Redis was killed
+		stopped     bool    // it was only stopped
+		excused     bool
+	}{
+		"just before":                       {first: -0.1, last: -0.1, excused: true},
+		"what was on its way":               {first: 0.5, last: 0.5, excused: true},
+		"as long as a file may be synced":   {first: -2, last: -2, excused: true},
+		"longer":                            {first: -2.1, last: -2.1},
+		"after the kill":                    {first: 1.1, last: 1.1},
+		"twice, once long before":           {first: -9, last: -0.1},
+		"twice, once after the restart":     {first: -0.1, last: 4},
+		"a Redis that was stopped keeps it": {first: -0.1, last: -0.1, stopped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := bench(t)
+			w.outages = []window{{at(0), at(2)}}
+			if !c.stopped {
+				w.storeKills = []time.Time{at(0)}
+			}
+			v := &verdict{Verdict: &crowd.Verdict{
+				Wrongs: []string{"another", "twice"}, Twice: []crowd.Twice{{Wrong: "twice", First: at(c.first), Last: at(c.last)}},
+			}}
+			w.excuseTwice(v)
+			if got := !slices.Contains(v.Wrongs, "twice"); got != c.excused || !slices.Contains(v.Wrongs, "another") {
+				t.Errorf("excused %v, want %v: %v", got, c.excused, v.Wrongs)
+			}
+			if c.first == c.last {
+				if got := w.lostSends(v, []time.Time{at(c.first)}) == 1; got != c.excused {
+					t.Errorf("a send excused %v, want %v", got, c.excused)
+				}
+			}
+		})
+	}
+}
+
 // Logs are searched for texts, openids and secrets.
 func TestJudgeReadsLogs(t *testing.T) {
 	w, q := bench(t)

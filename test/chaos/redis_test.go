@@ -17,9 +17,9 @@ import (
 
 const redisPassword = "chaosRedisPassword"
 
-// redis is a redis-server as the operator runs it: append-only file, synced every second. A SIGKILL loses nothing that
-// a client was told is done: the file is written before the reply, and what is written is the kernel's. Only the loss of
-// the machine loses the last second.
+// redis is a redis-server as the operator runs it: append-only file, synced every second. A SIGKILL loses what a client was
+// told is done only if the file was being synced just then, as nothing is written to it meanwhile: see unwritten. All else
+// is the kernel's by then. The loss of the machine loses the last second.
 type redis struct {
 	port string
 	conf string

@@ -50,11 +50,12 @@ type world struct {
 	store    store
 	official string // where WeChat's API is of a bot that pushes late answers, else empty
 
-	mu      sync.Mutex
-	acts    map[act]int
-	outages []window // of the store, for all replicas
-	cuts    []cut    // of one replica from the store
-	broken  []error  // the harness itself
+	mu         sync.Mutex
+	acts       map[act]int
+	outages    []window    // of the store, for all replicas
+	storeKills []time.Time // when the store was killed, not only stopped
+	cuts       []cut       // of one replica from the store
+	broken     []error     // the harness itself
 }
 
 // store is what a schedule can do to the session store.
@@ -253,6 +254,9 @@ func (w *world) outage(ctx context.Context, f fault, away, back func() error) er
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.outages = append(w.outages, window{from, time.Now()})
+	if f.act == killStore {
+		w.storeKills = append(w.storeKills, from)
+	}
 	return err
 }
 

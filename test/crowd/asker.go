@@ -29,6 +29,7 @@ type Asker struct {
 	crowd  *Crowd
 	rand   *rand.Rand
 	wrongs []wrong
+	twices []Twice   // by what their wrongs say, in their order
 	last   *Question // whose text was shown last
 	stale  bool      // the last reply showed what had been shown to its end
 	done   bool      // asks no more, and looks whether there is something unseen
@@ -201,7 +202,7 @@ func (a *Asker) take(asking *Question, x *wechatsim.Exchange) (wrongs []string) 
 // understand says what is wrong with a text of the account's. unasked: the follower has not asked for what was shown before.
 func (a *Asker) understand(asking *Question, r reply, unasked bool, at time.Time) (wrongs []string) {
 	a.latest = r
-	about, wrongs := a.place(asking, r, unasked)
+	about, wrongs := a.place(asking, r, unasked, at)
 	switch {
 	case r.retry.Send == "" || about == nil:
 	case r.says(serverconfig.TextCutShort) && about.Plan.CutAfter != 0:
@@ -218,7 +219,7 @@ func (a *Asker) understand(asking *Question, r reply, unasked bool, at time.Time
 }
 
 // place finds where in which answer the reply's text stands.
-func (a *Asker) place(asking *Question, r reply, unasked bool) (*Question, []string) {
+func (a *Asker) place(asking *Question, r reply, unasked bool, at time.Time) (*Question, []string) {
 	if r.body == "" || strings.HasPrefix(r.body, "〔") && !marked.MatchString(r.body) { // nothing, or less than its mark
 		if r.retry.Send != "" {
 			a.last = a.meant(asking, r)
@@ -244,7 +245,7 @@ func (a *Asker) place(asking *Question, r reply, unasked bool) (*Question, []str
 		return q, []string{"a text that is not a piece of one answer"}
 	}
 	a.stale = q.Whole
-	wrongs := q.progress(call, from, from+len(r.body), len(expected), unasked)
+	wrongs := q.progress(call, from, from+len(r.body), len(expected), unasked, at)
 	switch {
 	case r.quoted != "" && r.quoted != q.Text():
 		wrongs = append(wrongs, "an answer under another question's words")

@@ -297,3 +297,21 @@ func TestJudgeReadsPushes(t *testing.T) {
 		})
 	}
 }
+
+// A part that comes twice without being asked for is told with when it came before, piece by piece.
+func TestTwice_SaysWhenItCameBefore(t *testing.T) {
+	a, q, _, _ := bench(t)
+	a.crowd.Pushed = true
+	at := func(s int) time.Time { return time.Unix(1_800_000_000+int64(s), 0) }
+	all := len(q.expected(1))
+	for i, cut := range []struct{ from, to int }{{0, 10}, {10, 20}, {20, all}} {
+		if wrongs := q.progress(1, cut.from, cut.to, all, true, at(i)); len(wrongs) > 0 {
+			t.Fatalf("piece %d: %v", i, wrongs)
+		}
+	}
+	a.note(q.progress(1, 5, 20, all, true, at(9)))
+	v := a.crowd.Judge()
+	if len(v.Twice) != 1 || !v.Twice[0].First.Equal(at(0)) || !v.Twice[0].Last.Equal(at(1)) || len(v.Wrongs) != 1 || v.Twice[0].Wrong != v.Wrongs[0] {
+		t.Errorf("twice %+v, wrong %q; want one, shown before at %v and %v", v.Twice, v.Wrongs, at(0), at(1))
+	}
+}

@@ -29,10 +29,11 @@ type Question struct {
 	Lost string
 
 	seen         map[int]int // bytes of the answer, by the Dify call that gave it
-	latest       int         // the call whose answer was shown last
-	refusedAgain bool        // as Refused, of the message that asks it again after it was cut short or given up
-	givenUp      bool        // its last turn failed without Dify's doing, and it was not asked again
-	again        int         // bytes shown more than once
+	pieces       []piece
+	latest       int  // the call whose answer was shown last
+	refusedAgain bool // as Refused, of the message that asks it again after it was cut short or given up
+	givenUp      bool // its last turn failed without Dify's doing, and it was not asked again
+	again        int  // bytes shown more than once
 }
 
 // Text is what the follower sends.
@@ -55,12 +56,45 @@ var (
 	idInQuery = regexp.MustCompile(`[A-Z]\d{4,}`)
 )
 
+// piece is a part of the answer of one Dify call that was shown.
+type piece struct {
+	call, from, to int
+	at             time.Time
+}
+
+// Twice is a part of an answer that was shown again without being asked for. Whether anything excuses it is for who
+// knows what was done to the bot.
+type Twice struct {
+	Wrong       string    // as in Verdict.Wrongs
+	First, Last time.Time // that it was shown before
+}
+
+// twice tells when what is shown again was shown before.
+func (q *Question) twice(call, from, to int) (t Twice) {
+	for _, p := range q.pieces {
+		if p.call != call || p.to <= from || p.from >= to {
+			continue
+		}
+		if t.First.IsZero() || p.at.Before(t.First) {
+			t.First = p.at
+		}
+		if p.at.After(t.Last) {
+			t.Last = p.at
+		}
+	}
+	return t
+}
+
 // progress notes that a piece of the answer of one Dify call was shown.
-func (q *Question) progress(call, from, to, all int, unasked bool) (wrongs []string) {
+func (q *Question) progress(call, from, to, all int, unasked bool, at time.Time) (wrongs []string) {
 	seen := q.seen[call]
 	if unasked && from < seen {
-		wrongs = append(wrongs, fmt.Sprintf("a part of an answer twice, without asking for it: %s, call %d, %d to %d of %d", q.ID, call, from, to, all))
+		again := q.twice(call, from, to)
+		again.Wrong = fmt.Sprintf("a part of an answer twice, without asking for it: %s, call %d, %d to %d of %d", q.ID, call, from, to, all)
+		wrongs = append(wrongs, again.Wrong)
+		q.Asker.twices = append(q.Asker.twices, again)
 	}
+	q.pieces = append(q.pieces, piece{call, from, to, at})
 	if from > seen {
 		wrongs = append(wrongs, "a part of an answer was left out")
 	}

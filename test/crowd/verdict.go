@@ -20,6 +20,8 @@ type Verdict struct {
 	Lost                                            []string
 	// Wrongs are what nobody may ever be shown.
 	Wrongs []string
+	// Twice are those of them that are parts shown twice.
+	Twice []Twice
 	// Failures are turns that the bot gave up. Whether anything excuses them is for who knows what was done to it.
 	Failures []Failure
 	// Broken by Dify in the middle, and the follower was told.
@@ -46,12 +48,17 @@ func (c *Crowd) Judge() *Verdict {
 		}
 		v.Failures = append(v.Failures, a.Failures...)
 		v.Messages += len(a.messages)
+		twices := a.twices
 		for _, w := range a.wrongs {
 			story := ""
 			if c.Pushed && w.open != nil {
 				story = w.open.Story()
 			}
 			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s%s", w.at.Format(Clock), a.Number, w.what, story))
+			if len(twices) > 0 && twices[0].Wrong == w.what {
+				v.Twice = append(v.Twice, Twice{v.Wrongs[len(v.Wrongs)-1], twices[0].First, twices[0].Last})
+				twices = twices[1:]
+			}
 		}
 	}
 	return v

@@ -104,8 +104,9 @@ func (s *server) customSend(c *call) apiAnswer {
 	if s.agents.serving(m.To) {
 		s.broke(SentOverAgent)
 	}
-	if f.contact.doubted[string(c.body)] {
+	if since, ok := f.contact.doubted[string(c.body)]; ok {
 		s.broke(SentAgain)
+		s.sentAgain = append(s.sentAgain, since)
 	}
 	now := time.Now()
 	switch code := f.contact.spend(now); code {
@@ -295,8 +296,8 @@ func (s *server) doubt(c *call, o *Order) {
 	defer s.mu.Unlock()
 	if f := s.platform.known(c.openid); f != nil {
 		if f.contact.doubted == nil {
-			f.contact.doubted = make(map[string]bool)
+			f.contact.doubted = make(map[string]time.Time)
 		}
-		f.contact.doubted[string(c.body)] = true
+		f.contact.doubted[string(c.body)] = time.Now()
 	}
 }

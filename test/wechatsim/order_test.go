@@ -103,9 +103,14 @@ func TestSentAgain(t *testing.T) {
 			f := c.Follower(testOpenID)
 			must(f.Send(t.Context(), "q"))
 			c.Order(o)
+			began := time.Now()
 			body := `{"touser":"` + testOpenID + `","msgtype":"text","text":{"content":"a"}}`
 			for range 2 {
 				_, _ = c.do(t.Context(), http.MethodPost, SendPath, "application/json", body)
+				<-time.After(time.Second)
+			}
+			if since := c.SentAgainSince(); len(since) != 1 || since[0].Sub(began) > time.Second/2 {
+				t.Errorf("%s: sent again is what came at %v, want the first, at %v", name, since, began)
 			}
 			if n := c.Violations()[SentAgain]; n != 1 {
 				t.Errorf("%s: %d violations, want 1", name, n)

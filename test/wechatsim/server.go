@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,7 +30,8 @@ type server struct {
 	agents     agentDesk
 	calls      map[string]*apiCount
 	violations map[Violation]int
-	day        string // of the counts in quota
+	sentAgain  []time.Time // see SentAgainSince
+	day        string      // of the counts in quota
 	used       map[string]int
 	limits     map[string]int
 	addresses  []string // that pushes come from
@@ -122,6 +124,13 @@ func (p *Platform) Violations() map[Violation]int {
 	p.server.mu.Lock()
 	defer p.server.mu.Unlock()
 	return maps.Clone(p.server.violations)
+}
+
+// SentAgainSince are the times at which the messages came first that were a violation, SentAgain, when they came again.
+func (p *Platform) SentAgainSince() []time.Time {
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	return slices.Clone(p.server.sentAgain)
 }
 
 // Calls is how often an API was called, and how often it answered with each errcode: 0 is a success.

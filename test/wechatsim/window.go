@@ -35,13 +35,13 @@ type window struct {
 // contact is what the server API knows of a follower. The server's lock guards it.
 type contact struct {
 	windows  map[trigger]*window
-	exchange time.Time // the last message from either side
-	typing   time.Time // how long typing is shown
-	sending  int       // sends under way
-	gone     bool      // has left the account
-	refuses  bool      // takes no messages
-	doubted  map[string]bool
-	menu     []Button // the client's copy
+	exchange time.Time            // the last message from either side
+	typing   time.Time            // how long typing is shown
+	sending  int                  // sends under way
+	gone     bool                 // has left the account
+	refuses  bool                 // takes no messages
+	doubted  map[string]time.Time // sends by body, of which nobody knows what became
+	menu     []Button             // the client's copy
 	pulled   time.Time
 }
 

@@ -443,11 +443,10 @@ func (p *play) endSend() string {
 	result := session.SendResult(p.r.IntN(4) + 1)
 	p.say("%v sent %d, held %v", p.m.now, result, ok)
 	t := p.m.lease
-	ok = ok && t.sending == session.Sending
 	if got := st.EndSend(h, result); got != ok {
 		return fmt.Sprintf("sent %v, want %v", got, ok)
 	}
-	if !ok {
+	if !ok || t.sending != session.Sending {
 		return ""
 	}
 	t.sending = session.NotSending

@@ -70,11 +70,12 @@ func (s *Step) BeginSend(l Held, from session.Cursor, p session.Part) (v session
 }
 
 // EndSend records what became of the part that was being sent; false if the turn is not the holder's any more. A part
-// of uncertain fate is never sent again, and no later one: the follower can ask for all from there on.
+// of uncertain fate is never sent again, and no later one: the follower can ask for all from there on. If no part is being
+// sent, the end has been recorded by a call whose answer was lost, or the store has lost the beginning: the lease stays.
 func (s *Step) EndSend(l Held, r session.SendResult) bool {
 	t := s.held(l)
 	if t == nil || t.Sending.State != session.Sending {
-		return false
+		return t != nil
 	}
 	p, since := t.Sending, t.SendingSince
 	t.Sending, t.SendingSince = session.Part{}, 0

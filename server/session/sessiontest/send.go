@@ -86,7 +86,11 @@ func sentOnce(t *testing.T, h Harness) {
 		t.Errorf("what is being sent is shown by a reply: %v, want ErrMoved", err)
 	}
 	a.endSend(l, session.Sent)
+	a.endSend(l, session.Sent) // its answer was lost
 	b.wantCursor(key("alice", "1"), page("", 3, 3).To, false)
+	if got := b.peek(key("alice", "1")); got.Sends != 1 {
+		t.Errorf("recorded twice, %d messages were sent, want 1", got.Sends)
+	}
 	a.wantSend(l, 0, 3, false, session.SendMoved)
 	a.wantSend(l, 3, 6, true, session.SendNow)
 	a.endSend(l, session.Refused)
