@@ -9,6 +9,11 @@ import (
 // ask takes a delivery of a question: the first one starts its turn, all of them wait for it.
 func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question string) Reply {
 	c := e.clock(s, m)
+	return e.take(ctx, s, m, c, question, func() Reply { return e.take(ctx, s, m, c, question, nil) })
+}
+
+// take records a question, and waits for its turn. lost is what is done if the store loses the turn meanwhile; nil is nothing.
+func (e *Engine) take(ctx context.Context, s *Settings, m Message, c clock, question string, lost func() Reply) Reply {
 	begun, err := e.begin(ctx, s, m, c, question)
 	if err == nil && begun.Verdict == session.Served {
 		if r, handed := e.whileHanded(ctx, s, m, c); handed {
@@ -35,7 +40,7 @@ func (e *Engine) ask(ctx context.Context, s *Settings, m Message, question strin
 	case session.BotSpent:
 		return e.overBudget(s, "bot", begun.Until)
 	default: // Started, Joined
-		return e.deliver(ctx, s, c, delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn})
+		return e.deliver(ctx, s, c, delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, lost: lost})
 	}
 }
 

@@ -18,6 +18,7 @@ type delivery struct {
 	turn    session.Turn
 	resumes bool
 	again   *session.Cursor // where in the text to begin, if it is not the turn's cursor
+	lost    func() Reply    // records the question again, if it is one
 
 	suggestions func(t *session.Turn) []string // after a turn's answer
 }
@@ -33,6 +34,11 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 		}
 		if held {
 			return Reply{Kind: Held}
+		}
+		// It was stopped, cleared or forgotten; or the store has lost it, as a Redis that crashes loses what it has not written.
+		// Recorded again it is known to be gone, or it starts.
+		if d.turn.State == session.Cancelled && d.lost != nil && ctx.Err() == nil {
+			return d.lost()
 		}
 	}
 	if ctx.Err() != nil { // the channel has given this delivery up: what it would show is for the next

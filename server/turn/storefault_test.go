@@ -413,3 +413,55 @@ func TestASlowStoreMakesNoReplyLate(t *testing.T) {
 		})
 	}
 }
+
+// amnesic is a store that knows nothing of the first turn that is waited for, a second after it was recorded.
+type amnesic struct {
+	session.Store
+	waits int
+}
+
+func (s *amnesic) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+	s.waits++
+	if s.waits > 1 {
+		return s.Store.Await(ctx, k)
+	}
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return session.Turn{}, context.Cause(ctx)
+	}
+	return session.Turn{Key: k, State: session.Cancelled}, nil
+}
+
+// A question whose turn the store has lost while its delivery waits is recorded again, and answered.
+func TestALostTurnIsRecordedAgain(t *testing.T) {
+	for name, push := range map[string]bool{"reply": false, "push": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := setup{store: &amnesic{Store: newStore()}, simmed: simmed(steady(3*time.Second, 80))}
+				if push {
+					o.pusher, o.settings = newPhone(), pushing(4)
+				}
+				b := start(t, o)
+				f := b.follower("alice")
+				f.Send(ask).want(t, turn.Answer, echo(ask, 80))
+			})
+		})
+	}
+}
+
+// One that was cleared meanwhile is known to be gone: it is not asked again.
+func TestAClearedTurnIsNotRecordedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, setup{simmed: simmed(steady(3*time.Second, 80))})
+		f := b.follower("alice")
+		first := f.Begin(ask)
+		<-time.After(time.Second)
+		f.Send("/clear")
+		(<-first).want(t, turn.Silent, "")
+		<-time.After(time.Minute)
+		if n := b.sim.Calls(); len(n) != 1 {
+			t.Errorf("Dify was asked %d times, want once", len(n))
+		}
+	})
+}
