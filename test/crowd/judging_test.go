@@ -273,8 +273,16 @@ func TestJudgeReadsPushes(t *testing.T) {
 			return []shown{{text: other.Text() + "\n------------\n" + other.Answer(1), pushed: true}}
 		}},
 		"the answer to a question that is still being delivered": {shown: func(q, other *Question) []shown {
-			other.Asker.open = other
+			other.Asked = q.Asked
 			return []shown{{text: q.Text() + "\n------------\n" + q.Answer(1), pushed: true}, {text: other.Answer(1), pushed: true}}
+		}},
+		"an answer before the question that is open": {shown: func(q, other *Question) []shown {
+			other.Accepted = true // and was asked after it came
+			return []shown{{text: q.Answer(1), pushed: true}}
+		}},
+		"an answer after another question, as if it were its": {wrong: "another question's answer", shown: func(q, other *Question) []shown {
+			other.Asked, other.Accepted = q.Asked, true
+			return []shown{{text: q.Answer(1), pushed: true}}
 		}},
 		"no line of WeChat's": {wrong: "without the line", shown: func(q, _ *Question) []shown {
 			return []shown{{text: q.Answer(1), pushed: true, unmarks: true}}
@@ -282,11 +290,13 @@ func TestJudgeReadsPushes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, mine, mineToo, _ := bench(t)
-			a.crowd.Pushed, a.open, mine.Accepted = true, mine, true
+			came := time.Unix(1_800_000_000, 0)
+			a.crowd.Pushed, mine.Accepted = true, true
+			mine.Asked, mineToo.Asked = came.Add(-time.Second), came.Add(time.Second)
 			var wrongs []string
 			for _, s := range c.shown(mine, mineToo) {
 				if s.pushed {
-					wrongs = append(wrongs, a.receive(wechatsim.Bubble{Text: s.text, Pushed: true, AI: !s.unmarks})...)
+					wrongs = append(wrongs, a.receive(wechatsim.Bubble{Text: s.text, At: came, Pushed: true, AI: !s.unmarks})...)
 				} else {
 					wrongs = append(wrongs, a.take(s.asks, replied(s.text))...)
 				}

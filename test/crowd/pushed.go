@@ -2,6 +2,7 @@ package crowd
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/test/wechatsim"
@@ -57,20 +58,30 @@ func (a *Asker) hear(asking *Question, x *wechatsim.Exchange) {
 	}
 }
 
-// receive takes a message that the account has sent by itself, and says what is wrong with it. It is about the last question if it does
-// not say another.
+// receive takes a message that the account has sent by itself, and says what is wrong with it.
 func (a *Asker) receive(b wechatsim.Bubble) (wrongs []string) {
 	a.messages = append(a.messages, b)
 	if !b.AI {
 		wrongs = append(wrongs, "a message without the line that AI has made it")
 	}
-	r, about := read(b.Text), a.open
-	switch m := marked.FindStringSubmatch(r.body); {
-	case about == nil || about.Accepted:
-	case len(m) > 1 && m[1] == about.ID:
-		about.Accepted = true // though a delivery of it is still under way
-	default:
-		about = nil // it may never have arrived: then the message is about the one before
+	r := read(b.Text)
+	return append(wrongs, a.understand(a.meantBy(r, b.At), r, true, b.At)...)
+}
+
+// meantBy is the question that a message is about which does not say: the last one that had been asked when it came, and that has
+// arrived. The message itself may be what tells that it has, while a delivery of it is still under way. nil if there is none.
+func (a *Asker) meantBy(r reply, at time.Time) *Question {
+	marks := marked.FindStringSubmatch(r.body)
+	for _, q := range slices.Backward(a.Questions) {
+		if q.Asked.After(at) {
+			continue // the message came before, and is read now
+		}
+		if len(marks) > 1 && marks[1] == q.ID {
+			q.Accepted = true
+		}
+		if q.Accepted {
+			return q
+		}
 	}
-	return append(wrongs, a.understand(about, r, true, b.At)...)
+	return nil
 }
