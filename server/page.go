@@ -77,9 +77,7 @@ type answers struct{ *Server }
 
 // Answer looks at one turn.
 func (a answers) Answer(ctx context.Context, follower, id string) (page.Answer, bool, error) {
-	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	cancel() // not to wait for its end
-	t, err := a.store.Await(now, session.Key{Follower: follower, ID: id})
+	t, err := a.store.Turn(ctx, session.Key{Follower: follower, ID: id})
 	if err != nil {
 		return page.Answer{}, false, fmt.Errorf("looking for an answer: %w", err)
 	}

@@ -225,11 +225,11 @@ type awayStore struct {
 	away bool
 }
 
-func (a *awayStore) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+func (a *awayStore) Turn(ctx context.Context, k session.Key) (session.Turn, error) {
 	if a.away {
 		return session.Turn{}, session.ErrElsewhere
 	}
-	return a.Store.Await(ctx, k)
+	return a.Store.Turn(ctx, k)
 }
 
 func (a *awayStore) Get(ctx context.Context, follower string) (session.Session, error) {

@@ -24,7 +24,7 @@ type notHere struct {
 
 func (n notHere) Elsewhere() (identity, address string) { return "this", *n.at.Load() }
 
-func (notHere) Await(context.Context, session.Key) (session.Turn, error) {
+func (notHere) Turn(context.Context, session.Key) (session.Turn, error) {
 	return session.Turn{}, session.ErrElsewhere
 }
 

@@ -389,9 +389,11 @@ type Store interface {
 	// Release gives a turn back unfinished, to be claimed by the next process at once; ErrLeaseLost as above.
 	Release(ctx context.Context, l *Lease) error
 
-	// Await waits until the turn is over or ctx ends, and returns it as it is then (also when ctx ends: no error).
-	// A turn that is not there (any more) is returned as Cancelled.
-	Await(ctx context.Context, k Key) (Turn, error)
+	// Turn returns a turn as it is. One that is not there (any more) is Cancelled.
+	Turn(ctx context.Context, k Key) (Turn, error)
+
+	// Watch watches for the end of a turn, without asking the store anything: it neither fails nor waits. See Await.
+	Watch(k Key) Watch
 
 	// Open records one delivery of a message that asks no question and returns the follower's session.
 	Open(ctx context.Context, k Key) (Opened, error)

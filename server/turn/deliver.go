@@ -93,15 +93,17 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 
 // await waits for the turn's end until a time. The store has a little longer to say how it is then.
 func (e *Engine) await(ctx context.Context, d *delivery, until, last time.Time) error {
-	t, err := within(ctx, e, last, func(ctx context.Context) (session.Turn, error) {
-		ctx, cancel := context.WithDeadline(ctx, until)
-		defer cancel()
-		return e.Store.Await(ctx, d.turn.Key)
+	t, err := session.Await(ctx, e.Store, d.turn.Key, until, func(ctx context.Context) (session.Turn, error) {
+		return e.look(ctx, d.turn.Key, last)
 	})
 	if err == nil {
 		d.turn = t
 	}
 	return err
+}
+
+func (e *Engine) look(ctx context.Context, k session.Key, last time.Time) (session.Turn, error) {
+	return within(ctx, e, last, func(ctx context.Context) (session.Turn, error) { return e.Store.Turn(ctx, k) })
 }
 
 // whileSending replies to a delivery while a part of its turn is on its way to the follower: to the question with nothing,
@@ -149,7 +151,7 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			}
 			return r
 		}
-		if err := e.await(ctx, &d, time.Now(), last); err != nil {
+		if d.turn, err = e.look(ctx, d.turn.Key, last); err != nil {
 			e.storeFailed("looking at a turn", err)
 			return r
 		}

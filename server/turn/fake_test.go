@@ -191,11 +191,11 @@ func (s *shaky) Release(ctx context.Context, l *session.Lease) error {
 	return s.Store.Release(ctx, l)
 }
 
-func (s *shaky) Await(ctx context.Context, k session.Key) (session.Turn, error) {
-	if err := s.fault("Await"); err != nil {
+func (s *shaky) Turn(ctx context.Context, k session.Key) (session.Turn, error) {
+	if err := s.fault("Turn"); err != nil {
 		return session.Turn{}, err
 	}
-	return s.Store.Await(ctx, k)
+	return s.Store.Turn(ctx, k)
 }
 
 func (s *shaky) Open(ctx context.Context, k session.Key) (session.Opened, error) {

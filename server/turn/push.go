@@ -66,9 +66,11 @@ func (e *Engine) sent(ctx context.Context, c clock, d *delivery) error {
 		if time.Until(c.deadline) <= 0 || !pause(ctx, min(whileSending, time.Until(c.deadline))) {
 			return nil
 		}
-		if err := e.await(ctx, d, time.Now(), c.reply); err != nil {
+		t, err := e.look(ctx, d.turn.Key, c.reply)
+		if err != nil {
 			return err
 		}
+		d.turn = t
 	}
 	return nil
 }
@@ -204,11 +206,11 @@ func (r *run) compose(t session.Turn) (outgoing, bool) {
 	return outgoing{text: head + join(text[start:end], link), part: session.Part{To: cursor(text, to)}}, true
 }
 
-// look reads the turn as it is.
+// look reads the turn as it is, also once ctx has ended.
 func (r *run) look(ctx context.Context) (session.Turn, error) {
-	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	cancel() // not to wait for its end
-	return r.Store.Await(now, r.lease.Turn.Key)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	return r.Store.Turn(ctx, r.lease.Turn.Key)
 }
 
 // send sends a message, recorded before and after, so that no other process sends it too; false if no more is to be sent.

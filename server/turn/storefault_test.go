@@ -53,8 +53,8 @@ func TestASingleFailureOfTheStoreIsSurvived(t *testing.T) {
 			synctest.Wait()
 			calls = s.calls.Load()
 			counted := b.count("session_store_errors_total")
-			// A turn that is given up needs no progress any more.
-			if k > 0 && k <= calls && counted != 1 && (failed != "Progress" || counted > 1) {
+			// A turn that is given up needs no progress any more, and a look while there is time is made again.
+			if k > 0 && k <= calls && counted != 1 && (failed != "Progress" && failed != "Turn" || counted > 1) {
 				t.Errorf("call %d, %s: %v failures of the store were counted, want 1", k, failed, counted)
 			}
 			f.Send("/clear")
@@ -92,7 +92,7 @@ func TestEachFailureOfTheStoreHasItsReply(t *testing.T) {
 		want         string
 	}{
 		"a question that was not recorded":    {"Begin", ask, turn.Refused, busyLine},
-		"an answer that cannot be waited for": {"Await", ask, turn.Waiting, waitingLine + "\n\n" + more},
+		"an answer that cannot be waited for": {"Turn", ask, turn.Waiting, waitingLine + "\n\n" + more},
 		"a session that cannot be opened":     {"Open", "1", turn.Waiting, waitingLine + "\n\n" + more},
 		"a turn that cannot be cancelled":     {"Cancel", "/stop", turn.Refused, busyLine},
 		"a session that cannot be cleared":    {"Clear", "/clear", turn.Refused, busyLine},
@@ -102,7 +102,7 @@ func TestEachFailureOfTheStoreHasItsReply(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := sound(newStore())
 				s.fails = func(_ int64, method string) bool { return method == c.method }
-				b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{Total: time.Second, Length: 80})})
+				b := start(t, setup{store: s, simmed: simmed(difysim.Behaviour{FirstText: 7 * time.Second, Length: 80})})
 				b.follower("alice").Send(c.text).want(t, c.kind, c.want)
 			})
 		})
@@ -123,15 +123,25 @@ func TestHold_RepliedWhenNotCounted(t *testing.T) {
 	})
 }
 
+// unheard is a store that does not hear in this process how turns end.
+type unheard struct{ session.Store }
+
+func (s unheard) Watch(k session.Key) session.Watch {
+	w := s.Store.Watch(k)
+	w.Look = true
+	return w
+}
+
 func TestHeldDelivery_StoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sound(newStore())
-		awaits := 0
+		s := sound(unheard{newStore()})
+		s.err = session.ErrClosed
+		looks := 0
 		s.fails = func(_ int64, method string) bool {
-			if method == "Await" {
-				awaits++
+			if method == "Turn" {
+				looks++
 			}
-			return method == "Await" && awaits == 2
+			return method == "Turn" && looks > 2 // at the wait's begin and at the deadline; then the delivery is held
 		}
 		b := start(t, setup{store: s, simmed: simmed(steady(20*time.Second, 80))})
 		x := b.follower("alice").Send(ask)
@@ -291,7 +301,7 @@ func TestSessionsMove_LeftToTheNextDelivery(t *testing.T) {
 		kind         turn.Kind
 	}{
 		"a question":           {"Begin", ask, turn.Answer},
-		"a wait for a turn":    {"Await", ask, turn.Answer},
+		"a wait for a turn":    {"Turn", ask, turn.Answer},
 		"a fetch":              {"Open", "1", turn.Notice},
 		"a turn to stop":       {"Cancel", "/stop", turn.Notice},
 		"a session to clear":   {"Clear", "/clear", turn.Notice},
@@ -420,17 +430,18 @@ type amnesic struct {
 	waits int
 }
 
-func (s *amnesic) Await(ctx context.Context, k session.Key) (session.Turn, error) {
+func (s *amnesic) Watch(k session.Key) session.Watch {
 	s.waits++
 	if s.waits > 1 {
-		return s.Store.Await(ctx, k)
+		return s.Store.Watch(k)
 	}
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-		return session.Turn{}, context.Cause(ctx)
+	woken := make(chan struct{})
+	timer := time.AfterFunc(time.Second, func() { close(woken) })
+	return session.Watch{
+		Woken: woken,
+		Ended: func() (session.Turn, bool) { return session.Turn{Key: k, State: session.Cancelled}, true },
+		Stop:  func() { timer.Stop() },
 	}
-	return session.Turn{Key: k, State: session.Cancelled}, nil
 }
 
 // A question whose turn the store has lost while its delivery waits is recorded again, and answered.

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	callTimeout = 10 * time.Second // for a call whose result nobody waits for
-	stopWait    = time.Second      // for Dify to stop a generation before its turn ends
-	persistFor  = 2 * time.Minute  // how long it is tried to store the end of a turn
+	callTimeout = 10 * time.Second       // for a call whose result nobody waits for
+	lookTimeout = 300 * time.Millisecond // for a look at a run's own turn
+	stopWait    = time.Second            // for Dify to stop a generation before its turn ends
+	persistFor  = 2 * time.Minute        // how long it is tried to store the end of a turn
 )
 
 // run is one process' work on one turn.
@@ -201,9 +202,7 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 // over tells whether the turn is known to be over. A turn that was lost to another process is not: that one may wait for
 // the answer that Dify still makes.
 func (r *run) over() bool {
-	ended, cancel := context.WithCancel(r.life)
-	cancel() // not to wait for it
-	t, err := r.Store.Await(ended, r.lease.Turn.Key)
+	t, err := r.look(r.life)
 	if err != nil {
 		r.storeFailed("looking at a lost turn", err)
 	}

@@ -320,7 +320,7 @@ func nothingAcceptedIsLost(t *testing.T, r *rapid.T) {
 	}
 	there := func() {
 		for k := range accepted {
-			if turn, err := s.Await(ended(), k); err != nil || turn.State == session.Cancelled || turn.Question == "" {
+			if turn, err := s.Turn(t.Context(), k); err != nil || turn.State == session.Cancelled || turn.Question == "" {
 				r.Fatalf("an accepted question is %v: %v", turn.State, err)
 			}
 		}

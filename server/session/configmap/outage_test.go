@@ -17,6 +17,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
 	"github.com/wechatbot/wechatbot-operator/server/session/follower"
 	"github.com/wechatbot/wechatbot-operator/server/session/memory"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // throttled is a fault: the API server asks for patience.
@@ -53,7 +54,7 @@ func TestAPIServerIsAway(t *testing.T) {
 					t.Error("ready without an API server")
 				}
 				finish(t, s, running, "answer")
-				if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer.Markdown != "answer" {
+				if turn, err := sessiontest.Await(t.Context(), s, running.Turn.Key, time.Hour); err != nil || turn.Answer.Markdown != "answer" {
 					t.Errorf("Await: %+v, %v", turn, err)
 				}
 				if _, err := s.Open(t.Context(), session.Key{Follower: "alice", ID: "one"}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/configmap/kubeapi"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // A process that still runs when the next one has started changes nothing any more, and is told so by every call.
@@ -26,7 +27,7 @@ func TestPredecessorIsSuperseded(t *testing.T) {
 		time.Sleep(time.Second) // in a bubble: all is written
 		blocked := make(chan error, 2)
 		go func() {
-			_, err := old.Await(t.Context(), other)
+			_, err := sessiontest.Await(t.Context(), old, other, time.Hour)
 			blocked <- err
 		}()
 		go func() {
@@ -72,7 +73,7 @@ func wantSuperseded(t *testing.T, s *Store, l *session.Lease) {
 	for name, call := range map[string]func() error{
 		"Begin":    func() error { _, err := s.Begin(ctx, session.Question{Key: k}, true, limits); return err },
 		"Next":     func() error { _, err := s.Next(ctx, limits); return err },
-		"Await":    func() error { _, err := s.Await(ctx, k); return err },
+		"Turn":     func() error { _, err := s.Turn(ctx, k); return err },
 		"Open":     func() error { _, err := s.Open(ctx, k); return err },
 		"Get":      func() error { _, err := s.Get(ctx, "bob"); return err },
 		"Show":     func() error { return s.Show(ctx, "bob", session.Receipt{}) },

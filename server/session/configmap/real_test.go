@@ -246,7 +246,7 @@ func TestAPIServerIsRestarted(t *testing.T) {
 		t.Error("ready without an API server")
 	}
 	finish(t, s, running, "answer")
-	if turn, err := s.Await(t.Context(), running.Turn.Key); err != nil || turn.Answer.Markdown != "answer" {
+	if turn, err := sessiontest.Await(t.Context(), s, running.Turn.Key, time.Minute); err != nil || turn.Answer.Markdown != "answer" {
 		t.Errorf("Await: %+v, %v", turn, err)
 	}
 	if err := plane.StartAPIServer(t.Context()); err != nil {
@@ -305,7 +305,7 @@ func TestKilledOnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k := range accepted {
-		if turn, err := s.Await(ended(), k); err != nil || turn.Question != "question" {
+		if turn, err := s.Turn(t.Context(), k); err != nil || turn.Question != "question" {
 			t.Errorf("%v is lost: %+v, %v", k, turn, err)
 		}
 	}

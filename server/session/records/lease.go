@@ -40,14 +40,6 @@ func (s *Store) lease(t session.Turn, conversation string, fence int64, left tim
 	}
 }
 
-// hears tells whether the turn's end is heard of here, as this process works on its answer.
-func (s *Store) hears(k session.Key) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.leases[k.Follower]
-	return l != nil && l.Key == k && !l.look
-}
-
 // reported tells whether a report has nothing new but text.
 func (s *Store) reported(l *session.Lease, p session.Progress) bool {
 	s.mu.Lock()

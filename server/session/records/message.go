@@ -64,7 +64,7 @@ func (s *Store) Cancel(ctx context.Context, k session.Key) (t session.Turn, ok b
 		return session.Turn{}, false, err
 	}
 	s.persist(ctx, k.Follower)
-	t, err = s.turn(ctx, session.Key{Follower: k.Follower, ID: id})
+	t, err = s.Turn(ctx, session.Key{Follower: k.Follower, ID: id})
 	return t, err == nil, err
 }
 

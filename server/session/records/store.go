@@ -2,7 +2,6 @@ package records
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,13 +10,6 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 	"github.com/wechatbot/wechatbot-operator/server/session/follower"
-)
-
-const (
-	// lastLook bounds the look at a turn when the time of whoever awaits it is up.
-	lastLook = 300 * time.Millisecond
-	// lookAgain is how long after a look that failed whoever awaits a turn looks again.
-	lookAgain = 200 * time.Millisecond
 )
 
 // Store implements session.Store on a Port.
@@ -81,8 +73,8 @@ func (s *Store) changed(openid string) {
 	}
 }
 
-// turn reads a turn as it is.
-func (s *Store) turn(ctx context.Context, k session.Key) (session.Turn, error) {
+// Turn reads a turn as it is. See session.Store.
+func (s *Store) Turn(ctx context.Context, k session.Key) (session.Turn, error) {
 	v, err := s.port.View(ctx, k.Follower, k.ID)
 	if err != nil {
 		return session.Turn{}, fmt.Errorf("reading a turn: %w", err)
@@ -118,36 +110,19 @@ func (v View) session(openid string) (session.Session, error) {
 	return have, nil
 }
 
-// Await waits for the end of a turn, also while the port does not answer. See session.Store.
-func (s *Store) Await(ctx context.Context, k session.Key) (session.Turn, error) {
-	for woken := false; ctx.Err() == nil; woken = true {
-		m, leave := s.meet(k)
-		var again <-chan time.Time
-		if woken || !s.hears(k) {
-			t, err := s.turn(ctx, k)
-			if err == nil && t.State.Over() || errors.Is(err, session.ErrClosed) || errors.Is(err, session.ErrElsewhere) {
-				leave()
-				return t, err
+// Watch joins those who wait for the end of a turn. See session.Store.
+func (s *Store) Watch(k session.Key) session.Watch {
+	m, look := s.meet(k)
+	return session.Watch{
+		Woken: m.woken, Look: look,
+		Ended: func() (session.Turn, bool) {
+			if m.last == nil {
+				return session.Turn{}, false
 			}
-			if err != nil {
-				again = time.After(lookAgain)
-			}
-		}
-		select {
-		case <-m.woken:
-			leave()
-			if m.last != nil {
-				return *m.last, nil
-			}
-		case <-again:
-			leave()
-		case <-ctx.Done():
-			leave()
-		}
+			return *m.last, true
+		},
+		Stop: func() { s.leave(k.Follower, m) },
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
-	return s.turn(ctx, k)
 }
 
 // meeting is where those meet who await turns of one follower.
@@ -159,8 +134,8 @@ type meeting struct {
 	stop  func()
 }
 
-// meet joins those who await the turn, before they look at it.
-func (s *Store) meet(k session.Key) (m *meeting, leave func()) {
+// meet joins those who await the turn. Of one that this process runs it hears, so there is nothing to look at before.
+func (s *Store) meet(k session.Key) (m *meeting, look bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m = s.meetings[k.Follower]
@@ -172,7 +147,8 @@ func (s *Store) meet(k session.Key) (m *meeting, leave func()) {
 		m.key = session.Key{} // of different turns
 	}
 	m.n++
-	return m, func() { s.leave(k.Follower, m) }
+	l := s.leases[k.Follower]
+	return m, l == nil || l.Key != k || l.look
 }
 
 func (s *Store) leave(openid string, m *meeting) {

@@ -42,7 +42,7 @@ func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l ses
 	switch b.Verdict {
 	case session.Started:
 	case session.Joined:
-		if b.Turn, err = s.turn(ctx, q.Key); err != nil {
+		if b.Turn, err = s.Turn(ctx, q.Key); err != nil {
 			return session.Begun{}, err
 		}
 	default:
@@ -142,7 +142,7 @@ func (s *Store) claim(ctx context.Context, from Candidate, l session.Limits) (se
 	if err != nil || mine == nil {
 		return c, err
 	}
-	t, err := s.turn(ctx, session.Key{Follower: from.Follower, ID: mine.Turn})
+	t, err := s.Turn(ctx, session.Key{Follower: from.Follower, ID: mine.Turn})
 	if err != nil {
 		return c, err // the lease runs out
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // conversation has followers ask through two handles while something happens to Redis. Its workers do as the engine
@@ -81,9 +82,7 @@ func (c *conversation) askOne(k session.Key, s *Store) bool {
 			c.work(s, b.Lease)
 		}
 		if err == nil {
-			ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
-			t, err := s.Await(ctx, k)
-			cancel()
+			t, err := sessiontest.Await(c.t.Context(), s, k, 2*time.Second)
 			if err == nil && t.State == session.Answered {
 				c.gotAnswer(k, t)
 				return true

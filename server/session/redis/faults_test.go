@@ -3,7 +3,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // pair opens two handles on one bot's sessions, as two replicas would.
@@ -74,10 +74,8 @@ func TestPauseLosesNothing(t *testing.T) {
 				},
 				"Look": func() error { _, err := stores[1].Get(t.Context(), "paused"); return err },
 				"Ping": func() error { return stores[0].Ping(t.Context()) },
-				"Await": func() error {
-					ctx, cancel := context.WithCancel(t.Context())
-					cancel()
-					_, err := stores[1].Await(ctx, session.Key{Follower: "paused", ID: "1"})
+				"Turn": func() error {
+					_, err := stores[1].Turn(t.Context(), session.Key{Follower: "paused", ID: "1"})
 					return err
 				},
 			} {
@@ -119,7 +117,7 @@ func waiting(t *testing.T, stores []*Store) (*session.Lease, <-chan session.Turn
 	}
 	got := make(chan session.Turn, 1)
 	go func() {
-		turn, err := stores[1].Await(t.Context(), k)
+		turn, err := sessiontest.Await(t.Context(), stores[1], k, patience)
 		if err != nil {
 			t.Error(err)
 		}
@@ -260,7 +258,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	errs := make(chan error, 3)
-	go func() { _, err := store.Await(t.Context(), k); errs <- err }()
+	go func() { _, err := sessiontest.Await(t.Context(), store, k, patience); errs <- err }()
 	for range 2 {
 		go func() { _, err := next(t, store); errs <- err }()
 	}

@@ -15,6 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // lostReplies has Redis do what it is told and loses what it replies, while it is on.
@@ -93,7 +94,7 @@ func TestBegunAgainAfterALostReply(t *testing.T) {
 		}
 	}
 	finish(t, stores[0], b.Lease)
-	if turn, err := stores[1].Await(t.Context(), q.Key); err != nil || turn.State != session.Answered || turn.Attempts != 1 {
+	if turn, err := sessiontest.Await(t.Context(), stores[1], q.Key, patience); err != nil || turn.State != session.Answered || turn.Attempts != 1 {
 		t.Errorf("turn %+v, %v; want it answered by its first holder", turn, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/session/sessiontest"
 )
 
 // trips counts how often is waited for Redis, and the calls that are made in them.
@@ -66,7 +67,7 @@ func TestRoundTrips(t *testing.T) {
 	got := make(chan session.Turn, 2)
 	for _, st := range stores {
 		go func() {
-			turn, err := st.Await(t.Context(), k)
+			turn, err := sessiontest.Await(t.Context(), st, k, patience)
 			if err != nil {
 				t.Error(err)
 			}
@@ -112,7 +113,7 @@ func BenchmarkWakeElsewhere(b *testing.B) {
 		}
 		woken := make(chan time.Time, 1)
 		go func() {
-			if _, err := waiter.Await(b.Context(), k); err != nil {
+			if _, err := sessiontest.Await(b.Context(), waiter, k, patience); err != nil {
 				b.Error(err)
 			}
 			woken <- time.Now()

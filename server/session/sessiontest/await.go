@@ -3,6 +3,7 @@ package sessiontest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
 )
@@ -10,7 +11,7 @@ import (
 func awaitCases() []Case {
 	return []Case{
 		{"the end of a turn wakes everybody who awaits it", wakesAll},
-		{"awaiting ends with the context and gives what there is", awaitEnds},
+		{"awaiting ends when its time is up and gives what there is", awaitEnds},
 		{"a turn that is over is given at once", awaitOver},
 		{"what is not there is cancelled", awaitUnknown},
 		{"cancelling, clearing and forgetting wake who awaits", wakesCancelled},
@@ -19,20 +20,25 @@ func awaitCases() []Case {
 }
 
 // awaitAll has many waiters await a turn, half of them through each handle.
-func awaitAll(ctx context.Context, a, b *handle, k session.Key) []<-chan result[session.Turn] {
+func awaitAll(t *testing.T, a, b *handle, k session.Key, atMost time.Duration) []<-chan result[session.Turn] {
 	var waiting []<-chan result[session.Turn]
 	for i := range 50 {
 		by := []*handle{a, b}[i%2]
-		waiting = append(waiting, background(func() (session.Turn, error) { return by.store.Await(ctx, k) }))
+		waiting = append(waiting, background(func() (session.Turn, error) { return Await(t.Context(), by.store, k, atMost) }))
 	}
 	return waiting
+}
+
+// Await waits for the end of a turn, or as long as it may.
+func Await(ctx context.Context, s session.Store, k session.Key, atMost time.Duration) (session.Turn, error) {
+	return session.Await(ctx, s, k, time.Now().Add(atMost), func(ctx context.Context) (session.Turn, error) { return s.Turn(ctx, k) })
 }
 
 func wakesAll(t *testing.T, h Harness) {
 	a, b := open(t, h, options())
 	l := a.start("alice", "1")
 	a.progress(l, "half", "")
-	waiting := awaitAll(t.Context(), a, b, l.Turn.Key)
+	waiting := awaitAll(t, a, b, l.Turn.Key, patience)
 	b.linger(l.Turn.Key)
 	a.finish(l, "whole", "")
 	for _, w := range waiting {
@@ -47,15 +53,13 @@ func awaitEnds(t *testing.T, h Harness) {
 	l := a.start("alice", "1")
 	a.progress(l, "half", "")
 	for _, by := range []*handle{a, b} {
-		ctx, cancel := context.WithTimeout(t.Context(), moment)
-		waiting := awaitAll(ctx, by, by, l.Turn.Key)
+		waiting := awaitAll(t, by, by, l.Turn.Key, moment)
 		for _, w := range waiting {
 			got := collect(t, "Await", w)
 			if got.State != session.Answering || got.Answer.Markdown != "half" || got.Key != l.Turn.Key {
 				t.Fatalf("turn %+v", got)
 			}
 		}
-		cancel()
 		if got := by.peek(l.Turn.Key); got.State != session.Answering || got.Answer.Markdown != "half" {
 			t.Errorf("turn %+v", got)
 		}
@@ -74,7 +78,7 @@ func awaitOver(t *testing.T, h Harness) {
 			t.Errorf("awaited: %+v", got)
 		}
 		if got := by.peek(key("alice", "1")); got.Answer.Markdown != "answer 1" {
-			t.Errorf("with an ended context: %+v", got)
+			t.Errorf("looked at: %+v", got)
 		}
 	}
 }
@@ -98,7 +102,7 @@ func wakesCancelled(t *testing.T, h Harness) {
 	} {
 		running := a.start("alice", "running at "+name)
 		a.progress(running, "half", "")
-		waiting := awaitAll(t.Context(), a, b, running.Turn.Key)
+		waiting := awaitAll(t, a, b, running.Turn.Key, patience)
 		b.linger(running.Turn.Key)
 		end()
 		for _, w := range waiting {
@@ -113,7 +117,7 @@ func wakesCancelled(t *testing.T, h Harness) {
 func awaitTakeover(t *testing.T, h Harness) {
 	a, b := open(t, h, brief())
 	dead := a.start("alice", "1")
-	waiting := awaitAll(t.Context(), a, b, dead.Turn.Key)
+	waiting := awaitAll(t, a, b, dead.Turn.Key, patience)
 	l := b.wantTakeover(dead)
 	for b.store.Finish(t.Context(), l, session.Outcome{State: session.Answered, Answer: session.Answer{Markdown: "at last"}}) != nil {
 		l = b.wantTakeover(l) // the machine has stalled for a lease's time

@@ -174,9 +174,7 @@ func (h *handle) release(l *session.Lease) {
 // await waits for the end of a turn.
 func (h *handle) await(k session.Key) session.Turn {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
-	t, err := h.store.Await(ctx, k)
+	t, err := Await(h.t.Context(), h.store, k, patience)
 	h.check("Await", err)
 	if !t.State.Over() {
 		h.t.Fatalf("Await %v came back with state %v after %v", k, t.State, patience)
@@ -187,19 +185,15 @@ func (h *handle) await(k session.Key) session.Turn {
 // peek returns the turn as it is.
 func (h *handle) peek(k session.Key) session.Turn {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(h.t.Context())
-	cancel()
-	t, err := h.store.Await(ctx, k)
-	h.check("Await with an ended context", err)
+	t, err := h.store.Turn(h.t.Context(), k)
+	h.check("Turn", err)
 	return t
 }
 
 // linger awaits an open turn for a moment, in vain: what was started in the background is waiting then, too.
 func (h *handle) linger(k session.Key) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), h.moment)
-	defer cancel()
-	t, err := h.store.Await(ctx, k)
+	t, err := Await(h.t.Context(), h.store, k, h.moment)
 	h.check("Await", err)
 	if t.State.Over() {
 		h.t.Fatalf("turn %v is %v, want it open", k, t.State)

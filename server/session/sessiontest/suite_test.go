@@ -142,8 +142,8 @@ func (f *faulty) Use(ctx context.Context, follower string, u session.Use) error 
 	return f.Store.Use(ctx, follower, u)
 }
 
-func (f *faulty) Await(ctx context.Context, k session.Key) (session.Turn, error) {
-	t, err := f.Store.Await(ctx, k)
+func (f *faulty) Turn(ctx context.Context, k session.Key) (session.Turn, error) {
+	t, err := f.Store.Turn(ctx, k)
 	if f.fault == "others are not counted" {
 		t.Others = 0
 	}
