@@ -11,9 +11,9 @@ const lookAgain = 200 * time.Millisecond
 
 // Watch is one wait for the end of a turn. It is good for being woken once.
 type Watch struct {
-	Woken <-chan struct{}     // closed when the turn may have ended
-	Look  bool                // it may have ended before the watch began
-	Ended func() (Turn, bool) // once woken: how it has ended, if that is known without a look
+	Woken <-chan struct{} // closed when the turn may have ended
+	Look  bool            // it may have ended before the watch began
+	Ended func() *Turn    // once woken: how it has ended, nil if a look has to tell
 	Stop  func()
 }
 
@@ -22,53 +22,55 @@ type Watcher interface {
 	Watch(k Key) Watch
 }
 
-// Await waits in this goroutine until the turn is over or its time is up, also while looks fail, and returns the turn as it
-// is then. look reads it, in the time that its context gives. There is an error if ctx ends, if the look at the end fails,
-// and at once if one says ErrClosed or ErrElsewhere.
-func Await(ctx context.Context, w Watcher, k Key, until time.Time, look func(ctx context.Context) (Turn, error)) (Turn, error) {
+// Await waits in this goroutine until the turn is over or its time is up, also while looks fail; t is the turn as it is
+// then. look reads the turn into t, in the time that its context gives. There is an error if ctx ends, if the look at the
+// end fails, and at once if one says ErrClosed or ErrElsewhere.
+func Await(ctx context.Context, w Watcher, k Key, until time.Time, t *Turn, look func(ctx context.Context) error) error {
 	timeUp := time.NewTimer(time.Until(until))
 	defer timeUp.Stop()
 	for woken := false; ; woken = true {
 		watch := w.Watch(k)
-		t, done, err := watch.wait(ctx, woken, until, timeUp.C, look)
+		done, err := watch.wait(ctx, woken, until, timeUp.C, t, look)
 		watch.Stop()
 		if done || err != nil {
-			return t, err
+			return err
 		}
 	}
 }
 
 // wait looks first if it has to, and waits then. It is done if there is nothing more to wait for.
-func (w Watch) wait(ctx context.Context, woken bool, until time.Time, timeUp <-chan time.Time, look func(ctx context.Context) (Turn, error)) (
-	t Turn, done bool, err error,
+func (w Watch) wait(ctx context.Context, woken bool, until time.Time, timeUp <-chan time.Time, t *Turn, look func(ctx context.Context) error) (
+	done bool, err error,
 ) {
 	var again <-chan time.Time
 	if (woken || w.Look) && time.Now().Before(until) {
-		t, err = lookUntil(ctx, until, look)
+		err = lookUntil(ctx, until, look)
 		switch {
 		case errors.Is(err, ErrClosed) || errors.Is(err, ErrElsewhere):
-			return t, true, err
+			return true, err
 		case err != nil:
 			again = time.After(lookAgain)
 		case t.State.Over():
-			return t, true, nil
+			return true, nil
 		}
 	}
 	select {
 	case <-w.Woken:
-		t, done = w.Ended()
-		return t, done, nil
+		if ended := w.Ended(); ended != nil {
+			*t = *ended
+			return true, nil
+		}
+		return false, nil
 	case <-again:
-		return Turn{}, false, nil
+		return false, nil
 	case <-timeUp:
-		t, err = look(ctx)
-		return t, true, err
+		return true, look(ctx)
 	case <-ctx.Done():
-		return Turn{}, true, context.Cause(ctx)
+		return true, context.Cause(ctx)
 	}
 }
 
-func lookUntil(ctx context.Context, until time.Time, look func(ctx context.Context) (Turn, error)) (Turn, error) {
+func lookUntil(ctx context.Context, until time.Time, look func(ctx context.Context) error) error {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	return look(ctx)

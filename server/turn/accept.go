@@ -40,16 +40,16 @@ func (e *Engine) take(ctx context.Context, s *Settings, m Message, c clock, ques
 	case session.BotSpent:
 		return e.overBudget(s, "bot", begun.Until)
 	default: // Started, Joined
-		return e.deliver(ctx, s, c, delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, lost: lost})
+		return e.deliver(ctx, s, c, &delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, lost: lost})
 	}
 }
 
 // begin records a question. A store that is away for a moment, while it restarts or fails over, is asked again for as
 // long as this delivery may take: the question's key makes that the same question. What could start at once is started,
 // also if this delivery has stopped waiting for the store by then.
-func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, question string) (session.Begun, error) {
+func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, question string) (*session.Begun, error) {
 	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m), Ref: m.ref}
-	return within(ctx, e, c.reply, func(ctx context.Context) (session.Begun, error) {
+	return within(ctx, e, c.reply, func(ctx context.Context) (*session.Begun, error) {
 		ctx, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()
 		for {
@@ -58,7 +58,7 @@ func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, que
 				e.start(begun.Lease)
 			}
 			if err == nil || !pause(ctx, beginRetry) {
-				return begun, err
+				return &begun, err
 			}
 			e.storeFailed("recording a question", err)
 		}

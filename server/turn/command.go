@@ -182,7 +182,7 @@ func (e *Engine) resumeReading(ctx context.Context, s *Settings, m Message, word
 	if err != nil {
 		return e.unavailable(ctx, s, m, c, "opening a session", err, e.waiting(s, session.Turn{}, ""))
 	}
-	d := delivery{message: m, number: max(m.Delivery, o.Delivery), resumes: true}
+	d := &delivery{message: m, number: max(m.Delivery, o.Delivery), resumes: true}
 	t := e.next(m, o)
 	if t == nil {
 		return e.notice(s.Texts.get(TextNothingYet))

@@ -20,7 +20,7 @@ const (
 
 // page shows a turn's text from a cursor on, as much as fits on one page: whose question it is if that could be in
 // doubt, the text, how it ended if it did not end well, and the tap-link to go on if there is more.
-func (e *Engine) page(s *Settings, d delivery, t session.Turn) Reply {
+func (e *Engine) page(s *Settings, d *delivery, t session.Turn) Reply {
 	text, over := e.text(t), t.State.Over()
 	if t.State == session.Cancelled && text == "" { // whatever has cancelled it has said so
 		return Reply{Kind: Silent}
@@ -111,7 +111,7 @@ type part struct {
 	end              bool // of the text of a turn that is over
 }
 
-func (e *Engine) reply(d delivery, t session.Turn, text string, p part) Reply {
+func (e *Engine) reply(d *delivery, t session.Turn, text string, p part) Reply {
 	r := Reply{Kind: Page, Text: p.head + join(p.body, p.foot), follower: t.Key.Follower}
 	switch {
 	case !t.State.Over():

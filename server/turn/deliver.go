@@ -25,10 +25,10 @@ type delivery struct {
 
 // deliver waits for the turn and replies with what there is when this delivery's time is up; or lets it time out, so
 // that the channel delivers it again and the answer can be the reply to that.
-func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) Reply {
+func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d *delivery) Reply {
 	waited := !d.turn.State.Over()
 	if waited {
-		held, err := e.wait(ctx, s, c, &d)
+		held, err := e.wait(ctx, s, c, d)
 		if err != nil {
 			return e.unavailable(ctx, s, d.message, c, "waiting for an answer", err, e.waiting(s, d.turn, ""))
 		}
@@ -51,7 +51,7 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 		return Reply{Kind: Pushed}
 	}
 	if d.turn.Sending.State == session.Sending {
-		if r, done := e.whileSending(ctx, s, c, &d); done {
+		if r, done := e.whileSending(ctx, s, c, d); done {
 			return r
 		}
 	}
@@ -61,7 +61,7 @@ func (e *Engine) deliver(ctx context.Context, s *Settings, c clock, d delivery) 
 	if ctx.Err() != nil {
 		return Reply{Kind: Held}
 	}
-	d.suggestions = func(t *session.Turn) []string { return e.suggestionsFor(ctx, s, c, &d, t) }
+	d.suggestions = func(t *session.Turn) []string { return e.suggestionsFor(ctx, s, c, d, t) }
 	r := e.show(ctx, s, c, d)
 	if waited && d.turn.State.Over() && r.Kind != Silent {
 		r.Ready = d.turn.FinishedAt
@@ -93,17 +93,17 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 
 // await waits for the turn's end until a time. The store has a little longer to say how it is then.
 func (e *Engine) await(ctx context.Context, d *delivery, until, last time.Time) error {
-	t, err := session.Await(ctx, e.Store, d.turn.Key, until, func(ctx context.Context) (session.Turn, error) {
-		return e.look(ctx, d.turn.Key, last)
-	})
+	return session.Await(ctx, e.Store, d.turn.Key, until, &d.turn, func(ctx context.Context) error { return e.look(ctx, d, last) })
+}
+
+// look reads the turn as it is.
+func (e *Engine) look(ctx context.Context, d *delivery, last time.Time) error {
+	k := d.turn.Key
+	t, err := within(ctx, e, last, func(ctx context.Context) (session.Turn, error) { return e.Store.Turn(ctx, k) })
 	if err == nil {
 		d.turn = t
 	}
 	return err
-}
-
-func (e *Engine) look(ctx context.Context, k session.Key, last time.Time) (session.Turn, error) {
-	return within(ctx, e, last, func(ctx context.Context) (session.Turn, error) { return e.Store.Turn(ctx, k) })
 }
 
 // whileSending replies to a delivery while a part of its turn is on its way to the follower: to the question with nothing,
@@ -128,7 +128,7 @@ func (e *Engine) perhapsSent(s *Settings) Reply { return e.notice(join(s.Texts.g
 // show replies with what there is of the turn, and records it before it is written: of two replies that would show the
 // same, one does. If the record cannot be made, it is left to the next delivery if what it shows is pushed otherwise, or
 // else shown: better twice than not at all.
-func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Reply {
+func (e *Engine) show(ctx context.Context, s *Settings, c clock, d *delivery) Reply {
 	last := c.reply
 	if time.Now().After(last) { // it was held
 		last = c.holdUntil
@@ -151,7 +151,7 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 			}
 			return r
 		}
-		if d.turn, err = e.look(ctx, d.turn.Key, last); err != nil {
+		if err := e.look(ctx, d, last); err != nil {
 			e.storeFailed("looking at a turn", err)
 			return r
 		}
@@ -170,7 +170,7 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d delivery) Rep
 // leaveUnrecorded leaves a reply that could not be recorded to the next delivery, if there is one: in push mode the text
 // would be sent once more, by this process or the one after it. Whether it was recorded nobody knows, so the reply is
 // neither shown nor acknowledged: the next delivery takes back what was recorded.
-func (e *Engine) leaveUnrecorded(ctx context.Context, s *Settings, c clock, d delivery) bool {
+func (e *Engine) leaveUnrecorded(ctx context.Context, s *Settings, c clock, d *delivery) bool {
 	if !e.pushes(s) || d.number >= e.Deliveries || !e.hold(ctx, s, c) {
 		return false
 	}
@@ -180,7 +180,7 @@ func (e *Engine) leaveUnrecorded(ctx context.Context, s *Settings, c clock, d de
 
 // compose is the reply with what there is of the turn. Of one that is not over that is its new text, else an answer to
 // an earlier question that the follower has not got, else a waiting line.
-func (e *Engine) compose(ctx context.Context, s *Settings, last time.Time, d delivery) Reply {
+func (e *Engine) compose(ctx context.Context, s *Settings, last time.Time, d *delivery) Reply {
 	if d.turn.Delivered && d.again == nil { // by the reply to another message; or there was nothing to show
 		return Reply{Kind: Silent}
 	}

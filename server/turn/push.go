@@ -66,11 +66,9 @@ func (e *Engine) sent(ctx context.Context, c clock, d *delivery) error {
 		if time.Until(c.deadline) <= 0 || !pause(ctx, min(whileSending, time.Until(c.deadline))) {
 			return nil
 		}
-		t, err := e.look(ctx, d.turn.Key, c.reply)
-		if err != nil {
+		if err := e.look(ctx, d, c.reply); err != nil {
 			return err
 		}
-		d.turn = t
 	}
 	return nil
 }

@@ -439,7 +439,7 @@ func (s *amnesic) Watch(k session.Key) session.Watch {
 	timer := time.AfterFunc(time.Second, func() { close(woken) })
 	return session.Watch{
 		Woken: woken,
-		Ended: func() (session.Turn, bool) { return session.Turn{Key: k, State: session.Cancelled}, true },
+		Ended: func() *session.Turn { return &session.Turn{Key: k, State: session.Cancelled} },
 		Stop:  func() { timer.Stop() },
 	}
 }

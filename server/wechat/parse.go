@@ -28,19 +28,27 @@ func parsePush(body []byte, originalID string) (*Push, error) {
 	if err == nil {
 		return push, nil
 	}
-	// WeChat does not escape "]]>", so a text may contain what looks like its end. Read up to there, the push is malformed:
-	// the text's real end has no start. So parse again, with one text after another read up to its last end, then all.
-	for n := p.reader.texts; n >= 0; n-- {
+	if push := parseToLastEnd(body, p.reader.texts, originalID); push != nil {
+		return push, nil
+	}
+	return nil, err
+}
+
+// parseToLastEnd parses a push whose texts may contain what looks like their end: WeChat does not escape "]]>". Read up to
+// there, such a push is malformed, as the text's real end has no start. So one of its texts after another is read up to its
+// last end, then all.
+func parseToLastEnd(body []byte, texts int, originalID string) *Push {
+	for n := texts; n >= 0; n-- {
 		again := newParser(body)
 		again.reader.toLastEnd = n
 		if n == 0 {
 			again.reader.toLastEnd = everyText
 		}
 		if push, err := again.parse(originalID); err == nil {
-			return push, nil
+			return push
 		}
 	}
-	return nil, err
+	return nil
 }
 
 // parser reads one push.
@@ -51,8 +59,8 @@ type parser struct {
 	count  int
 }
 
-func newParser(body []byte) parser {
-	p := parser{reader: newReader(body), push: new(Push)}
+func newParser(body []byte) *parser {
+	p := &parser{reader: newReader(body), push: new(Push)}
 	p.reader.verbatim = true
 	return p
 }

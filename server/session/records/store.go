@@ -115,13 +115,8 @@ func (s *Store) Watch(k session.Key) session.Watch {
 	m, look := s.meet(k)
 	return session.Watch{
 		Woken: m.woken, Look: look,
-		Ended: func() (session.Turn, bool) {
-			if m.last == nil {
-				return session.Turn{}, false
-			}
-			return *m.last, true
-		},
-		Stop: func() { s.leave(k.Follower, m) },
+		Ended: func() *session.Turn { return m.last },
+		Stop:  func() { s.leave(k.Follower, m) },
 	}
 }
 

@@ -31,7 +31,12 @@ func awaitAll(t *testing.T, a, b *handle, k session.Key, atMost time.Duration) [
 
 // Await waits for the end of a turn, or as long as it may.
 func Await(ctx context.Context, s session.Store, k session.Key, atMost time.Duration) (session.Turn, error) {
-	return session.Await(ctx, s, k, time.Now().Add(atMost), func(ctx context.Context) (session.Turn, error) { return s.Turn(ctx, k) })
+	var t session.Turn
+	err := session.Await(ctx, s, k, time.Now().Add(atMost), &t, func(ctx context.Context) (err error) {
+		t, err = s.Turn(ctx, k)
+		return err
+	})
+	return t, err
 }
 
 func wakesAll(t *testing.T, h Harness) {
