@@ -112,7 +112,7 @@ type part struct {
 }
 
 func (e *Engine) reply(d *delivery, t session.Turn, text string, p part) Reply {
-	r := Reply{Kind: Page, Text: p.head + join(p.body, p.foot), follower: t.Key.Follower}
+	r := Reply{Kind: Page, Text: p.head + join(p.body, p.foot)}
 	switch {
 	case !t.State.Over():
 		r.Kind = Partial
@@ -121,10 +121,10 @@ func (e *Engine) reply(d *delivery, t session.Turn, text string, p part) Reply {
 	case p.end:
 		r.Kind = Answer
 	}
-	r.receipt = &session.Receipt{
+	r.receipt = &receipt{follower: t.Key.Follower, Receipt: session.Receipt{
 		Message: d.message.ID, Turn: t.Key.ID,
 		Before: t.Cursor, From: p.from, To: cursor(text, p.to), End: p.end,
-	}
+	}}
 	return r
 }
 

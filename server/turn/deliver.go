@@ -139,7 +139,7 @@ func (e *Engine) show(ctx context.Context, s *Settings, c clock, d *delivery) Re
 			return r
 		}
 		_, err := within(ctx, e, last, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, e.Store.Show(ctx, d.message.Follower, *r.receipt)
+			return struct{}{}, e.Store.Show(ctx, d.message.Follower, r.receipt.Receipt)
 		})
 		switch {
 		case err == nil:
@@ -208,6 +208,6 @@ func (e *Engine) Unsend(r Reply) {
 	if r.receipt == nil {
 		return
 	}
-	k := session.Key{Follower: r.follower, ID: r.receipt.Message}
+	k := session.Key{Follower: r.receipt.follower, ID: r.receipt.Message}
 	e.undo("taking a reply back", func(ctx context.Context) error { return e.Store.Unshow(ctx, k) })
 }

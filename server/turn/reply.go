@@ -33,6 +33,11 @@ type Reply struct {
 	// Ready is when what is shown was complete, if this delivery has waited for it; else zero.
 	Ready time.Time
 
+	receipt *receipt
+}
+
+// receipt says what of whose turns a reply shows.
+type receipt struct {
 	follower string
-	receipt  *session.Receipt
+	session.Receipt
 }
