@@ -207,8 +207,8 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 		if next.Started.Before(at) {
 			continue // it is no consequence
 		}
-		if slices.ContainsFunc(v.Failures, func(f crowd.Failure) bool { return f.Question == q && f.At.After(at) && f.At.Before(next.Started) }) {
-			continue // the turn was given up, and the follower has asked again
+		if slices.ContainsFunc(q.AskedAgain, func(t time.Time) bool { return t.After(at) && t.Before(next.Started) }) {
+			continue // the turn was given up, and the next call is another turn's
 		}
 		if why == killed && w.mode == difysim.Chatflow && at.Sub(c.Started) > settling && !within(w.windows(mend), c.Started, at) {
 			continue // its run has outlived the process, which had time to note it: it was there to be found
@@ -234,8 +234,9 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 			v.cutOff++
 		}
 	}
-	if most := q.Turns + excused; len(calls) > most {
-		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.ID, len(calls), q.Turns, w.timeline(calls), q.Story()))
+	turns := 1 + len(q.AskedAgain)
+	if most := turns + excused; len(calls) > most {
+		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.ID, len(calls), turns, w.timeline(calls), q.Story()))
 	}
 	if q.Accepted && !q.Refused && len(calls) == 0 {
 		v.Lost = append(v.Lost, q.ID+": Dify was never asked")

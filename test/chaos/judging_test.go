@@ -40,15 +40,14 @@ func TestJudgeCountsCalls(t *testing.T) {
 		killed  map[int]float64 // replica 0 and 1
 		cut     []float64       // replica 0: from, to
 		outages []float64       // from, to
-		givenUp float64         // when the follower was told so
-		turns   int
+		again   float64         // when the follower asked again
 		mode    difysim.Mode
 
 		found, crashed, cutOff, doomed, extra, late, lost int
 	}{
 		"one for one":                        {calls: []difysim.Call{call("0", 0, 5, difysim.Answered)}},
 		"none":                               {lost: 1},
-		"two for a question asked twice":     {turns: 2, calls: []difysim.Call{call("0", 0, 5, difysim.Cut), call("0", 9, 14, difysim.Answered)}},
+		"two for a question asked twice":     {again: 8, calls: []difysim.Call{call("0", 0, 5, difysim.Cut), call("0", 9, 14, difysim.Answered)}},
 		"two for one":                        {extra: 1, calls: []difysim.Call{call("0", 0, 5, difysim.Answered), call("1", 1, 6, difysim.Answered)}},
 		"two, as the owner was killed":       {crashed: 1, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"two, as another one was killed":     {extra: 1, killed: map[int]float64{1: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("0", 12, 15, difysim.Answered)}},
@@ -64,8 +63,8 @@ func TestJudgeCountsCalls(t *testing.T) {
 		"killed before it was noted":         {crashed: 1, mode: difysim.Chatflow, killed: map[int]float64{0: 0.2}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 10, 15, difysim.Answered)}},
 		"killed while it was not noted":      {crashed: 1, mode: difysim.Chatflow, outages: []float64{-1, 4}, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 8, difysim.Answered), call("1", 14, 19, difysim.Answered)}},
 		"a second newOwner, after an outage": {crashed: 1, doomed: 1, killed: map[int]float64{0: 3, 1: 12.2}, outages: []float64{20, 24}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("0", 24.1, 28, difysim.Answered)}},
-		"asked again before the kill":        {turns: 2, killed: map[int]float64{0: 5}, calls: []difysim.Call{call("0", 0, 4.9, difysim.Cut), call("1", 4.95, 9, difysim.Answered)}},
-		"given up, and asked again":          {turns: 2, givenUp: 20, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 25, 28, difysim.Answered)}},
+		"asked again before the kill":        {again: 4.94, killed: map[int]float64{0: 5}, calls: []difysim.Call{call("0", 0, 4.9, difysim.Cut), call("1", 4.95, 9, difysim.Answered)}},
+		"given up, and asked again":          {again: 24, killed: map[int]float64{0: 3}, calls: []difysim.Call{call("0", 0, 3, difysim.Lost), call("1", 25, 28, difysim.Answered)}},
 		"cut off":                            {cutOff: 1, cut: []float64{2, 22}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"cut off for a moment":               {extra: 1, cut: []float64{2, 4}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
 		"an outage":                          {extra: 1, outages: []float64{2, 12}, calls: []difysim.Call{call("0", 0, 12, difysim.Lost), call("1", 12, 15, difysim.Answered)}},
@@ -73,7 +72,7 @@ func TestJudgeCountsCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, q := bench(t)
 			w.mode = c.mode
-			q.Accepted, q.Whole, q.Turns = true, true, max(c.turns, 1)
+			q.Accepted, q.Whole = true, true
 			for i, r := range w.replicas {
 				l := &life{replica: r}
 				if s, ok := c.killed[i]; ok {
@@ -82,8 +81,8 @@ func TestJudgeCountsCalls(t *testing.T) {
 				r.lives = []*life{l}
 			}
 			v := &verdict{Verdict: &crowd.Verdict{}}
-			if c.givenUp > 0 {
-				v.Failures = []crowd.Failure{{Question: q, At: at(c.givenUp)}}
+			if c.again > 0 {
+				q.AskedAgain = []time.Time{at(c.again)}
 			}
 			if c.cut != nil {
 				w.cuts = []cut{{window{at(c.cut[0]), at(c.cut[1])}, 0}}

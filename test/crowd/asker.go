@@ -112,7 +112,7 @@ func (a *Asker) ask(ctx context.Context, q *Question) {
 		case r.retry.Send != "" && a.last == q && (!retried || q.givenUp):
 			retried = true
 			q.givenUp = false
-			q.Turns++
+			q.AskedAgain = append(q.AskedAgain, time.Now())
 			x = a.send(ctx, q, a.tap(r.retry), "")
 		case r.more.Send == "":
 			x = a.send(ctx, nil, a.Follower.Send, "1")

@@ -48,7 +48,7 @@ func (a *Asker) Think(plan Plan) *Question {
 	c := a.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := &Question{Asker: a, Plan: plan, Turns: 1, seen: map[int]int{}}
+	q := &Question{Asker: a, Plan: plan, seen: map[int]int{}}
 	q.ID = fmt.Sprintf("%c%04d", 'A'+a.Number%26, 1000*(a.Number/26)+len(a.Questions))
 	c.byID[q.ID] = q
 	a.Questions = append(a.Questions, q)

@@ -17,8 +17,8 @@ type Question struct {
 	Plan  Plan
 
 	Asked, Over time.Time
-	// Turns are the messages that ask it: the question, and "ask again".
-	Turns int
+	// AskedAgain are the times at which it was asked again, as the follower was told that it has failed or was cut short.
+	AskedAgain []time.Time
 	// Whole: the answer was shown to its end. CutShort: Dify broke it off, and the follower was told so.
 	Whole, CutShort bool
 	// Accepted: a push of it got a reply or `success` that says nothing else. Refused: it was told that it was not taken.
