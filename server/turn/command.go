@@ -128,7 +128,10 @@ func (e *Engine) inLog(k session.Key, more ...any) []any {
 	return append(fields, more...)
 }
 
-func (e *Engine) messageAlias(k session.Key) string { return e.Alias(k.Follower + "\n" + k.ID) }
+func (e *Engine) messageAlias(k session.Key) string { return e.Alias(Name(k)) }
+
+// Name is what Options.Alias is given for a message, and for its turn.
+func Name(k session.Key) string { return k.Follower + "\n" + k.ID }
 
 // Menu replies to a click on a menu item: one of the bot's menu does what it says; of one that was made otherwise the key
 // may be a command, with or without its slash, or ask for what is undelivered. Any other gets the help.

@@ -43,11 +43,11 @@ func (e *Engine) endTrace(t *session.Turn, outcome string) {
 	if traced == nil {
 		return
 	}
-	end := time.Now()
-	if end.Before(t.AcceptedAt) { // by the store's clock
-		end = t.AcceptedAt
+	start, end := t.AcceptedAt, time.Now()
+	if end.Before(start) { // the store's clock is ahead
+		start = end
 	}
-	traced.End(spanTurn, t.AcceptedAt, end, failed(outcome),
+	traced.End(spanTurn, start, end, failed(outcome),
 		trace.Text("wechatbot.message", e.messageAlias(t.Key)), trace.Text("wechatbot.outcome", outcome),
 		trace.Number("wechatbot.attempts", t.Attempts))
 }
@@ -105,11 +105,11 @@ func (r *run) beginTrace() {
 		return
 	}
 	if t.Attempts == 1 {
-		began := r.began
-		if began.Before(t.AcceptedAt) { // by the store's clock
-			began = t.AcceptedAt
+		from := t.AcceptedAt
+		if r.began.Before(from) { // the store's clock is ahead
+			from = r.began
 		}
-		r.traced.Start(spanQueue, trace.Internal, t.AcceptedAt).FinishAt(began, "")
+		r.traced.Start(spanQueue, trace.Internal, from).FinishAt(r.began, "")
 	}
 	r.span = r.traced.Start(spanAnswer, trace.Internal, r.began)
 }
