@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,6 +147,10 @@ func TestTrace_HeldDelivery(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		spans := c.Spans()
+		page, err := os.ReadFile("../docs/monitoring.md")
+		if shown := waterfall(spans); err != nil || !strings.Contains(string(page), "```text\n"+shown+"```\n") {
+			t.Errorf("docs/monitoring.md shows another trace than (%v)\n%s", err, shown)
+		}
 		wantPicture(t, spans, `
 turn                         0.00s   7.00s  answered
   delivery                   0.00s   5.00s  held  (hold)
@@ -294,7 +300,9 @@ turn                         0.00s   7.00s  answered
 
 // instance names a server in its spans.
 func instance(name string) func(*Server) {
-	return func(s *Server) { s.tracing.options.Resource = []trace.Attribute{trace.Text("service.instance.id", name)} }
+	return func(s *Server) {
+		s.tracing.options.Resource = []trace.Attribute{trace.Text("service.instance.id", name)}
+	}
 }
 
 // alternating leads one request after another to other servers.
@@ -396,6 +404,55 @@ func TestTrace_ReloadAndStop(t *testing.T) {
 		}
 		if traces := checkTrees(t, c.Spans()); len(traces) != 2 {
 			t.Errorf("%d traces, want 2", len(traces))
+		}
+	})
+}
+
+// Of a crowd, whose answers are fast, slow, broken and stopped, each turn that ends has one root, and nothing that anybody said
+// is in what is sent.
+func TestTrace_Crowd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCollector(t)
+		p := newPlace(t, traced+"limits: {concurrency: 5, questions: 1000}\n")
+		r := p.run(t, c.collects(t))
+		platform := r.platform(t)
+		p.dify.Script(func(q difysim.Request) difysim.Behaviour {
+			b := difysim.Behaviour{FirstText: time.Duration(q.Number%4) * time.Second, Total: time.Duration(q.Number%9) * 2 * time.Second, Answer: "answer-" + q.Query}
+			b.Total = max(b.Total, b.FirstText+time.Second)
+			if q.Number%5 == 0 {
+				b.Fault = difysim.Fault{Kind: difysim.ErrorEvent}
+			}
+			return b
+		})
+		var crowd sync.WaitGroup
+		for i := range 12 {
+			crowd.Go(func() {
+				name := fmt.Sprintf("oFollower%d", i)
+				for n := range 4 {
+					asked := r.asks(t, platform, name, fmt.Sprintf("question-%d-%d", i, n))
+					if (i+n)%4 == 0 {
+						time.Sleep(2 * time.Second)
+						<-r.asks(t, platform, name, []string{"/stop", "/clear"}[n%2])
+					}
+					<-asked
+				}
+			})
+		}
+		crowd.Wait()
+		time.Sleep(3 * time.Minute) // until all turns are over, and exported
+		roots := 0
+		for _, s := range c.Spans() {
+			if s.Parent == "" {
+				roots++
+			}
+		}
+		if checkTrees(t, c.Spans()); roots != 48 {
+			t.Errorf("%d roots of 48 questions", roots)
+		}
+		for _, said := range []string{"question-", "answer-", "oFollower"} {
+			if strings.Contains(c.Bodies(), said) {
+				t.Errorf("%q is in what was exported", said)
+			}
 		}
 	})
 }

@@ -121,7 +121,7 @@ func (e *Engine) delivered(ctx context.Context, m Message, began time.Time, r *R
 
 // inLog is what a message is called in logs: all lines about it, and about its turn, have it, with its trace.
 func (e *Engine) inLog(k session.Key, more ...any) []any {
-	fields := []any{"message", e.messageAlias(k)}
+	fields := append(make([]any, 0, 8+len(more)), "message", e.messageAlias(k)) // with room for what a caller adds
 	if id := e.trace(k).ID(); id != "" {
 		fields = append(fields, "trace_id", id)
 	}
