@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -67,7 +66,7 @@ func (t *tracing) configure(c serverconfig.Tracing) {
 	if before := t.exporter; before != nil {
 		t.current.Store(nil)
 		t.exporter = nil
-		t.flushing.Go(func() { flush(before) })
+		t.flushing.Go(func() { before.Close(flushTime) })
 	}
 	if c.Endpoint == "" {
 		return
@@ -79,12 +78,6 @@ func (t *tracing) configure(c serverconfig.Tracing) {
 	}
 	t.exporter = otlp.New(o)
 	t.current.Store(trace.New(c.SamplingPercent, t.exporter.Export))
-}
-
-func flush(e *otlp.Exporter) {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-	defer cancel()
-	e.Close(ctx)
 }
 
 // close sends what is queued. No turn runs any more.

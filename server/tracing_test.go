@@ -446,7 +446,8 @@ func TestTrace_Crowd(t *testing.T) {
 				roots++
 			}
 		}
-		if checkTrees(t, c.Spans()); roots != 48 {
+		checkTrees(t, c.Spans())
+		if roots != 48 {
 			t.Errorf("%d roots of 48 questions", roots)
 		}
 		for _, said := range []string{"question-", "answer-", "oFollower"} {

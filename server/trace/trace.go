@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// ID names a trace, SpanID a span within it.
-type (
-	ID     [16]byte
-	SpanID [8]byte
-)
+// ID names a trace.
+type ID [16]byte
+
+// SpanID names a span within its trace.
+type SpanID [8]byte
 
 func (i ID) String() string     { return hex.EncodeToString(i[:]) }
 func (i SpanID) String() string { return hex.EncodeToString(i[:]) }

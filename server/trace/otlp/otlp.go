@@ -111,16 +111,12 @@ func (e *Exporter) Export(s *trace.Finished) {
 	}
 }
 
-// Close sends what is queued and ends the exporter. When ctx ends, what is left is dropped. Spans that are exported later
-// are lost.
-func (e *Exporter) Close(ctx context.Context) {
+// Close sends what is queued and ends the exporter. What is left then is dropped. Spans that are exported later are lost.
+func (e *Exporter) Close(within time.Duration) {
 	close(e.closing)
-	select {
-	case <-e.ended:
-	case <-ctx.Done():
-		e.end()
-		<-e.ended
-	}
+	over := time.AfterFunc(within, e.end)
+	<-e.ended
+	over.Stop()
 	e.end()
 	e.client.CloseIdleConnections()
 }
@@ -270,8 +266,8 @@ func (e *Exporter) post(body []byte, spans int) (refused int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	_ = resp.Body.Close() // what counts was read
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // one that breaks off says nothing: the status counts
+	_ = resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		no := &refusal{status: resp.StatusCode}
 		switch resp.StatusCode { // as OTLP names those that may be repeated
@@ -282,9 +278,6 @@ func (e *Exporter) post(body []byte, spans int) (refused int, err error) {
 			}
 		}
 		return 0, no
-	}
-	if err != nil { // it was taken: not once more
-		return 0, nil
 	}
 	return min(rejected(answer), spans), nil
 }
