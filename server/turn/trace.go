@@ -162,13 +162,15 @@ func called(span *trace.Span, err error) {
 	if span == nil {
 		return
 	}
-	failure := ""
-	if e, ok := errors.AsType[*dify.Error](err); ok {
-		failure = string(e.Kind)
-	} else if err != nil {
-		failure = "other"
+	e, known := errors.AsType[*dify.Error](err)
+	switch {
+	case err == nil, known && e.Kind == dify.NotRunning: // that there is no answer yet is one
+		span.Finish("")
+	case known:
+		span.Finish(string(e.Kind))
+	default:
+		span.Finish("other")
 	}
-	span.Finish(failure)
 }
 
 // sending begins the span of a message outside any push; its end is endSend's.
