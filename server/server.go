@@ -79,6 +79,7 @@ type Server struct {
 	wechat    wechatSwitch
 	account   *account.Account
 	media     *followersMedia
+	tracing   *tracing
 	engine    *turn.Engine
 	page      *page.Handler
 	handler   *webhook.Handler
@@ -156,6 +157,7 @@ func (s *Server) assemble(f files) (err error) {
 	if s.media, err = newFollowersMedia(s.account, s.dify, f); err != nil {
 		return err
 	}
+	s.tracing = s.newTracing(f)
 	if s.engine, err = s.newEngine(f); err != nil {
 		return err
 	}
@@ -185,8 +187,11 @@ func (s *Server) join() {
 	}
 }
 
-// close ends the store: what it has not written yet is written.
+// close ends the store and the traces: what they have not written yet is written.
 func (s *Server) close(ctx context.Context) error {
+	if s.tracing != nil {
+		s.tracing.close()
+	}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := s.closeStore(ctx); err != nil {
@@ -218,6 +223,7 @@ func (s *Server) newEngine(f files) (*turn.Engine, error) {
 		Pusher:    &Pusher{Account: s.account},
 		Media:     s.media,
 		Agents:    agents{s.account},
+		Tracer:    s.tracing,
 
 		PageBytes: webhook.PageBytes, Deliveries: webhook.Deliveries, Patience: webhook.Patience, HoldFor: webhook.HoldFor,
 	}, Settings(f.config))
@@ -267,9 +273,16 @@ func texts(c serverconfig.Config) map[string]string {
 // alias gives followers and messages names for logs: short, the same on all replicas, of no use without the token, and
 // others once that is rotated.
 func (s *Server) alias(of string) string {
+	name := s.sealed(of)
+	return hex.EncodeToString(name[:5])
+}
+
+// sealed is a name of which nobody without the token can tell what it is of.
+func (s *Server) sealed(of string) (name [32]byte) {
 	mac := hmac.New(sha256.New, []byte(s.secrets.Load().Token.Reveal()))
 	mac.Write([]byte(of))
-	return hex.EncodeToString(mac.Sum(nil)[:5])
+	mac.Sum(name[:0])
+	return name
 }
 
 // Addr is where the webhook listens.

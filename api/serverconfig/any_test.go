@@ -48,6 +48,10 @@ func anyConfig(t *rapid.T) Config {
 				return isPrintable(s) && strings.TrimSpace(s) != ""
 			})),
 		},
+		Tracing: Tracing{
+			Endpoint:        rapid.SampledFrom([]string{"", "http://otel-collector:4318", "https://traces.example.com/api/otel"}).Draw(t, "endpoint"),
+			SamplingPercent: number("samplingPercent", 1, 100),
+		},
 		Limits: Limits{Questions: number("questions", 1, 10000), Window: duration("window", time.Second, 24*time.Hour), Concurrency: number("concurrency", 1, 10000)},
 		Session: Session{
 			Type:        rapid.SampledFrom([]SessionType{SessionMemory, SessionConfigMap, SessionRedis}).Draw(t, "type"),

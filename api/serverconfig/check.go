@@ -32,7 +32,7 @@ func (c *Config) Check() error {
 	if err := c.checkCharacters(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.checkHandover, c.checkKeywords, c.checkMenu} {
+	for _, check := range []func() error{c.checkServer, c.WeChat.check, c.Dify.check, c.Reply.check, c.Limits.check, c.Session.check, c.Tracing.check, c.checkHandover, c.checkKeywords, c.checkMenu} {
 		if err := check(); err != nil {
 			return err
 		}

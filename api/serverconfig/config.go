@@ -32,6 +32,8 @@ type Config struct {
 	Limits  Limits  `json:"limits"`
 	Session Session `json:"session"`
 
+	Tracing Tracing `json:"tracing"`
+
 	// Handover lets followers ask for a person.
 	Handover Handover `json:"handover"`
 
@@ -253,6 +255,7 @@ func Default() Config {
 			IdleTimeout: Duration(24 * time.Hour),
 			History:     20,
 		},
+		Tracing:    Tracing{SamplingPercent: 100},
 		MenuPolicy: MenuReport,
 	}
 }

@@ -146,6 +146,12 @@ type WechatBotSpec struct {
 	// +kubebuilder:default={}
 	Session Session `json:"session,omitzero"`
 
+	// tracing sends a trace of each turn to an OpenTelemetry collector: its
+	// deliveries, its queue, Dify, what is sent. No texts and no openids are in it.
+	// Without it there are no traces.
+	// +optional
+	Tracing *Tracing `json:"tracing,omitempty"`
+
 	// replicas is the number of webhook servers, 0 to 100. More than one needs
 	// session.type Redis; 0 stops the bot. `kubectl scale wechatbot` and a
 	// HorizontalPodAutoscaler that targets the WechatBot set this field. Default 1.

@@ -76,6 +76,10 @@ func Config(bot *v1alpha1.WechatBot) serverconfig.Config {
 	}
 
 	c.Session = session(bot, c.Session)
+	if tracing := spec.Tracing; tracing != nil {
+		c.Tracing.Endpoint = tracing.Endpoint
+		set(&c.Tracing.SamplingPercent, int(tracing.SamplingPercent))
+	}
 	c.Handover = handover(spec.Handover)
 	c.Keywords = keywords(spec.Keywords)
 	c.Menu = menu(spec.Menu)

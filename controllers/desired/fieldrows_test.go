@@ -109,6 +109,8 @@ config menu 2 name`},
 		{"limits.concurrency", "minimal", `7`, "7", `config limits concurrency`},
 		{"limits.tokens.follower", "minimal", `7`, "7", `config limits tokens follower`},
 		{"limits.tokens.bot", "minimal", `7`, "7", `config limits tokens bot`},
+		{"tracing.endpoint", "full", `http://other:4318`, "", `config tracing endpoint`},
+		{"tracing.samplingPercent", "full", `7`, "7", `config tracing samplingPercent`},
 		{"session.type", "external-redis", `ConfigMap`, "", `+ ConfigMap redis-sessions-0
 + ConfigMap redis-sessions-1
 + ConfigMap redis-sessions-2

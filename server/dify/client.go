@@ -156,6 +156,8 @@ type request struct {
 	form   *form // sent instead of body unless nil
 	accept string
 	shared bool // it is sent by the transport of all requests, though it is a stream
+
+	traceparent string // of the span that it is sent in; empty is none
 }
 
 // send makes the request and returns a 2xx response with a decoded body. If Dify takes too long, the caller cancels ctx
@@ -165,6 +167,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.traceparent = traceparent(ctx)
 	var resp *http.Response
 	var sent bool
 	if c.direct != nil && r.accept != "" && !r.shared {
@@ -218,6 +221,9 @@ func (c *Client) header(r request, set func(name, value string)) {
 	// To compress, a proxy would buffer events.
 	set("Accept-Encoding", "identity")
 	set("User-Agent", c.userAgent)
+	if r.traceparent != "" {
+		set("Traceparent", r.traceparent)
+	}
 }
 
 // do makes the request with the transport. sent is false if it is sure that Dify did not receive it.

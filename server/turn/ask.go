@@ -65,6 +65,7 @@ func (r *run) chat(ctx context.Context) (dify.Answer, error) {
 	}
 	t := r.lease.Turn
 	reading, done := r.reading(ctx)
+	reading, span := r.calling(reading, "dify chat")
 	answer, err := r.Dify.Chat(reading, dify.ChatRequest{
 		Query:          t.Question,
 		User:           t.Key.Follower,
@@ -75,6 +76,7 @@ func (r *run) chat(ctx context.Context) (dify.Answer, error) {
 		report(nil) // Dify answers
 		r.received(u)
 	})
+	called(span, err)
 	done()
 	r.tokens += r.told(answer, err != nil || r.stopped || answer.Stopped)
 	report(err)

@@ -54,8 +54,9 @@ func (e *Engine) claimNext(ctx context.Context, limits session.Limits) bool {
 // givenUp counts and logs a turn that nobody works on any more.
 func (e *Engine) givenUp(t session.Turn) {
 	e.Metrics.turns.WithLabelValues(t.Failure).Inc()
-	e.Log.Warn("Turn given up", "message", e.messageAlias(t.Key), "follower", e.Alias(t.Key.Follower), "outcome", t.Failure,
-		"attempts", t.Attempts, "waited", t.FinishedAt.Sub(t.AcceptedAt))
+	e.Log.Warn("Turn given up", e.inLog(t.Key, "follower", e.Alias(t.Key.Follower), "outcome", t.Failure,
+		"attempts", t.Attempts, "waited", t.FinishedAt.Sub(t.AcceptedAt))...)
+	e.endTrace(&t, t.Failure)
 }
 
 // start works on a claimed turn in the background, or releases it if the engine has ended.

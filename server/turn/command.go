@@ -114,13 +114,24 @@ func (e *Engine) delivered(ctx context.Context, m Message, began time.Time, r *R
 		*r = e.refuse(e.settings.Load(), TextBusy)
 	}
 	if e.Log.Enabled(ctx, slog.LevelDebug) {
-		e.Log.Debug("Delivery finished", "message", e.messageAlias(m.key()), "delivery", m.Delivery, "reply", r.Kind,
-			"took", time.Since(began), "sinceReceived", time.Since(m.Received))
+		e.Log.Debug("Delivery finished", e.inLog(m.key(), "delivery", m.Delivery, "reply", r.Kind,
+			"took", time.Since(began), "sinceReceived", time.Since(m.Received))...)
 	}
 }
 
-// messageAlias is what a message is called in logs: all lines about it, and about its turn, have it.
-func (e *Engine) messageAlias(k session.Key) string { return e.Alias(k.Follower + "\n" + k.ID) }
+// inLog is what a message is called in logs: all lines about it, and about its turn, have it, with its trace.
+func (e *Engine) inLog(k session.Key, more ...any) []any {
+	fields := append(make([]any, 0, 8+len(more)), "message", e.messageAlias(k)) // with room for what a caller adds
+	if id := e.trace(k).ID(); id != "" {
+		fields = append(fields, "trace_id", id)
+	}
+	return append(fields, more...)
+}
+
+func (e *Engine) messageAlias(k session.Key) string { return e.Alias(Name(k)) }
+
+// Name is what Options.Alias is given for a message, and for its turn.
+func Name(k session.Key) string { return k.Follower + "\n" + k.ID }
 
 // Menu replies to a click on a menu item: one of the bot's menu does what it says; of one that was made otherwise the key
 // may be a command, with or without its slash, or ask for what is undelivered. Any other gets the help.
@@ -243,7 +254,7 @@ func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
 func (e *Engine) clear(ctx context.Context, s *Settings, m Message) Reply {
 	c := e.clock(s, m)
 	_, err := within(ctx, e, c.reply, func(ctx context.Context) (string, error) {
-		conversation, err := e.Store.Clear(ctx, m.key())
+		conversation, err := e.endingAll(ctx, m.Follower, func() (string, error) { return e.Store.Clear(ctx, m.key()) })
 		if err == nil && conversation != "" {
 			e.jobs.run(func() { e.deleteConversations(m.Follower, conversation) })
 		}
@@ -271,6 +282,7 @@ func (e *Engine) stop(ctx context.Context, s *Settings, m Message) Reply {
 	case !was.ok:
 		return e.notice(s.Texts.get(TextNothingToStop))
 	}
+	e.endTrace(&was.turn, session.Cancelled.String())
 	t, text := was.turn, e.text(was.turn)
 	if text != "" && (!fits(t.Cursor, text) || unblanked(text, t.Cursor.At) < len(text)) { // there is more to show
 		return e.notice(join(s.Texts.get(TextStopped), s.more))
@@ -287,7 +299,8 @@ func (e *Engine) stop(ctx context.Context, s *Settings, m Message) Reply {
 // Forget deletes everything that is kept of a follower, and all conversations that Dify has of them: sessions that were
 // idle have been forgotten with the names of theirs.
 func (e *Engine) Forget(ctx context.Context, follower string) error {
-	if _, err := e.Store.Forget(ctx, follower); err != nil {
+	forget := func() (string, error) { return e.Store.Forget(ctx, follower) }
+	if _, err := e.endingAll(ctx, follower, forget); err != nil {
 		e.storeFailed("forgetting a follower", err)
 		return err
 	}

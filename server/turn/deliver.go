@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/trace"
 )
 
 // showTries is how often a reply is composed anew because somebody else has shown something of the turn meanwhile.
@@ -21,6 +22,8 @@ type delivery struct {
 	lost    func() Reply    // records the question again, if it is one
 
 	suggestions func(t *session.Turn) []string // after a turn's answer
+
+	span *trace.Span // nil if it is not traced
 }
 
 // deliver waits for the turn and replies with what there is when this delivery's time is up; or lets it time out, so
@@ -78,6 +81,7 @@ func (e *Engine) wait(ctx context.Context, s *Settings, c clock, d *delivery) (h
 	if d.number >= e.Deliveries || e.pushes(s) || !e.hold(ctx, s, c) {
 		return false, nil
 	}
+	d.span.Event(eventHold)
 	err = e.await(ctx, d, c.holdUntil, c.holdUntil.Add(afterDeadline))
 	switch {
 	case err == nil:

@@ -78,6 +78,6 @@ func (e *Engine) sendRating(k session.Key, message string, r dify.Rating) {
 	ctx, cancel := context.WithTimeout(e.life, callTimeout)
 	defer cancel()
 	if err := e.Rater.Feedback(ctx, message, k.Follower, r); err != nil && !errors.Is(err, context.Canceled) {
-		e.Log.Warn("Could not give Dify a follower's rating", "message", e.messageAlias(k), "error", err)
+		e.Log.Warn("Could not give Dify a follower's rating", e.inLog(k, "error", err)...)
 	}
 }

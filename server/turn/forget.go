@@ -57,7 +57,7 @@ func ownKey(follower string) session.Key {
 
 // ClearSession does what the follower's /clear does, on the word of whoever runs the bot. The follower is told nothing.
 func (e *Engine) ClearSession(ctx context.Context, follower string) error {
-	conversation, err := e.Store.Clear(ctx, ownKey(follower))
+	conversation, err := e.endingAll(ctx, follower, func() (string, error) { return e.Store.Clear(ctx, ownKey(follower)) })
 	if err == nil && conversation != "" {
 		e.jobs.run(func() { e.deleteConversations(follower, conversation) })
 	}
@@ -67,6 +67,9 @@ func (e *Engine) ClearSession(ctx context.Context, follower string) error {
 // StopTurn ends the follower's running turn, or else the next waiting one, on the word of whoever runs the bot. ok is false
 // if none was open.
 func (e *Engine) StopTurn(ctx context.Context, follower string) (ok bool, err error) {
-	_, ok, err = e.Store.Cancel(ctx, ownKey(follower))
+	t, ok, err := e.Store.Cancel(ctx, ownKey(follower))
+	if ok {
+		e.endTrace(&t, session.Cancelled.String())
+	}
 	return ok, err
 }

@@ -204,10 +204,12 @@ func (r *run) submit(ctx context.Context) (dify.Answer, error) {
 		ConversationID: sub.conversation, MessageID: ref.message,
 	}
 	r.tries++
+	ctx, span := r.calling(ctx, "dify submit")
 	answer, err := r.Forms.Submit(ctx, f, r.received)
 	if taken && dify.KindOf(err) == dify.FormAnswered {
 		answer, err = r.Dify.Await(ctx, dify.Run{User: f.User, ConversationID: f.ConversationID, MessageID: f.MessageID, Resumed: true})
 	}
+	called(span, err)
 	r.tokens = r.told(answer, true)
 	if err != nil && ctx.Err() == nil {
 		r.Metrics.difyError(err)

@@ -101,7 +101,8 @@ type setup struct {
 	suggests bool        // Dify is asked for suggestions
 	forms    turn.Forms  // nil: nobody can submit one
 	log      io.Writer
-	idle     bool // it claims nothing
+	tracer   turn.Tracer // nil: nothing is traced
+	idle     bool        // it claims nothing
 
 	menuShown func() bool
 	wholeLink func(label string, k session.Key, ended time.Time) string
@@ -175,7 +176,7 @@ func start(t testing.TB, o setup) *bot {
 	}
 	options := options(o.dify, b.store)
 	options.Metrics, options.Log, options.MenuShown, options.Pusher = turn.NewMetrics(b.registry), log, o.menuShown, o.pusher
-	options.Media, options.Agents = o.media, o.agents
+	options.Media, options.Agents, options.Tracer = o.media, o.agents, o.tracer
 	options.WholeLink = o.wholeLink
 	if options.Forms = o.forms; o.forms != nil {
 		options.LinkAs = linkAs

@@ -227,7 +227,9 @@ func (r *run) send(ctx context.Context, t session.Turn, out outgoing) (goOn bool
 	}
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
+	span := r.sending()
 	result := r.sendNow(sending, t.Key.Follower, out)
+	endSend(span, result)
 	r.Metrics.sends.WithLabelValues(resultLabels[result]).Inc()
 	if result == session.Sent || result == session.Uncertain {
 		r.sentTo = out.part.To
@@ -281,12 +283,15 @@ func (r *run) beginSend(ctx context.Context, t session.Turn, p session.Part) (v 
 
 // endPush gives up the lease of a turn that is over. all tells that the follower has got all of it.
 func (r *run) endPush(all bool) {
-	_ = r.persistently("ending a push", func(ctx context.Context) error { return r.Store.EndPush(ctx, r.lease, all) })
+	err := r.persistently("ending a push", func(ctx context.Context) error { return r.Store.EndPush(ctx, r.lease, all) })
+	r.pushed(errors.Is(err, session.ErrLeaseLost))
 }
 
 // leavePush leaves a turn that is over to the next process, if this one ends before all is sent.
 func (r *run) leavePush(ctx context.Context) {
-	if !errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
-		r.release(r.lease)
+	if errors.Is(context.Cause(ctx), session.ErrLeaseLost) {
+		r.pushed(true)
+		return
 	}
+	r.release(r.lease)
 }

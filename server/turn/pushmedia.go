@@ -90,7 +90,7 @@ func (r *run) sendExtra(ctx context.Context, t session.Turn) (goOn bool) {
 	send, err := next.make(making)
 	cancel()
 	if err != nil {
-		r.Log.Info("What belongs to an answer is not sent", "kind", next.kind, "message", r.messageAlias(t.Key), "error", err)
+		r.Log.Info("What belongs to an answer is not sent", r.inLog(t.Key, "kind", next.kind, "error", err)...)
 		return true
 	}
 	if send == nil {

@@ -135,7 +135,9 @@ func (r *run) await(ctx context.Context, ref reference, since time.Time) (dify.A
 	if ref.stopped {
 		lost.MessageID, lost.Except = "", ref.message
 	}
+	ctx, span := r.calling(ctx, "dify await")
 	answer, err := r.Dify.Await(ctx, lost)
+	called(span, err)
 	if answer.Text == "" && err != nil {
 		answer.Text = r.sofar().Text
 	}

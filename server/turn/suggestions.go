@@ -117,7 +117,7 @@ func (e *Engine) askSuggested(s *Settings, one *suggestion, k session.Key, messa
 		e.askAppAgain()
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		e.Log.Info("Dify suggests no questions", "message", e.messageAlias(k), "error", err)
+		e.Log.Info("Dify suggests no questions", e.inLog(k, "error", err)...)
 	}
 	questions = s.askable(all)
 }

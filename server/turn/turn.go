@@ -72,6 +72,7 @@ type Options struct {
 	Agents   Agents // nil if nobody is there to be handed over to
 	Metrics  *Metrics
 	Log      *slog.Logger
+	Tracer   Tracer // nil: no turn is traced
 
 	Link func(label, send string) string // a link that sends a text when it is tapped
 	// LinkAs is Link whose tap is known again by an ID, in Message.Tap. Without it, or Rater, answers cannot be rated.

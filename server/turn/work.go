@@ -9,6 +9,7 @@ import (
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/server/session"
+	"github.com/wechatbot/wechatbot-operator/server/trace"
 )
 
 const (
@@ -16,6 +17,13 @@ const (
 	lookTimeout = 300 * time.Millisecond // for a look at a run's own turn
 	stopWait    = time.Second            // for Dify to stop a generation before its turn ends
 	persistFor  = 2 * time.Minute        // how long it is tried to store the end of a turn
+)
+
+// How this process' work on a turn ends that is not over by it.
+const (
+	outcomeLost     = "lost"     // another process has it, or it was cancelled
+	outcomeReleased = "released" // for another process
+	outcomeUnsaved  = "unsaved"  // the store was down
 )
 
 // run is one process' work on one turn.
@@ -43,6 +51,11 @@ type run struct {
 	began     time.Time
 	firstText time.Time
 	tries     int
+
+	traced *trace.Turn
+	span   *trace.Span // all of this process' work until the answer is there
+	call   *trace.Span // the latest of Dify; under mu
+	result string      // how the answer has ended, in the words of the log
 }
 
 // work asks Dify a turn's question and ends the turn.
@@ -69,6 +82,7 @@ func (e *Engine) work(l *session.Lease) {
 	defer l.OnLost(func() { r.cancel(session.ErrLeaseLost) })()
 	e.runs.add(r, e.keep)
 	defer e.runs.remove(r)
+	r.beginTrace()
 	if l.Turn.State.Over() { // its owner has died before all was sent
 		r.push(held)
 		return
@@ -81,6 +95,7 @@ func (e *Engine) work(l *session.Lease) {
 	alone()
 	outcome, pushing := r.finish(ctx, answer, err)
 	r.log(outcome, answer, err)
+	r.answered(outcome, pushing)
 	if pushing {
 		r.push(held)
 	}
@@ -112,6 +127,7 @@ func (r *run) answer(ctx context.Context) (answer dify.Answer, err error) {
 			answer, err = dify.Answer{Text: r.sofar().Text}, errPanicked
 		}
 	}()
+	ctx = dify.Traced(ctx, r.span.Traceparent())
 	if err := r.hear(ctx); err != nil {
 		return dify.Answer{}, err
 	}
@@ -132,6 +148,7 @@ func (r *run) received(u dify.Update) {
 	defer r.mu.Unlock()
 	if r.firstText.IsZero() && u.Text != "" {
 		r.firstText = time.Now()
+		r.call.Event(eventFirstText)
 	}
 	r.latest, r.reported = u, false
 }
@@ -169,12 +186,12 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 			r.stopDify(r.sofar().TaskID)
 		}
 		r.countUse()
-		return "lost", false
+		return outcomeLost, false
 	}
 	if err != nil && r.life.Err() != nil {
 		r.countUse()
 		r.release(r.lease)
-		return "released", false
+		return outcomeReleased, false
 	}
 	if ctx.Err() != nil || err != nil && lostStream(difyError(err)) {
 		r.stopFirst(r.sofar())
@@ -190,9 +207,9 @@ func (r *run) finish(ctx context.Context, answer dify.Answer, err error) (outcom
 	switch {
 	case errors.Is(err, session.ErrLeaseLost):
 		r.countUse()
-		return "lost", false
+		return outcomeLost, false
 	case err != nil:
-		return "unsaved", false
+		return outcomeUnsaved, false
 	case o.Failure != "":
 		return o.Failure, o.Push
 	}
@@ -294,7 +311,7 @@ func (r *run) stopDify(task string) (stopped bool) {
 	ctx, cancel := context.WithTimeout(r.life, callTimeout)
 	defer cancel()
 	if err := r.Dify.Stop(ctx, task, r.lease.Turn.Key.Follower); err != nil {
-		r.Log.Info("Could not stop a generation in Dify", "message", r.messageAlias(r.lease.Turn.Key), "error", err)
+		r.Log.Info("Could not stop a generation in Dify", r.inLog(r.lease.Turn.Key, "error", err)...)
 		return false
 	}
 	return true
@@ -306,11 +323,9 @@ func (r *run) log(outcome string, a dify.Answer, err error) {
 	r.Metrics.turns.WithLabelValues(outcome).Inc()
 	r.Metrics.difyTotal.Observe(total.Seconds())
 	k := r.lease.Turn.Key
-	fields := []any{
-		"message", r.messageAlias(k), "follower", r.Alias(k.Follower), "outcome", outcome,
+	fields := r.inLog(k, "follower", r.Alias(k.Follower), "outcome", outcome,
 		"waited", r.began.Sub(r.lease.Turn.AcceptedAt), "took", total, "tries", r.tries,
-		"attempt", r.lease.Turn.Attempts, "answerBytes", len(a.Text),
-	}
+		"attempt", r.lease.Turn.Attempts, "answerBytes", len(a.Text))
 	if !r.firstText.IsZero() {
 		r.Metrics.firstText.Observe(r.firstText.Sub(r.began).Seconds())
 		fields = append(fields, "firstText", r.firstText.Sub(r.began))

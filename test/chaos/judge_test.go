@@ -234,9 +234,8 @@ func (w *world) judgeCalls(v *verdict, q *crowd.Question, calls []difysim.Call) 
 			v.cutOff++
 		}
 	}
-	turns := 1 + len(q.AskedAgain)
-	if most := turns + excused; len(calls) > most {
-		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.ID, len(calls), turns, w.timeline(calls), q.Story()))
+	if most := q.Turns() + excused; len(calls) > most {
+		v.extra = append(v.extra, fmt.Sprintf("%s: %d calls for %d turns: %s%s", q.ID, len(calls), q.Turns(), w.timeline(calls), q.Story()))
 	}
 	if q.Accepted && !q.Refused && len(calls) == 0 {
 		v.Lost = append(v.Lost, q.ID+": Dify was never asked")

@@ -41,6 +41,9 @@ func (q *Question) Text() string {
 	return fmt.Sprintf("请问 %s 号订单什么时候送到？%s", q.ID, q.Plan)
 }
 
+// Turns is how often it was asked.
+func (q *Question) Turns() int { return 1 + len(q.AskedAgain) }
+
 // Answer is what Dify's call of this number, from 1, says.
 func (q *Question) Answer(call int) string { return q.Plan.answer(q.ID, call) }
 

@@ -27,6 +27,7 @@ type Request struct {
 	Blocking       bool
 	AutoName       bool   // auto_generate_name, true unless sent as false
 	From           string // the client's address, without port
+	Traceparent    string // of the request's header
 	size           int
 }
 

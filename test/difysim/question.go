@@ -78,6 +78,7 @@ func (s *Server) readQuestion(w http.ResponseWriter, r *http.Request) (q Request
 	}
 	q.size = len(raw)
 	q.From, _, _ = net.SplitHostPort(r.RemoteAddr)
+	q.Traceparent = r.Header.Get("Traceparent")
 	q.Query, _ = body["query"].(string)
 	if q.User, no = s.readUser(body); no != nil {
 		return q, no

@@ -174,9 +174,9 @@ func (c *chat) judge(o *outcome, q *crowd.Question, calls []difysim.Call) (broke
 			excused++
 		}
 	}
-	switch extra := len(calls) - q.Turns; {
+	switch extra := len(calls) - q.Turns(); {
 	case extra > excused:
-		broken = append(broken, fmt.Sprintf("%s: %d Dify calls for %d turns%s", q.ID, len(calls), q.Turns, q.Story()))
+		broken = append(broken, fmt.Sprintf("%s: %d Dify calls for %d turns%s", q.ID, len(calls), q.Turns(), q.Story()))
 	case extra > 0:
 		o.again += extra
 	case q.Accepted && !q.Refused && len(calls) == 0:

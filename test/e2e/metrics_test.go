@@ -146,7 +146,7 @@ func (c *cluster) evaluated(t *testing.T) (alerts int) {
 // quiet are the metrics of what has not happened: a panel about them is empty.
 var quiet = []string{
 	"wechatbot_refused_pushes_total", "wechatbot_url_verifications_total", "wechatbot_dify_errors_total",
-	"wechatbot_config_reloads_total", "wechatbot_sessions_dropped_total", "wechatbot_dify_price_total", `type!~"Reconciling|Stalled|Suspended"`,
+	"wechatbot_trace_spans_total", "wechatbot_config_reloads_total", "wechatbot_sessions_dropped_total", "wechatbot_dify_price_total", `type!~"Reconciling|Stalled|Suspended"`,
 	// Of the account's own API, which these bots have no AppSecret for.
 	"wechatbot_wechat_calls_total", "wechatbot_sends_total", "wechatbot_wechat_call_seconds", "wechatbot_menu_state",
 	"wechatbot_account_capability", "wechatbot_account_duty",

@@ -55,7 +55,7 @@ func TestPreviousServer_ReadsTheConfiguration(t *testing.T) {
 			spec.Reply.Page, spec.Reply.AILabel, spec.Reply.Notice, spec.Reply.Mode = nil, nil, "", v1alpha1.ReplyPassive
 			spec.Reply.Voice, spec.Dify.FilesURL = "", ""
 			spec.Reply.Sources, spec.Reply.Feedback, spec.Reply.Suggestions = false, false, nil
-			spec.Reply.TimeZone, spec.Limits.Tokens = "", nil
+			spec.Reply.TimeZone, spec.Limits.Tokens, spec.Tracing = "", nil, nil
 			bot.Spec.Reply.Texts = map[string]v1alpha1.ReplyText{}
 			for _, key := range previous.Texts {
 				bot.Spec.Reply.Texts[key] = "a text of one's own"
