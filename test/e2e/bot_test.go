@@ -121,6 +121,22 @@ func (b *bot) ready(t *testing.T) {
 	})
 }
 
+// condition waits until a condition is this, of the present generation; with any reason if none is given.
+func (b *bot) condition(t *testing.T, kind string, status metav1.ConditionStatus, reason string) time.Duration {
+	t.Helper()
+	return await(t, told, fmt.Sprintf("%s of %s is %s: %s", kind, b.name, status, reason), func() (bool, string, error) {
+		live, err := b.get(t.Context())
+		if err != nil {
+			return false, "", err
+		}
+		c := meta.FindStatusCondition(live.Status.Conditions, kind)
+		if c == nil {
+			return false, "the operator has not said a word", nil
+		}
+		return c.Status == status && (reason == "" || c.Reason == reason) && c.ObservedGeneration == live.Generation, fmt.Sprintf("%s: %s: %s", c.Status, c.Reason, c.Message), nil
+	})
+}
+
 func (b *bot) get(ctx context.Context) (*v1alpha1.WechatBot, error) {
 	live := new(v1alpha1.WechatBot)
 	return live, b.client.Get(ctx, client.ObjectKey{Namespace: b.namespace, Name: b.name}, live)

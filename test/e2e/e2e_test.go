@@ -111,6 +111,7 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t,
 		scenario{"an autoscaler of the Deployment", c.autoscalerOfDeployment},
 		scenario{"a policy that relabels", c.relabelling},
+		scenario{"a menu, pages and the plugin", c.menuAndPages},
 		scenario{"the previous release's server", c.pinned},
 		scenario{"a minute without Redis", c.redisAway})
 	s.play(t, scenario{"a user's certificate", c.usersCertificate})
