@@ -32,6 +32,7 @@ type bot struct {
 	namespace, name string
 	token           string
 	appSecret       string // of an account whose API the bot may call
+	aesKey          string // of an account whose pushes are encrypted
 	manifest        unstructured.Unstructured
 }
 
@@ -76,12 +77,14 @@ func (b *bot) set(t *testing.T, value any, path ...string) {
 // secret makes or changes the bot's Secret.
 func (b *bot) secret(t *testing.T) {
 	t.Helper()
-	official := ""
-	if b.appSecret != "" {
-		official = ", app-secret: " + b.appSecret
+	more := ""
+	for key, value := range map[string]string{"app-secret": b.appSecret, "encoding-aes-key": b.aesKey} {
+		if value != "" {
+			more += ", " + key + ": " + value
+		}
 	}
 	b.cluster.apply(t, b.namespace, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {token: %s, dify-key: app-e2eDifyKey%s}}",
-		b.name, b.token, official))
+		b.name, b.token, more))
 }
 
 // apply applies the object, and gives the time of it.

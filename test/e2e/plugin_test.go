@@ -136,6 +136,7 @@ func (u *user) print(t *testing.T, args ...string) printed {
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(t.Context(), "kubectl", args...)
 	command.Dir, command.Stdout, command.Stderr = u.root, &stdout, &stderr
+	command.Env = append(os.Environ(), "WECHATBOT_DIFY_KEY=app-e2eDifyKey") // for create
 	began := time.Now()
 	err := command.Run()
 	p := printed{out: stdout.String(), err: strings.TrimSpace(stderr.String()), took: time.Since(began)}
@@ -162,6 +163,3 @@ func (p printed) says(t *testing.T, code int, parts ...string) {
 		t.Fatalf("it took %s and printed:\n%s\n%s", seconds(p.took), p.out, p.err)
 	}
 }
-
-// lines are the lines of a table that begin with a word, without it and what it is aligned by.
-func (p printed) lines() []string { return strings.Split(strings.TrimRight(p.out, "\n"), "\n") }

@@ -3,15 +3,8 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"os"
 	"os/exec"
@@ -107,7 +100,11 @@ func (c *cluster) serveWeChat(t *testing.T, h http.Handler) (address, authority 
 	c.apply(t, difyNamespace, fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: {selector: {app: dify}, ports: [{port: 443, targetPort: %s}]}}",
 		service, port))
 	address = strings.TrimSpace(c.kubectl(t, "--namespace", difyNamespace, "get", "service", service, "-o", "jsonpath={.spec.clusterIP}"))
-	certificate, authority := selfSigned(t, weChatHost)
+	signer := newAuthority(t, "WeChat's", nil)
+	certificate, err := tls.X509KeyPair(signer.leaf(t, weChatHost))
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	command := exec.Command("kubectl", "--namespace", difyNamespace, "exec", "--stdin", "deployment/dify", "--", "/dify", "relay", port) //nolint:noctx // it ends with its input
 	command.Stderr = os.Stderr
@@ -134,26 +131,7 @@ func (c *cluster) serveWeChat(t *testing.T, h http.Handler) (address, authority 
 			t.Errorf("the relay ended with %v", err)
 		}
 	})
-	return address, authority
-}
-
-// selfSigned makes a certificate for a host, and gives it as an authority too.
-func selfSigned(t *testing.T, host string) (certificate tls.Certificate, authority string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return address, string(signer.pem())
 }
 
 // account waits until AccountReady says this.
