@@ -27,28 +27,52 @@ type fault struct {
 	*bot
 	between *authority // that signs, and is not trusted by itself
 
-	seed  func(t *testing.T, f *fault) // before the bot is applied
-	shows func(t *testing.T, f *fault) // once it is ready, until it is known
+	seed      func(t *testing.T, f *fault)                     // before the bot is applied
+	console   func(t *testing.T, f *fault) *wechatsim.Platform // that pushes; nil: WeChat does not get through
+	connected string                                           // reason of Connected; empty if it is True
+
+	condition, reason string // that tells of the fault, if Connected does not
 
 	wrong string   // the line of the doctor that says what to do
 	says  []string // what it says
 }
 
 func faults() []*fault {
+	right := func(t *testing.T, f *fault) *wechatsim.Platform {
+		t.Helper()
+		return f.platform(t, wechatsim.Options{Deliveries: 1})
+	}
 	return []*fault{
-		{bot: &bot{name: "wrong-token"}, shows: wrongToken, wrong: "pushes", says: []string{v1alpha1.ReasonSignatureMismatch, `key "token" of Secret "wrong-token"`}},
-		{bot: &bot{name: "wrong-key"}, seed: secure, shows: wrongKey, wrong: "pushes", says: []string{v1alpha1.ReasonDecryptionFailed}},
-		{bot: &bot{name: "not-listed"}, seed: notListed, shows: unlisted, wrong: "wechat api", says: []string{v1alpha1.ReasonIPNotWhitelisted, natAddress}},
-		{bot: &bot{name: "redirected"}, seed: redirected, shows: unreachable, wrong: "dify", says: []string{loginURL}},
-		{bot: &bot{name: "no-chain"}, seed: withoutChain, shows: unpushed, wrong: "tls", says: []string{"CN=Between", "fullchain.pem"}},
-		{bot: &bot{name: "elsewhere"}, shows: unpushed, wrong: "dns", says: []string{elsewhere, "point its DNS record to"}},
+		{
+			bot: &bot{name: "wrong-token"}, console: wrongToken, connected: v1alpha1.ReasonSignatureMismatch,
+			wrong: "pushes", says: []string{v1alpha1.ReasonSignatureMismatch, `key "token" of Secret "wrong-token"`},
+		},
+		{
+			bot: &bot{name: "wrong-key"}, seed: secure, console: wrongKey, connected: v1alpha1.ReasonDecryptionFailed,
+			wrong: "pushes", says: []string{v1alpha1.ReasonDecryptionFailed, `Secret "wrong-key"`},
+		},
+		{
+			bot: &bot{name: "not-listed"}, seed: notListed, console: right, condition: v1alpha1.ConditionAccountReady, reason: v1alpha1.ReasonIPNotWhitelisted,
+			wrong: "wechat api", says: []string{v1alpha1.ReasonIPNotWhitelisted, natAddress},
+		},
+		{
+			bot: &bot{name: "redirected"}, seed: redirected, console: right, condition: v1alpha1.ConditionDifyReachable, reason: v1alpha1.ReasonUnreachable,
+			wrong: "dify", says: []string{"redirects", "correct spec.dify.baseURL"},
+		},
+		{
+			bot: &bot{name: "no-chain"}, seed: withoutChain, connected: v1alpha1.ReasonNoPushYet,
+			wrong: "tls", says: []string{"CN=Between", "fullchain.pem"},
+		},
+		{
+			bot: &bot{name: "elsewhere"}, connected: v1alpha1.ReasonNoPushYet,
+			wrong: "dns", says: []string{elsewhere, "point its DNS record to"},
+		},
 	}
 }
 
 const (
-	natAddress = "198.51.100.23"              // that WeChat sees calls from
-	elsewhere  = "198.51.100.9"               // where a domain leads to, and nothing is
-	loginURL   = "https://login.example.com/" // where test/e2e/cmd/dify redirects to
+	natAddress = "198.51.100.23" // that WeChat sees calls from
+	elsewhere  = "198.51.100.9"  // where a domain leads to, and nothing is
 )
 
 // faulty: six bots with a fault each. kubectl get and kubectl wechatbot doctor say which, as the documentation shows it.
@@ -79,41 +103,66 @@ func (c *cluster) faulty(t *testing.T) string {
 		f.apply(t)
 	}
 	for _, f := range all {
-		f.shows(t, f)
+		f.push(t)
+	}
+	for _, f := range all {
+		f.known(t)
 	}
 	var longest time.Duration
 	for _, f := range all {
-		doctor := u.doctor(t, f.name)
-		doctor.says(t, 1, "1 of ")
-		longest = max(longest, doctor.took)
-		wrongs := wrongLine.FindAllStringSubmatch(doctor.out, -1)
-		if len(wrongs) != 1 || strings.TrimSpace(wrongs[0][1]) != f.wrong || slices.ContainsFunc(f.says, func(part string) bool { return !strings.Contains(wrongs[0][2], part) }) {
-			t.Errorf("the doctor does not say %q of %s alone:\n%s", f.says, f.name, doctor.out)
-		}
+		longest = max(longest, f.examined(t, u))
 	}
 	u.document(t)
 	return fmt.Sprintf("%d faults, each named by its line of doctor; the longest took %s", len(all), seconds(longest))
 }
 
-var wrongLine = regexp.MustCompile(`(?m)^  wrong  (\S+(?: \S+)*) {2,}(.*)$`)
+var wrongLine = regexp.MustCompile(`(?m)^  wrong  (\S+(?: \S+)*?) {2,}(.*)$`)
 
-// wrongToken: the console has another Token.
-func wrongToken(t *testing.T, f *fault) {
+// push pushes to the bot as the console has it.
+func (f *fault) push(t *testing.T) {
 	t.Helper()
+	if f.console == nil {
+		f.ready(t)
+		return
+	}
 	f.reachable(t)
-	console := *f.bot
-	console.token = "e2eTokenOfTheConsole"
-	push(t, console.platform(t, wechatsim.Options{Deliveries: 1}))
-	f.condition(t, v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonSignatureMismatch)
-}
-
-func push(t *testing.T, p *wechatsim.Platform) {
-	t.Helper()
+	follower := f.console(t, f).Follower("")
 	for range 6 {
-		if _, err := p.Follower("").Send(t.Context(), "你好"); err != nil {
+		if _, err := follower.Send(t.Context(), "你好"); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// known waits until the conditions tell of the fault.
+func (f *fault) known(t *testing.T) {
+	t.Helper()
+	if f.connected != "" {
+		f.bot.condition(t, v1alpha1.ConditionConnected, metav1.ConditionFalse, f.connected)
+		return
+	}
+	f.bot.condition(t, v1alpha1.ConditionConnected, metav1.ConditionTrue, "")
+	f.bot.condition(t, f.condition, metav1.ConditionFalse, f.reason)
+}
+
+// examined has the doctor name the fault, and nothing else.
+func (f *fault) examined(t *testing.T, u *user) time.Duration {
+	t.Helper()
+	doctor := u.doctor(t, f.name)
+	wrongs := wrongLine.FindAllStringSubmatch(doctor.out, -1)
+	if doctor.code != 1 || len(wrongs) != 1 || wrongs[0][1] != f.wrong ||
+		slices.ContainsFunc(f.says, func(part string) bool { return !strings.Contains(wrongs[0][2], part) }) {
+		t.Errorf("of %s the doctor does not say, with the code 1, that %s is wrong alone, and %q; but with %d:\n%s%s", f.name, f.wrong, f.says, doctor.code, doctor.out, doctor.err)
+	}
+	return doctor.took
+}
+
+// wrongToken: the console has another Token.
+func wrongToken(t *testing.T, f *fault) *wechatsim.Platform {
+	t.Helper()
+	console := *f.bot
+	console.token = "e2eTokenOfTheConsole"
+	return console.platform(t, wechatsim.Options{Deliveries: 1})
 }
 
 func secure(t *testing.T, f *fault) {
@@ -123,17 +172,15 @@ func secure(t *testing.T, f *fault) {
 }
 
 // wrongKey: the console has another EncodingAESKey.
-func wrongKey(t *testing.T, f *fault) {
+func wrongKey(t *testing.T, f *fault) *wechatsim.Platform {
 	t.Helper()
-	f.reachable(t)
 	p, err := wechatsim.New(wechatsim.Account{
 		URL: "https://" + f.domain() + "/wechat", Token: f.token, AppID: appID, Mode: wechatsim.Secure, EncodingAESKey: strings.Repeat("b", 42) + "A",
 	}, wechatsim.Options{Connect: f.connect, RootCAs: f.authority, Deliveries: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	push(t, p)
-	f.condition(t, v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonDecryptionFailed)
+	return p
 }
 
 // notListed: the account's IP list lacks the address that the pods call from.
@@ -147,30 +194,10 @@ func notListed(t *testing.T, f *fault) {
 	f.set(t, "CustomerService", "reply", "mode")
 }
 
-func unlisted(t *testing.T, f *fault) {
-	t.Helper()
-	f.connected(t)
-	f.condition(t, v1alpha1.ConditionAccountReady, metav1.ConditionFalse, v1alpha1.ReasonIPNotWhitelisted)
-}
-
-// connected pushes to a bot until the operator says that it did.
-func (b *bot) connected(t *testing.T) {
-	t.Helper()
-	b.reachable(t)
-	push(t, b.platform(t, wechatsim.Options{Deliveries: 1}))
-	b.condition(t, v1alpha1.ConditionConnected, metav1.ConditionTrue, "")
-}
-
 // redirected: what is before Dify redirects.
 func redirected(t *testing.T, f *fault) {
 	t.Helper()
 	f.set(t, strings.TrimSuffix(difyURL, "/v1")+"/redirected/v1", "dify", "baseURL")
-}
-
-func unreachable(t *testing.T, f *fault) {
-	t.Helper()
-	f.connected(t)
-	f.condition(t, v1alpha1.ConditionDifyReachable, metav1.ConditionFalse, "")
 }
 
 // withoutChain: the Secret has the domain's certificate alone.
@@ -187,15 +214,8 @@ func withoutChain(t *testing.T, f *fault) {
 	f.set(t, "no-chain-tls", "ingress", "tls", "secretName")
 }
 
-// unpushed: WeChat does not get through.
-func unpushed(t *testing.T, f *fault) {
-	t.Helper()
-	f.ready(t)
-	f.condition(t, v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonNoPushYet)
-}
-
-// Of what the documentation shows, volatile differs from run to run, and has there what is beside it; uncompared may differ: ages, and
-// the width of columns.
+// Of what the documentation shows, volatile differs from run to run, and has there what is beside it; uncompared may differ: ages, the
+// width of columns, and how a network says that nobody is there.
 var (
 	volatile = map[*regexp.Regexp]string{
 		regexp.MustCompile(`-[0-9a-f]{8,10}-[0-9a-z]{5}\b`): "-6d4f9c7b8-x2x7k",
@@ -203,9 +223,10 @@ var (
 		regexp.MustCompile(`until \d{4}-\d\d-\d\d`):         "until 2027-02-20",
 	}
 	uncompared = map[*regexp.Regexp]string{
-		regexp.MustCompile(`\b(\d+m)?\d+[ms] `): "90s ",
-		regexp.MustCompile(` {2,}`):             "  ",
-		regexp.MustCompile(`(?m) +$`):           "",
+		regexp.MustCompile(`dial tcp \S+: connect: no route to host|none in 5s`): "nobody is there",
+		regexp.MustCompile(`\b(\d+m)?\d+[ms] `):                                  "90s ",
+		regexp.MustCompile(` {2,}`):                                              "  ",
+		regexp.MustCompile(`(?m) +$`):                                            "",
 	}
 )
 
