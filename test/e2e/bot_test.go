@@ -77,14 +77,15 @@ func (b *bot) set(t *testing.T, value any, path ...string) {
 // secret makes or changes the bot's Secret.
 func (b *bot) secret(t *testing.T) {
 	t.Helper()
-	more := ""
+	data := map[string]any{"token": b.token, "dify-key": "app-e2eDifyKey"}
 	for key, value := range map[string]string{"app-secret": b.appSecret, "encoding-aes-key": b.aesKey} {
 		if value != "" {
-			more += ", " + key + ": " + value
+			data[key] = value
 		}
 	}
-	b.cluster.apply(t, b.namespace, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {token: %s, dify-key: app-e2eDifyKey%s}}",
-		b.name, b.token, more))
+	b.cluster.apply(t, b.namespace, string(encode(t, map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": b.name}, "stringData": data,
+	})))
 }
 
 // apply applies the object, and gives the time of it.

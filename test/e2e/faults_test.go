@@ -116,7 +116,7 @@ func (c *cluster) faulty(t *testing.T) string {
 	return fmt.Sprintf("%d faults, each named by its line of doctor; the longest took %s", len(all), seconds(longest))
 }
 
-var wrongLine = regexp.MustCompile(`(?m)^  wrong  (\S+(?: \S+)*?) {2,}(.*)$`)
+var wrongLine = regexp.MustCompile(`(?m)^ {2}wrong {2}(\S+(?: \S+)*?) {2,}(.*)$`)
 
 // push pushes to the bot as the console has it.
 func (f *fault) push(t *testing.T) {

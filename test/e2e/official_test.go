@@ -376,7 +376,7 @@ func (o *official) plugin(t *testing.T) string {
 		seconds(cleared.took), seconds(stopped))
 }
 
-var answeringRow = regexp.MustCompile(`(?m)^  ([0-9a-f]{10}) .* answering \S+ \([0-9a-f]+\)$`)
+var answeringRow = regexp.MustCompile(`(?m)^ {2}([0-9a-f]{10}) .* answering \S+ \([0-9a-f]+\)$`)
 
 // answering waits for the follower whose question is being answered, and gives the alias.
 func (u *user) answering(t *testing.T, bot string) (alias string, listed printed) {
@@ -471,7 +471,7 @@ func (o *official) withoutPages(t *testing.T) string {
 	})
 	await(t, readyWithin, "the page's address leads nowhere", func() (bool, string, error) {
 		status, header, _ := o.read(t, address)
-		return status == http.StatusNotFound && header.Get("Content-Security-Policy") == "", fmt.Sprint(status), nil // it is the ingress controller's
+		return status == http.StatusNotFound && header.Get("Content-Security-Policy") == "", http.StatusText(status), nil // it is the ingress controller's
 	})
 	return fmt.Sprintf("without pages the path is gone %s after kubectl apply", seconds(time.Since(began)))
 }
