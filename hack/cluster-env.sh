@@ -34,8 +34,8 @@ test_image() {
   bin/cluster/cluster load "$images/$1.oci.tar"
 }
 
-# dify_image: test/e2e/cmd/dify as localhost/dify:e2e.
+# dify_image: test/e2e/cmd/dify as localhost/dify:e2e, with the plugin of kubectl for who looks at bots from a pod.
 dify_image() {
-  CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o "$images/dify/" ./test/e2e/cmd/dify
+  CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o "$images/dify/" ./test/e2e/cmd/dify ./cmd/kubectl-wechatbot
   test_image dify test/e2e/cmd/dify/Dockerfile "$images/dify"
 }

@@ -4,13 +4,14 @@
 #   E2E_IMAGE E2E_NEW_IMAGE   the operator's image under two tags, which the nodes can pull
 #   E2E_PREVIOUS_IMAGE        the previous release's operator (test/previous), likewise
 #   E2E_PREVIOUS_CHART        the folder of its chart
-#   E2E_DIFY_IMAGE            test/e2e/cmd/dify, likewise
+#   E2E_DIFY_IMAGE            test/e2e/cmd/dify with cmd/kubectl-wechatbot beside it, likewise
 #   E2E_PROMETHEUS_IMAGE      a Prometheus, likewise
 #   E2E_REDIS_IMAGE           a Redis, likewise
 #   E2E_CONNECT               host:port of the ingress controller's TLS, reached from here
 #   E2E_ISSUER E2E_CA_ISSUER  names of ClusterIssuers: whose certificates the bots get, and one that signs at once
 #   E2E_CA                    a file with the certificates of both authorities
 #   E2E_GATEWAY               NAMESPACE/NAME/LISTENER of a Gateway for *.example.test
+# The DNS of that cluster leads *.example.test to its ingress controller.
 # E2E_DISPOSABLE=1 runs the documentation's commands too, the last of which delete all bots of the cluster.
 # RUN picks scenarios by a regular expression of Go's; what they build on runs when it is picked too.
 set -euo pipefail
@@ -85,4 +86,6 @@ fi
 if [[ ${CLUSTER:-own} == own ]]; then
   own_cluster
 fi
+CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w' -o bin/e2e/plugin/ ./cmd/kubectl-wechatbot
+PATH=$PWD/bin/e2e/plugin:$PATH
 go test -tags e2e -count 1 -timeout 40m -v -run "TestEndToEnd/(${RUN:-.})" ./test/e2e

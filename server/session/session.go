@@ -341,7 +341,8 @@ type Store interface {
 	Begin(ctx context.Context, q Question, claim bool, l Limits) (Begun, error)
 
 	// Retract cancels a question whose last Begin through this store has failed, if that has recorded it all the same:
-	// its follower has been told that it was not taken. Otherwise it does nothing.
+	// its follower has been told that it was not taken. Otherwise it does nothing, as when a later delivery of the question has
+	// recorded it, or waits for it.
 	Retract(ctx context.Context, k Key) error
 
 	// Next waits until a turn may be worked on and claims it: a waiting one whose turn it is, first come, first served

@@ -4,7 +4,8 @@ package cluster
 // can be the same for every cluster, and the manifests and configurations below files and addons state them.
 const (
 	nodeName     = "node1"
-	nodeIP       = "192.168.77.1" // also where DNS answers, and the ingress controller listens
+	nodeIP       = "192.168.77.1" // also where DNS answers
+	ingressIP    = "203.0.113.7"  // of the node too; it looks like a public one, as an ingress controller's does
 	apiEndpoint  = nodeIP + ":6443"
 	serviceCIDR  = "10.96.0.0/16"
 	apiServiceIP = "10.96.0.1"

@@ -107,13 +107,14 @@ func mounts(list ...mount) error {
 	return nil
 }
 
-// makeNetwork gives the node its address, on a pair of interfaces whose ends are both in this namespace: nothing leaves
+// makeNetwork gives the node its addresses, on a pair of interfaces whose ends are both in this namespace: nothing leaves
 // it. (An interface of type dummy would do, but not every kernel has them.)
 func makeNetwork(ctx context.Context) error {
 	ip := exec.CommandContext(ctx, "ip", "-batch", "-")
 	ip.Stdin = strings.NewReader(`link set lo up
 link add node0 type veth peer name node0p
 addr add ` + nodeIP + `/24 dev node0
+addr add ` + ingressIP + `/32 dev node0
 link set node0p up
 link set node0 up
 route add default dev node0

@@ -32,6 +32,7 @@ type bot struct {
 	namespace, name string
 	token           string
 	appSecret       string // of an account whose API the bot may call
+	aesKey          string // of an account whose pushes are encrypted
 	manifest        unstructured.Unstructured
 }
 
@@ -76,12 +77,15 @@ func (b *bot) set(t *testing.T, value any, path ...string) {
 // secret makes or changes the bot's Secret.
 func (b *bot) secret(t *testing.T) {
 	t.Helper()
-	official := ""
-	if b.appSecret != "" {
-		official = ", app-secret: " + b.appSecret
+	data := map[string]any{"token": b.token, "dify-key": "app-e2eDifyKey"}
+	for key, value := range map[string]string{"app-secret": b.appSecret, "encoding-aes-key": b.aesKey} {
+		if value != "" {
+			data[key] = value
+		}
 	}
-	b.cluster.apply(t, b.namespace, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {token: %s, dify-key: app-e2eDifyKey%s}}",
-		b.name, b.token, official))
+	b.cluster.apply(t, b.namespace, string(encode(t, map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": b.name}, "stringData": data,
+	})))
 }
 
 // apply applies the object, and gives the time of it.
@@ -118,6 +122,22 @@ func (b *bot) ready(t *testing.T) {
 			return false, "the operator has not said a word", nil
 		}
 		return ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == live.Generation, ready.Reason + ": " + ready.Message, nil
+	})
+}
+
+// condition waits until a condition is this, of the present generation; with any reason if none is given.
+func (b *bot) condition(t *testing.T, kind string, status metav1.ConditionStatus, reason string) time.Duration {
+	t.Helper()
+	return await(t, told, fmt.Sprintf("%s of %s is %s: %s", kind, b.name, status, reason), func() (bool, string, error) {
+		live, err := b.get(t.Context())
+		if err != nil {
+			return false, "", err
+		}
+		c := meta.FindStatusCondition(live.Status.Conditions, kind)
+		if c == nil {
+			return false, "the operator has not said a word", nil
+		}
+		return c.Status == status && (reason == "" || c.Reason == reason) && c.ObservedGeneration == live.Generation, fmt.Sprintf("%s: %s: %s", c.Status, c.Reason, c.Message), nil
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ type cluster struct {
 	redisImage string
 
 	prometheusImage string
+
+	relays atomic.Int32 // that serveWeChat has begun
 }
 
 // image is what helm wants to know of an image.

@@ -94,6 +94,7 @@ func TestEndToEnd(t *testing.T) {
 	rotation := &rotation{cluster: c, space: c.namespace(t, "e2e-rotation")}
 	s.play(t,
 		scenario{"the minimal sample is ready", c.minimalSample},
+		scenario{"a bot by kubectl wechatbot create", c.created},
 		scenario{"a rotated token is taken in place", rotation.begin},
 		scenario{"followers chat through the Ingress", c.ingress},
 		scenario{"HTTPRoute and back", c.gatewayAndBack})
@@ -111,6 +112,8 @@ func TestEndToEnd(t *testing.T) {
 	s.play(t,
 		scenario{"an autoscaler of the Deployment", c.autoscalerOfDeployment},
 		scenario{"a policy that relabels", c.relabelling},
+		scenario{"a menu, pages and the plugin", c.menuAndPages},
+		scenario{"six faults", c.faulty},
 		scenario{"the previous release's server", c.pinned},
 		scenario{"a minute without Redis", c.redisAway})
 	s.play(t, scenario{"a user's certificate", c.usersCertificate})

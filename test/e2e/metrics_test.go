@@ -25,6 +25,7 @@ const metricsNamespace = "e2e-metrics"
 // alerts and answers what the dashboard asks.
 func (c *cluster) metrics(t *testing.T) string {
 	b := c.chatty(t, c.namespace(t, metricsNamespace))
+	b.set(t, map[string]any{"follower": int64(1_000_000), "bot": int64(100_000_000)}, "limits", "tokens")
 	b.start(t)
 	b.reachable(t)
 	chat := b.chat(t, 4)

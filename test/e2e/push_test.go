@@ -3,23 +3,16 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -41,7 +34,8 @@ func (c *cluster) rotatedAppSecret(t *testing.T) string {
 	b := c.chatty(t, c.namespace(t, "e2e-push"))
 	b.appSecret = "e2eFirstAppSecret0123456789abcdef"
 	p := b.platform(t, wechatsim.Options{})
-	b.callsWeChat(t, p)
+	b.callsWeChat(t, p.API())
+	b.set(t, "CustomerService", "reply", "mode")
 	b.start(t)
 	b.reachable(t)
 	b.account(t, metav1.ConditionTrue, v1alpha1.ReasonAccountUsable)
@@ -69,15 +63,14 @@ func (c *cluster) rotatedAppSecret(t *testing.T) string {
 		v1alpha1.ReasonAppSecretRejected, seconds(rejected), v1alpha1.ReasonAccountUsable, seconds(usable), codes[0], calls, o)
 }
 
-// callsWeChat has the bot push late answers, by a WeChat that is this one.
-func (b *bot) callsWeChat(t *testing.T, p *wechatsim.Platform) {
+// callsWeChat has the bot call a WeChat that is this one.
+func (b *bot) callsWeChat(t *testing.T, api http.Handler) {
 	t.Helper()
-	address, authority := b.serveWeChat(t, p.API())
+	address, authority := b.serveWeChat(t, api)
 	b.cluster.apply(t, b.namespace, string(encode(t, map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "wechat-ca"}, "data": map[string]any{"ca.crt": authority},
 	})))
 	b.set(t, map[string]any{"appID": appID, "appSecretRef": map[string]any{"name": b.name, "key": "app-secret"}}, "wechat")
-	b.set(t, "CustomerService", "reply", "mode")
 	b.set(t, map[string]any{"spec": map[string]any{
 		"hostAliases": []any{map[string]any{"ip": address, "hostnames": []any{weChatHost}}},
 		"containers": []any{map[string]any{
@@ -102,11 +95,18 @@ func encode(t *testing.T, object any) []byte {
 // Connections come by a relay in Dify's pod: the cluster may not reach this machine.
 func (c *cluster) serveWeChat(t *testing.T, h http.Handler) (address, authority string) {
 	t.Helper()
-	c.apply(t, difyNamespace, "{apiVersion: v1, kind: Service, metadata: {name: wechat}, spec: {selector: {app: dify}, ports: [{port: 443, targetPort: 8443}]}}")
-	address = strings.TrimSpace(c.kubectl(t, "--namespace", difyNamespace, "get", "service", "wechat", "-o", "jsonpath={.spec.clusterIP}"))
-	certificate, authority := selfSigned(t, weChatHost)
+	port := strconv.Itoa(8443 + int(c.relays.Add(1)))
+	service := "wechat-" + port
+	c.apply(t, difyNamespace, fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: {selector: {app: dify}, ports: [{port: 443, targetPort: %s}]}}",
+		service, port))
+	address = strings.TrimSpace(c.kubectl(t, "--namespace", difyNamespace, "get", "service", service, "-o", "jsonpath={.spec.clusterIP}"))
+	signer := newAuthority(t, "WeChat's", nil)
+	certificate, err := tls.X509KeyPair(signer.leaf(t, weChatHost))
+	if err != nil {
+		t.Fatal(err)
+	}
 
-	command := exec.Command("kubectl", "--namespace", difyNamespace, "exec", "--stdin", "deployment/dify", "--", "/dify", "relay") //nolint:noctx // it ends with its input
+	command := exec.Command("kubectl", "--namespace", difyNamespace, "exec", "--stdin", "deployment/dify", "--", "/dify", "relay", port) //nolint:noctx // it ends with its input
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -131,42 +131,13 @@ func (c *cluster) serveWeChat(t *testing.T, h http.Handler) (address, authority 
 			t.Errorf("the relay ended with %v", err)
 		}
 	})
-	return address, authority
-}
-
-// selfSigned makes a certificate for a host, and gives it as an authority too.
-func selfSigned(t *testing.T, host string) (certificate tls.Certificate, authority string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return address, string(signer.pem())
 }
 
 // account waits until AccountReady says this.
 func (b *bot) account(t *testing.T, want metav1.ConditionStatus, reason string) time.Duration {
 	t.Helper()
-	return await(t, told, fmt.Sprintf("AccountReady is %s: %s", want, reason), func() (bool, string, error) {
-		live, err := b.get(t.Context())
-		if err != nil {
-			return false, "", err
-		}
-		c := meta.FindStatusCondition(live.Status.Conditions, v1alpha1.ConditionAccountReady)
-		if c == nil {
-			return false, "the operator has not said a word", nil
-		}
-		return c.Status == want && c.Reason == reason, fmt.Sprintf("%s: %s: %s", c.Status, c.Reason, c.Message), nil
-	})
+	return b.condition(t, v1alpha1.ConditionAccountReady, want, reason)
 }
 
 // sent waits for so many messages that WeChat has taken from now on.

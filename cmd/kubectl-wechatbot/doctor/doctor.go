@@ -71,7 +71,24 @@ func Examine(ctx context.Context, f *inspect.Facts, outside Outside) []Finding {
 		running.Go(func() { found[i] = check(ctx, f) })
 	}
 	running.Wait()
-	return append(all, judged(all, found)...)
+	found = judged(all, found)
+	return append(unreached(all, f.Bot, found), found...)
+}
+
+// unreached are the findings of the cluster, in which that WeChat has pushed nothing yet is not known to be a fault as long as it
+// cannot get through.
+func unreached(cluster []Finding, bot *v1alpha1.WechatBot, network []Finding) []Finding {
+	connected := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionConnected)
+	first := slices.IndexFunc(network, func(f Finding) bool { return f.Verdict == Wrong })
+	if first < 0 || connected == nil || connected.Reason != v1alpha1.ReasonNoPushYet {
+		return cluster
+	}
+	for i := range cluster {
+		if f := &cluster[i]; f.Check == pushes && f.Verdict == Wrong {
+			*f = unknown(f.Check, "see %s, first; now: %s", network[first].Check, f.What)
+		}
+	}
+	return cluster
 }
 
 // judged are the findings of the network without what follows from earlier ones.
@@ -93,6 +110,8 @@ func judged(cluster, network []Finding) []Finding {
 	return network
 }
 
+const pushes = "pushes"
+
 // conditions are what the operator looks at, by the name of the check.
 var conditions = []struct{ check, condition string }{
 	{"secrets", v1alpha1.ConditionSecretsResolved},
@@ -101,7 +120,7 @@ var conditions = []struct{ check, condition string }{
 	{"pods", v1alpha1.ConditionAvailable},
 	{"ingress", v1alpha1.ConditionExposed},
 	{"certificate secret", v1alpha1.ConditionCertificateReady},
-	{"pushes", v1alpha1.ConditionConnected},
+	{pushes, v1alpha1.ConditionConnected},
 	{"wechat api", v1alpha1.ConditionAccountReady},
 	{"menu", v1alpha1.ConditionMenuPublished},
 }

@@ -113,6 +113,21 @@ func seededFaults() map[string]seeded {
 			certificate: private, handler: answers(404, "<html>"), line: "dns", says: "point its DNS record to 203.0.113.7",
 		},
 		"port 443 is closed": {dial: errors.New("connection refused"), line: "tls", says: "port 443 open"},
+		"no push yet": {
+			conditions: map[string]string{v1alpha1.ConditionConnected: v1alpha1.ReasonNoPushYet}, line: "pushes", says: v1alpha1.ReasonNoPushYet,
+		},
+		"the domain leads elsewhere, so that no push came": {
+			conditions: map[string]string{v1alpha1.ConditionConnected: v1alpha1.ReasonNoPushYet},
+			lookup:     func(context.Context, string) ([]string, error) { return []string{"198.51.100.9"}, nil },
+			dial:       errors.New("connection refused"), line: "dns", says: "point its DNS record to 203.0.113.7",
+		},
+		"a certificate without its chain, so that no push came": {
+			conditions: map[string]string{v1alpha1.ConditionConnected: v1alpha1.ReasonNoPushYet},
+			certificate: func(t *testing.T, s *site) tls.Certificate {
+				t.Helper()
+				return s.between.leaf(t, domain, 1000*time.Hour)
+			}, line: "tls", says: "fullchain.pem",
+		},
 		"a certificate without its chain": {certificate: func(t *testing.T, s *site) tls.Certificate {
 			t.Helper()
 			return s.between.leaf(t, domain, 1000*time.Hour)

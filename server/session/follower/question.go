@@ -150,9 +150,11 @@ func (s *Step) Withdraw(id string, delivery int) (withdrawn bool) {
 	return true
 }
 
-// Retract cancels a question whose follower was told that it was not taken, if nothing has come of it yet.
-func (s *Step) Retract(id string) {
-	if t := s.Find(id); t != nil && !t.State.Over() {
+// Retract cancels a question whose follower was told that it was not taken, if a step that was tried at a time has recorded it all the
+// same, and nothing has come of it yet. If the message was delivered again since, the follower was not told in time: that delivery
+// has recorded the question, or waits for it.
+func (s *Step) Retract(id string, tried Time) {
+	if t := s.Find(id); t != nil && !t.State.Over() && t.Deliveries == 1 && t.Accepted <= tried {
 		s.cancel(t)
 	}
 }

@@ -74,6 +74,9 @@ type Text struct {
 // tolerance is how far a clock may be behind the record's without having been set back: processes do not agree exactly.
 const tolerance = time.Second
 
+// Now is when the step is taken.
+func (s *Step) Now() Time { return s.now }
+
 // NewStep begins a step on a record, which may be new. The bot's totals may be guessed: Effects.Guard says under which
 // the step is right. durableLater tells that turns become durable after the step, by MarkDurable.
 func NewStep(r *Record, now time.Time, bot Totals, rules session.Options, durableLater bool) *Step {

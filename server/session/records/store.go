@@ -20,14 +20,14 @@ type Store struct {
 	mu       sync.Mutex
 	leases   map[string]*lease // by follower: of one, one turn is held at a time
 	meetings map[string]*meeting
-	inDoubt  map[session.Key]time.Time
+	inDoubt  map[session.Key]doubt
 }
 
 // New makes a store of what the port keeps. holder is this process' name, as the port gives it to steps.
 func New(p Port, holder string) *Store {
 	s := &Store{
 		port: p, holder: holder,
-		leases: make(map[string]*lease), meetings: make(map[string]*meeting), inDoubt: make(map[session.Key]time.Time),
+		leases: make(map[string]*lease), meetings: make(map[string]*meeting), inDoubt: make(map[session.Key]doubt),
 	}
 	p.Attach(s.changed)
 	return s

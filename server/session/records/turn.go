@@ -15,13 +15,14 @@ const maxInDoubt = 10_000
 
 // Begin records a question. See session.Store.
 func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l session.Limits) (session.Begun, error) {
-	again := s.takeInDoubt(q.Key)
+	tried, again := s.takeInDoubt(q.Key)
 	var b session.Begun
 	var mine *follower.Lease
 	var conversation string
 	var notDurable bool
 	var left time.Duration
 	err := s.update(ctx, "recording a question", q.Key.Follower, func(st *follower.Step) {
+		tried = st.Now()
 		b = st.Begin(q, again, claim, l)
 		mine, conversation, notDurable = nil, st.Conversation, false
 		if t := st.Find(q.Key.ID); t != nil {
@@ -36,7 +37,7 @@ func (s *Store) Begin(ctx context.Context, q session.Question, claim bool, l ses
 		err = s.makeDurable(ctx, q.Key, b, mine)
 	}
 	if err != nil {
-		s.noteInDoubt(q.Key)
+		s.noteInDoubt(q.Key, tried)
 		return session.Begun{}, err
 	}
 	switch b.Verdict {
@@ -69,39 +70,46 @@ func (s *Store) makeDurable(ctx context.Context, k session.Key, b session.Begun,
 	}))
 }
 
-// takeInDoubt tells whether the outcome of an earlier Begin of the question is unknown; it is the caller's now.
-func (s *Store) takeInDoubt(k session.Key) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.inDoubt[k]
-	delete(s.inDoubt, k)
-	return ok
+// doubt is a Begin whose outcome is unknown.
+type doubt struct {
+	noted time.Time
+	tried follower.Time // when its last step was taken, by the clock of records; zero if none was
 }
 
-func (s *Store) noteInDoubt(k session.Key) {
+// takeInDoubt tells whether the outcome of an earlier Begin of the question is unknown, and when it was tried; it is the caller's now.
+func (s *Store) takeInDoubt(k session.Key) (tried follower.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.inDoubt[k]
+	delete(s.inDoubt, k)
+	return d.tried, ok
+}
+
+func (s *Store) noteInDoubt(k session.Key, tried follower.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if len(s.inDoubt) >= maxInDoubt {
-		for old, since := range s.inDoubt {
-			if now.Sub(since) > session.Dedupe {
+		for old, d := range s.inDoubt {
+			if now.Sub(d.noted) > session.Dedupe {
 				delete(s.inDoubt, old)
 			}
 		}
 	}
 	if len(s.inDoubt) < maxInDoubt {
-		s.inDoubt[k] = now
+		s.inDoubt[k] = doubt{now, tried}
 	}
 }
 
 // Retract cancels a question whose Begin has an unknown outcome. See session.Store.
 func (s *Store) Retract(ctx context.Context, k session.Key) error {
-	if !s.takeInDoubt(k) {
+	tried, ok := s.takeInDoubt(k)
+	if !ok {
 		return nil
 	}
-	err := s.update(ctx, "taking a question back", k.Follower, func(st *follower.Step) { st.Retract(k.ID) })
+	err := s.update(ctx, "taking a question back", k.Follower, func(st *follower.Step) { st.Retract(k.ID, tried) })
 	if err != nil {
-		s.noteInDoubt(k)
+		s.noteInDoubt(k, tried)
 	}
 	return err
 }

@@ -149,6 +149,50 @@ func TestRetract(t *testing.T) {
 	}
 }
 
+// What the follower was told may have come too late: then the message is delivered again, perhaps to another process, and is
+// answered there. The question is not taken away from that delivery.
+func TestRetract_DeliveredAgain(t *testing.T) {
+	t.Parallel()
+	for name, recorded := range map[string]bool{"recorded by both": true, "recorded by the later one": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t)
+			n := newNetwork(t, s.addr())
+			bot := newBot()
+			first := openWith(t, Options{Bot: bot, Redis: n.server(), slow: patience}, options())
+			second := openStore(t, bot, s.standalone(), another(options()))
+			h := &lostReplies{}
+			first.port.client.AddHook(h)
+			if err := first.Ping(t.Context()); err != nil { // the scripts are there
+				t.Fatal(err)
+			}
+			q := session.Question{Key: session.Key{Follower: "alice", ID: "1"}, Text: "question"}
+			if recorded {
+				loseBegin(t, h, first, q, 1)
+			} else {
+				n.sever(true)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				_, err := first.Begin(ctx, q, true, limits)
+				cancel()
+				n.sever(false)
+				if err == nil {
+					t.Fatal("Begin has reached Redis")
+				}
+			}
+			again, err := second.Begin(t.Context(), q, true, limits)
+			if err != nil || (again.Verdict == session.Joined) != recorded {
+				t.Fatalf("the later delivery: %+v, %v", again, err)
+			}
+			if err := first.Retract(t.Context(), q.Key); err != nil {
+				t.Fatal(err)
+			}
+			if have, err := second.Get(t.Context(), "alice"); err != nil || len(have.Turns) != 1 || have.Turns[0].State.Over() {
+				t.Errorf("the question has become %+v, %v", have.Turns, err)
+			}
+		})
+	}
+}
+
 // Every other step whose reply is lost is found when it is made again by the client itself: the connection broke, and
 // nobody knows how far the call had come.
 func TestSteps_OnceOverBrokenConnections(t *testing.T) {

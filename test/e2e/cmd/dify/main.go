@@ -3,7 +3,9 @@
 //
 //	dify          serves on :8080
 //	dify calls    prints what the one that serves was asked, as JSON
-//	dify relay    brings connections to :8443 to the standard output, for a server that the tests have (test/e2e/relay)
+//	dify relay N  brings connections to port N to the standard output, for a server that the tests have (test/e2e/relay)
+//
+// Below /redirected it is one behind a proxy that leads all to a login.
 package main
 
 import (
@@ -24,14 +26,14 @@ import (
 )
 
 const (
-	port      = ":8080"
-	relayPort = ":8443"
+	port     = ":8080"
+	loginURL = "https://login.example.com/"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	run := serve
-	if len(os.Args) == 2 {
+	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "calls":
 			run = calls
@@ -53,6 +55,7 @@ func serve(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", dify)
 	mux.Handle("/-/", dify.Control())
+	mux.Handle("/redirected/", http.RedirectHandler(loginURL, http.StatusFound))
 	server := &http.Server{Addr: port, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { dify.Close(); _ = server.Close() })
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -63,7 +66,10 @@ func serve(ctx context.Context) error {
 
 // relayed ends with the standard input.
 func relayed(ctx context.Context) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", relayPort)
+	if len(os.Args) != 3 {
+		return errors.New("relaying: say the port")
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+os.Args[2])
 	if err != nil {
 		return fmt.Errorf("relaying: %w", err)
 	}
