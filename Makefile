@@ -21,6 +21,8 @@ IMAGE        ?= ghcr.io/wechatbot/wechatbot-operator ## name of the image
 PLUGIN_URL   ?= https://github.com/wechatbot/wechatbot-operator/releases/download/$(VERSION) ## where the archives of `make plugin` are downloaded from
 PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 linux/arm64"; this machine's if empty
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
+BOTS         ?= 1000         ## bots of `make bench-operator`
+MEMORY       ?= 256MiB       ## memory limit of the operator in `make bench-operator`
 KEEP         ?=              ## 1: `make e2e` leaves the cluster up
 
 TOOLS := $(notdir $(wildcard hack/tools/*))
@@ -152,8 +154,8 @@ cluster-shell: ## a shell in the namespaces of the cluster's node
 	@bin/cluster/cluster exec bash
 
 .PHONY: bench-operator
-bench-operator: controlplane ## measure the operator with 1,000 bots
-	go test ./test/scale -run '^$$' -bench Operator -benchtime=1x -timeout 20m
+bench-operator: controlplane ## measure the operator with BOTS bots and MEMORY (10,000 take half an hour)
+	go test ./test/scale -run '^$$' -bench Operator -benchtime=1x -timeout 90m -args -bots $(strip $(BOTS)) -memory $(strip $(MEMORY))
 
 .PHONY: bench
 bench: ## run the benchmarks

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +22,10 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
 )
 
-var bots = flag.Int("bots", 1000, "how many bots BenchmarkOperator has")
+var (
+	bots   = flag.Int("bots", 1000, "how many bots BenchmarkOperator has")
+	memory = flag.String("memory", "256MiB", "the memory limit of the operator's container, as GOMEMLIMIT writes it")
+)
 
 // scraping is how often the metrics are read: seldom, as the operator pays for it.
 const scraping = 500 * time.Millisecond
@@ -44,8 +48,8 @@ func (p *plane) start(b *testing.B, binary, kubeconfig string) *process {
 	}
 	cmd := exec.CommandContext(b.Context(), binary, "--server-image="+image, "--log-level=error",
 		"--health-probe-bind-address=0", "--metrics-bind-address="+address, "--metrics-secure=false")
-	// As config/manager sets it.
-	cmd.Env, cmd.Stderr = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT=256MiB", "GOGC=50"), os.Stderr
+	// As config/manager sets them.
+	cmd.Env, cmd.Stderr = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOMEMLIMIT="+*memory, "GOGC=50"), os.Stderr
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -71,6 +75,26 @@ func (p *plane) idle(b *testing.B, m *process, passes int) {
 			sum(b, page, "workqueue_depth", `name="wechatbot"`) == 0 &&
 			sum(b, page, "controller_runtime_active_workers", `controller="wechatbot"`) == 0, nil
 	})
+}
+
+// cpu is the processor's time that the process has taken.
+func (m *process) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ") // the name may contain blanks
+	fields := strings.Fields(after)
+	var ticks time.Duration
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * time.Second / 100 // USER_HZ
 }
 
 func (m *process) resident(b *testing.B) float64 {
@@ -163,6 +187,7 @@ func BenchmarkOperator(b *testing.B) {
 		m := p.start(b, binary, kubeconfig)
 		p.idle(b, m, *bots) // listing the bots all the time would cost the API server much
 		made := float64(*bots) / time.Since(began).Seconds()
+		cpu := m.cpu(b)
 		p.awaitBots(b)
 		resident := m.resident(b)
 		page := scrape(m.metrics)
@@ -175,7 +200,7 @@ func BenchmarkOperator(b *testing.B) {
 		p.idle(b, m, *bots)
 		restart := time.Since(began)
 		again := sum(b, scrape(m.metrics), "wechatbot_apply_total", "")
-		after := m.resident(b)
+		after, restartCPU := m.resident(b), m.cpu(b)
 		m.stop(b)
 		raw := p.raw(b, min(*bots, 150)) // without an operator, which would cache these too
 
@@ -186,7 +211,9 @@ func BenchmarkOperator(b *testing.B) {
 		b.ReportMetric(writes/float64(*bots), "child-writes/bot")
 		b.ReportMetric(passes/float64(*bots), "passes/bot")
 		b.ReportMetric(resident, "MiB-resident")
+		b.ReportMetric(cpu.Seconds(), "s-CPU")
 		b.ReportMetric(restart.Seconds(), "s-restart")
+		b.ReportMetric(restartCPU.Seconds(), "s-CPU-restart")
 		b.ReportMetric(again, "restart-writes")
 		b.ReportMetric(after, "MiB-after-restart")
 	}
