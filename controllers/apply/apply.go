@@ -98,7 +98,7 @@ func (w *Writer) servers(ctx context.Context, bot *v1alpha1.WechatBot, want *des
 func (w *Writer) sessions(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	var sessions error
 	for i := range want.Sessions {
-		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], extractSessions))
+		sessions = errors.Join(sessions, ensure(ctx, w, bot, want.Sessions[i], &have.Sessions[i], corev1.ExtractConfigMap))
 	}
 	return errors.Join(sessions,
 		ensure(ctx, w, bot, want.Role, &have.Role, rbacv1.ExtractRole),
@@ -143,7 +143,7 @@ func ensure[L, W any, O object[L], C configuration[W]](
 	if same && w.shapes.has(shape) {
 		return w.fights.standing(live.GetUID(), w.Now())
 	}
-	owned, err := extract(live, naming.FieldOwner)
+	owned, err := extract(whole(live), naming.FieldOwner)
 	if err != nil {
 		return &FailedError{kindOf[L](), live.GetName(), fmt.Errorf("reading what is ours of it: %w", err)}
 	}

@@ -19,7 +19,7 @@ import (
 func (w *Writer) ingress(ctx context.Context, bot *v1alpha1.WechatBot, want *desired.Children, have *observe.Children) error {
 	live := have.Ingress
 	if want.Ingress != nil && live != nil && metav1.IsControlledBy(live, bot) && !equality.Semantic.DeepEqual(live.Spec.IngressClassName, want.Ingress.Spec.IngressClassName) {
-		owned, err := networkingv1.ExtractIngress(live, naming.FieldOwner)
+		owned, err := networkingv1.ExtractIngress(whole(live), naming.FieldOwner)
 		if err != nil {
 			return &FailedError{"Ingress", live.Name, fmt.Errorf("reading what is ours of it: %w", err)}
 		}

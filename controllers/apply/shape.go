@@ -60,8 +60,8 @@ func shapeOf(want any, live client.Object) (shape digest, ok bool) {
 	return sha256.Sum256(w.shape), true
 }
 
-// ownedFields are the managedFields that the operator's applies left, without the owner's UID, which is in them.
-func ownedFields(live client.Object) (parts [3]string, ok bool) {
+// ownedFields are the API version and the managedFields that the operator's applies left, without the owner's UID.
+func ownedFields(live client.Object) (parts [2]string, ok bool) {
 	owners := live.GetOwnerReferences()
 	for _, entry := range live.GetManagedFields() {
 		if entry.Manager != naming.FieldOwner || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" {
@@ -70,8 +70,7 @@ func ownedFields(live client.Object) (parts [3]string, ok bool) {
 		if ok || entry.FieldsV1 == nil || len(owners) == 0 {
 			return parts, false // applied by way of two API versions
 		}
-		head, tail, _ := strings.Cut(entry.FieldsV1.GetRawString(), string(owners[0].UID))
-		parts, ok = [3]string{entry.APIVersion, head, tail}, true
+		parts, ok = [2]string{entry.APIVersion, withoutOwner(entry.FieldsV1.GetRawString(), owners[0].UID)}, true
 	}
 	return parts, ok
 }

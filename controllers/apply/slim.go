@@ -10,21 +10,21 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
-// Slim makes the cache's transform of children. Equal labels and owner references of a bot's children are one. Of managedFields it leaves what tells the operator's fields, and of
-// session stores neither that, where it is what the operator applied, nor the conversations: a bot has eight of them.
+// Slim makes the cache's transform of children. What is equal in many of them is kept once: labels and owner references of a
+// bot's children, and managedFields. Of these it leaves what tells the operator's fields, and of session stores not the
+// conversations: a bot has eight of them.
 func Slim() func(any) (any, error) {
-	common := &common{known: map[family]*metav1.ObjectMeta{}}
+	common := &common{known: map[family]*metav1.ObjectMeta{}, fields: map[string][]metav1.ManagedFieldsEntry{}}
 	return func(o any) (any, error) {
 		if child, ok := o.(client.Object); ok { // not a tombstone
 			slim(child)
 			common.share(child)
+			common.shareFields(child)
 		}
 		return o, nil
 	}
@@ -36,16 +36,14 @@ func slim(child client.Object) {
 	})))
 	if store, ok := child.(*corev1.ConfigMap); ok && store.Labels[naming.LabelComponent] == naming.Sessions {
 		store.Data, store.BinaryData = nil, nil
-		if ownsSessions(store) {
-			store.ManagedFields = sessionFields
-		}
 	}
 }
 
-// common is what children of one bot have in common. Objects in a cache are never changed, so it can be shared.
+// common is what children have in common. Objects in a cache are never changed, so it can be shared.
 type common struct {
-	mu    sync.Mutex
-	known map[family]*metav1.ObjectMeta
+	mu     sync.Mutex
+	known  map[family]*metav1.ObjectMeta
+	fields map[string][]metav1.ManagedFieldsEntry // by API version and fields
 }
 
 // family are children of a bot that have the same labels.
@@ -54,8 +52,12 @@ type family struct {
 	component string
 }
 
-// maxFamilies bounds what is remembered of bots that are long gone; past it, sharing starts anew.
-const maxFamilies = 8 << 10
+// These bound what is remembered of bots that are long gone; past them, sharing starts anew. A cluster has a few dozen sets
+// of fields.
+const (
+	maxFamilies  = 8 << 10
+	maxFieldSets = 1 << 10
+)
 
 func (c *common) share(child client.Object) {
 	owners, labels := child.GetOwnerReferences(), child.GetLabels()
@@ -81,46 +83,53 @@ func (c *common) share(child client.Object) {
 	}
 }
 
-// sessionFields stand for what the operator owns of a session store: the labels and the owner. They are one for all
-// stores, known by their address; read as managedFields they say that nothing is owned, which only leads to an apply.
-var sessionFields = []metav1.ManagedFieldsEntry{{
-	Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1",
-	FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{}"),
-}}
-
-// ownsSessions tells whether the operator owns exactly what it applies to a session store. An API server that writes
-// the same set in another way costs memory, no more.
-func ownsSessions(store *corev1.ConfigMap) bool {
-	if len(store.ManagedFields) != 1 || len(store.OwnerReferences) != 1 || store.ManagedFields[0].FieldsV1 == nil {
-		return false
+// shareFields keeps equal managedFields once. In them is the owner's UID, for which anyOwner stands.
+func (c *common) shareFields(child client.Object) {
+	fields, owners := child.GetManagedFields(), child.GetOwnerReferences()
+	if len(fields) != 1 || len(owners) != 1 || fields[0].FieldsV1 == nil || fields[0].Subresource != "" {
+		return
 	}
-	head, tail, ok := strings.Cut(store.ManagedFields[0].FieldsV1.GetRawString(), string(store.OwnerReferences[0].UID))
-	return ok && head == sessionFieldsHead && tail == sessionFieldsTail
+	raw := withoutOwner(fields[0].FieldsV1.GetRawString(), owners[0].UID)
+	key := fields[0].APIVersion + " " + raw
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.fields[key]
+	if !ok {
+		if len(c.fields) >= maxFieldSets {
+			clear(c.fields)
+		}
+		known = []metav1.ManagedFieldsEntry{{
+			Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, APIVersion: fields[0].APIVersion,
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(raw),
+		}}
+		c.fields[key] = known
+	}
+	child.SetManagedFields(known)
 }
 
-var (
-	sessionLabels = []string{
-		naming.LabelComponent, naming.LabelInstance, naming.LabelManagedBy, naming.LabelName, naming.LabelPartOf,
-	}
-	sessionFieldsHead = `{"f:metadata":{"f:labels":{"f:` + strings.Join(sessionLabels, `":{},"f:`) +
-		`":{}},"f:ownerReferences":{"k:{\"uid\":\"`
-	sessionFieldsTail = `\"}":{}}}}`
-)
+// anyOwner stands in managedFields for the UID of the object's owner. No UID is like it.
+const anyOwner = "owner"
 
-// extractSessions is ExtractConfigMap, but knows session stores that came through Slim: they are half of a bot's
-// children.
-func extractSessions(live *corev1.ConfigMap, fieldOwner string) (*corev1ac.ConfigMapApplyConfiguration, error) {
-	if len(live.ManagedFields) != 1 || &live.ManagedFields[0] != &sessionFields[0] {
-		return corev1ac.ExtractConfigMap(live, fieldOwner)
+func ownerKey(uid types.UID) string { return `k:{\"uid\":\"` + string(uid) + `\"}` }
+
+func withoutOwner(fields string, owner types.UID) string {
+	return strings.Replace(fields, ownerKey(owner), ownerKey(anyOwner), 1)
+}
+
+// whole gives back to a child from a cache, as a copy, the managedFields that Slim has shared.
+func whole[O client.Object](child O) O {
+	fields, owners := child.GetManagedFields(), child.GetOwnerReferences()
+	if len(fields) != 1 || len(owners) != 1 || fields[0].FieldsV1 == nil {
+		return child
 	}
-	owned := make(map[string]string, len(sessionLabels))
-	for _, label := range sessionLabels {
-		owned[label] = live.Labels[label]
+	shared := fields[0].FieldsV1.GetRawString()
+	raw := strings.Replace(shared, ownerKey(anyOwner), ownerKey(owners[0].UID), 1)
+	if raw == shared {
+		return child
 	}
-	owner := &live.OwnerReferences[0]
-	return corev1ac.ConfigMap(live.Name, live.Namespace).WithLabels(owned).
-		WithOwnerReferences(&metav1ac.OwnerReferenceApplyConfiguration{
-			APIVersion: &owner.APIVersion, Kind: &owner.Kind, Name: &owner.Name, UID: &owner.UID,
-			Controller: owner.Controller, BlockOwnerDeletion: owner.BlockOwnerDeletion,
-		}), nil
+	child, _ = child.DeepCopyObject().(O)
+	entry := fields[0]
+	entry.FieldsV1 = metav1.NewFieldsV1(raw)
+	child.SetManagedFields([]metav1.ManagedFieldsEntry{entry})
+	return child
 }
