@@ -86,15 +86,15 @@ func (m *process) cpu(b *testing.B) time.Duration {
 	}
 	_, after, _ := strings.Cut(string(stat), ") ") // the name may contain blanks
 	fields := strings.Fields(after)
-	var ticks time.Duration
+	ticks := 0
 	for _, field := range fields[11:13] { // utime and stime
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			b.Fatal(err)
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * time.Second / 100 // USER_HZ
+	return time.Duration(ticks) * (time.Second / 100) // USER_HZ
 }
 
 func (m *process) resident(b *testing.B) float64 {
