@@ -166,7 +166,8 @@ func (p *plane) await(t testing.TB, every time.Duration, check func() (bool, err
 	t.Helper()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for end := time.Now().Add(10 * time.Minute); ; <-ticker.C {
+	patience := max(10*time.Minute, time.Duration(*bots)*200*time.Millisecond)
+	for end := time.Now().Add(patience); ; <-ticker.C {
 		ok, err := check()
 		switch {
 		case err != nil:
@@ -174,7 +175,7 @@ func (p *plane) await(t testing.TB, every time.Duration, check func() (bool, err
 		case ok:
 			return
 		case time.Now().After(end):
-			t.Fatal("not after ten minutes")
+			t.Fatalf("not after %v", patience)
 		}
 	}
 }
