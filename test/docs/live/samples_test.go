@@ -71,8 +71,8 @@ func TestKEDA_ScalesByMetricsThatExist(t *testing.T) {
 		t.Error("the bot has replicas: each kubectl apply would set them back")
 	}
 	triggers, _, _ := unstructured.NestedSlice(scaled.Object, "spec", "triggers")
-	if len(triggers) != 2 {
-		t.Fatalf("%d triggers", len(triggers))
+	if len(triggers) == 0 {
+		t.Fatal("no triggers")
 	}
 	for _, one := range triggers {
 		trigger, _ := one.(map[string]any)
@@ -85,9 +85,14 @@ func TestKEDA_ScalesByMetricsThatExist(t *testing.T) {
 				t.Errorf("KEDA's scaler knows no %s", key)
 			}
 		}
-		name := regexp.MustCompile(`wechatbot_[a-z_]+`).FindString(metadata["query"])
-		if _, known := exported[name]; !known || !strings.Contains(metadata["query"], `app_kubernetes_io_instance="`+bot.GetName()+`"`) {
-			t.Errorf("the query %s is not of the bot's metrics", metadata["query"])
+		series := regexp.MustCompile(`(wechatbot_[a-z_]+)(\{[^}]*\})?`).FindAllStringSubmatch(metadata["query"], -1)
+		if len(series) == 0 {
+			t.Errorf("the query %s is of no metric", metadata["query"])
+		}
+		for _, one := range series {
+			if _, known := exported[one[1]]; !known || !strings.Contains(one[2], `app_kubernetes_io_instance="`+bot.GetName()+`"`) {
+				t.Errorf("%s is not of the bot's metrics", one[0])
+			}
 		}
 	}
 }
