@@ -17,8 +17,10 @@ IMAGES       ?=              ## image archives for `make cluster-load`
 REQUIRE_ALL  ?=              ## 1: a part of the tests that has to be left out is a failure
 ARGS         ?=              ## arguments for `make demo`
 VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev) ## version of binaries, image and release
-IMAGE        ?= ghcr.io/wechatbot/wechatbot-operator ## name of the image
-PLUGIN_URL   ?= https://github.com/wechatbot/wechatbot-operator/releases/download/$(VERSION) ## where the archives of `make plugin` are downloaded from
+REGISTRY     ?=              ## registry of images and charts, such as registry.example.com/team; none if empty
+IMAGE        ?= $(or $(strip $(REGISTRY)),localhost)/wechatbot-operator ## name of the image
+FROM         ?= dist/image   ## folder whose image and charts `make push` pushes: dist, a release's
+PLUGIN_URL   ?=              ## where the archives of `make plugin` will be downloaded from, for krew
 PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 linux/arm64"; this machine's if empty
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
 BOTS         ?= 1000         ## bots of `make bench-operator`
@@ -45,8 +47,21 @@ build: ## build the commands of ./cmd into bin
 	$(PRODUCT) -o bin/ ./cmd/...
 
 .PHONY: image
-image: ## build the image IMAGE:VERSION with buildah or docker
-	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' PLATFORMS='$(strip $(PLATFORMS))' BASES='$(strip $(BASES))' hack/image.sh
+image: ## build the image IMAGE:VERSION with buildah or docker; with a REGISTRY also as archives in dist/image, for `make push`
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' PLATFORMS='$(strip $(PLATFORMS))' BASES='$(strip $(BASES))' \
+	  ARCHIVES='$(if $(strip $(REGISTRY)),dist/image)' hack/image.sh
+
+.PHONY: push
+push: needs-registry bin/crane bin/helm ## push what `make image` made, or a release (FROM=dist), to REGISTRY
+	@REGISTRY='$(strip $(REGISTRY))' IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' FROM='$(strip $(FROM))' hack/push.sh
+
+.PHONY: chart
+chart: needs-registry bin/helm bin/helm-docs ## package the charts, for the image in REGISTRY, in dist/chart
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' OUT=dist/chart hack/chart.sh
+
+.PHONY: needs-registry
+needs-registry:
+	@[[ -n '$(strip $(REGISTRY))' ]] || { echo "REGISTRY=… says which registry, such as registry.example.com/team" >&2; exit 1; }
 
 .PHONY: image-test
 image-test: ## build the image twice from local base images, and check both (buildah, root)
@@ -57,8 +72,8 @@ plugin: ## build `kubectl wechatbot` for Linux, macOS and Windows, and its krew 
 	@VERSION='$(strip $(VERSION))' URL='$(strip $(PLUGIN_URL))' hack/plugin.sh
 
 .PHONY: release
-release: bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
-	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' hack/release.sh
+release: needs-registry bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0), which will be in REGISTRY, to dist
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' PLUGIN_URL='$(strip $(PLUGIN_URL))' hack/release.sh
 
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...

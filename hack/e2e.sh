@@ -64,7 +64,7 @@ own_cluster() {
   operator_image localhost/wechatbot-operator e2e
   operator_image localhost/wechatbot-operator e2e-new
   # What the documentation's commands install.
-  operator_image ghcr.io/wechatbot/wechatbot-operator "$(sed -n 's/^appVersion: "\?\([^"]*\)"\?/\1/p' charts/wechatbot-operator/Chart.yaml)"
+  operator_image localhost/wechatbot-operator "$(sed -n 's/^appVersion: "\?\([^"]*\)"\?/\1/p' charts/wechatbot-operator/Chart.yaml)"
   dify_image
   [[ -e $images/prometheus/prometheus ]] || prometheus_files "$images/prometheus"
   test_image prometheus test/e2e/Dockerfile.prometheus "$images/prometheus"

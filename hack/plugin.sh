@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# `make plugin`: kubectl wechatbot for every system, and what krew installs it by, in dist/plugin. The same commit gives the
-# same files. From the environment: VERSION, and URL, where a release's files are (krew downloads them from there); PLATFORMS, some
-# of them only, such as linux/amd64. Each system is built once, one package at a time, so that it takes one processor and the
+# `make plugin`: kubectl wechatbot for every system, in dist/plugin, and what krew installs it by if it is known where the archives will
+# be. The same commit gives the same files. From the environment: VERSION; URL, the folder that krew downloads them from, or
+# nothing; PLATFORMS, some of them only, such as linux/amd64. Each system is built once, one package at a time, so that it takes one processor and the
 # memory of one compiler, in 15 minutes at most: a first build compiles the standard library and client-go for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=${VERSION:?} url=${URL:?}
+version=${VERSION:?} url=${URL:-}
 out=dist/plugin
 rm -rf $out
 mkdir -p $out
@@ -57,3 +57,4 @@ for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 w
     - {from: LICENSE, to: .}
 MANIFEST
 done
+[[ -n $url ]] || rm "$out/wechatbot.yaml"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make release VERSION=v0.1.0`: writes everything of a release to dist. It publishes nothing (docs/release.md does).
-# The same commit gives the same files. From the environment: VERSION, IMAGE, and what hack/image.sh takes.
+# `make release VERSION=v0.1.0`: writes everything of a release to dist. It publishes nothing: `make push FROM=dist` does.
+# The same commit gives the same files. From the environment: VERSION, IMAGE, PLUGIN_URL, and what hack/image.sh takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,13 +24,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 echo "release: charts"
-cp -R charts "$work"
-sed -i "s#^  repository: .*#  repository: $image#" "$work/charts/wechatbot-operator/values.yaml"
-sed -i "s/^version: .*/version: ${version#v}/; s/^appVersion: .*/appVersion: $version/" "$work"/charts/*/Chart.yaml
-bin/helm-docs --chart-search-root="$work/charts" --log-level=warning # their README.md say the version
-for chart in "$work"/charts/*/; do
-  bin/helm package "$chart" --destination dist >/dev/null
-done
+IMAGE=$image VERSION=$version OUT=dist hack/chart.sh >/dev/null
 
 echo "release: install.yaml and crds.yaml"
 cp -R config "$work"
@@ -42,8 +36,9 @@ echo "release: images"
 PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} ARCHIVES=dist hack/image.sh
 
 echo "release: the plugin of kubectl"
-URL=${PLUGIN_URL:-https://github.com/wechatbot/wechatbot-operator/releases/download/$version} hack/plugin.sh
-mv dist/plugin/*.tar.gz dist/plugin/wechatbot.yaml dist
+URL=${PLUGIN_URL:-} hack/plugin.sh
+mv dist/plugin/*.tar.gz dist
+[[ -z ${PLUGIN_URL:-} ]] || mv dist/plugin/wechatbot.yaml dist
 rm -rf dist/plugin
 
 echo "release: bill of materials"
