@@ -54,7 +54,8 @@ func (e *Engine) endTrace(t *session.Turn, outcome string) {
 
 // failed is an outcome that is a failure; empty if it is none.
 func failed(outcome string) string {
-	if outcome == session.Answered.String() || outcome == session.Cancelled.String() {
+	switch outcome {
+	case session.Answered.String(), session.Cancelled.String(), session.Stopped:
 		return ""
 	}
 	return outcome
