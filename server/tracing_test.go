@@ -50,7 +50,7 @@ func (c *collected) collects(t *testing.T) func(s *Server) {
 		t.Helper()
 		s.tracing.close() // the exporter that it was made with has sent nothing yet
 		s.tracing.transport = c.InProcess
-		s.tracing.configure(s.files.config.Tracing)
+		s.tracing.configure(s.files)
 	}
 }
 
@@ -405,6 +405,48 @@ func TestTrace_ReloadAndStop(t *testing.T) {
 		if traces := checkTrees(t, c.Spans()); len(traces) != 2 {
 			t.Errorf("%d traces, want 2", len(traces))
 		}
+	})
+}
+
+// A backend that wants to know who sends gets the headers of the secret file, the new ones as soon as it is replaced.
+func TestTrace_HeadersRotate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCollector(t)
+		wants := func(key string) {
+			c.Require(http.Header{"Authorization": {"Bearer " + key}, "X-Scope-Orgid": {"bots"}})
+		}
+		p := newPlace(t, traced)
+		put := func(key string) {
+			p.write(t, "secrets/tracing-headers", "Authorization: Bearer "+key+"\nX-Scope-OrgID: bots\n")
+		}
+		put("oldkey")
+		wants("oldkey")
+		r := p.run(t, c.collects(t))
+		platform := r.platform(t)
+		ask := func(traces int) {
+			t.Helper()
+			if _, err := platform.Follower("").Send(t.Context(), "a question"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			if got := checkTrees(t, c.Spans()); len(got) != traces {
+				t.Errorf("%d traces, want %d", len(got), traces)
+			}
+		}
+		ask(1)
+		wants("newkey")
+		ask(1)
+		if p.lines("HTTP 401") != 1 || p.lines("tracing-headers") != 1 || p.lines("oldkey") != 0 {
+			t.Errorf("the log does not say that other headers are wanted, or says too much: %s", p.log)
+		}
+		p.write(t, "secrets/tracing-headers", "Bearer newkey\n")
+		time.Sleep(6 * time.Second)
+		if p.lines("Refused a changed configuration") != 1 || p.lines("newkey") != 0 {
+			t.Errorf("headers that are none: %s", p.log)
+		}
+		put("newkey")
+		time.Sleep(6 * time.Second)
+		ask(2)
 	})
 }
 
