@@ -110,7 +110,7 @@ func (s *Server) apply(f files, now time.Time) error {
 		return err
 	}
 	s.rotation = rotation
-	s.tracing.configure(f.config.Tracing)
+	s.tracing.configure(f)
 	s.hash.Store(&f.hash)
 	s.rendering.Store(new(RenderOptions(f.config)))
 	s.page.Configure(pages)

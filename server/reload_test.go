@@ -7,10 +7,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,45 +217,45 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Address and key change together: no request has one of the old and one of the new.
+// Address and key change together: no request has one of the old and one of the new. The askers wait for each request to be
+// looked at, so that all of them ask anew while the next change is made, and none of them runs for nothing.
 func TestNoKeyGoesToAnotherDify(t *testing.T) {
-	var wrong, right atomic.Int64
+	const askers, changes = 8, 5000
 	of := func(name string) files {
 		c := serverconfig.Default()
 		c.Dify.BaseURL = "http://" + name + ".invalid"
 		return files{config: c, secrets: serverconfig.Secrets{DifyAPIKey: serverconfig.Secret(name)}}
 	}
+	type request struct{ host, key string }
+	requests := make(chan request)
 	d := new(difySwitch)
 	d.askBy(t, roundTrip(func(r *http.Request) (*http.Response, error) {
-		if "Bearer "+strings.TrimSuffix(r.URL.Host, ".invalid") == r.Header.Get("Authorization") {
-			right.Add(1)
-		} else {
-			wrong.Add(1)
+		select {
+		case requests <- request{strings.TrimSuffix(r.URL.Host, ".invalid"), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")}:
+		case <-r.Context().Done():
 		}
 		return nil, io.EOF
 	}), of("a"))
 	ctx, stop := context.WithCancel(t.Context())
-	var askers sync.WaitGroup
-	for range 8 {
-		askers.Go(func() {
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	for range askers {
+		all.Go(func() {
 			for ctx.Err() == nil {
 				_, _ = d.Parameters(ctx)
 			}
 		})
 	}
-	for i := range 1000 {
+	for i := range changes {
+		for range askers {
+			if r := <-requests; r.host != r.key {
+				t.Fatalf("after %d changes Dify %q is asked with the key of %q", i, r.host, r.key)
+			}
+		}
 		if err := d.configure(of([]string{"a", "b", "c"}[i%3])); err != nil {
 			t.Fatal(err)
 		}
-		runtime.Gosched()
-	}
-	for right.Load() == 0 {
-		runtime.Gosched()
-	}
-	stop()
-	askers.Wait()
-	if n := wrong.Load(); n > 0 {
-		t.Errorf("%d requests carried another Dify's key", n)
 	}
 }
 

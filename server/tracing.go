@@ -30,6 +30,7 @@ type tracing struct {
 
 	mu       sync.Mutex
 	applied  serverconfig.Tracing
+	headers  serverconfig.Secret // of applied
 	exporter *otlp.Exporter
 	flushing sync.WaitGroup // exporters of before
 }
@@ -51,18 +52,19 @@ func (s *Server) newTracing(f files) *tracing {
 			trace.Text("service.instance.id", s.options.Host), trace.Text("service.version", s.options.Version),
 		},
 	}
-	t.configure(f.config.Tracing)
+	t.configure(f)
 	return t
 }
 
-// configure puts another collector in force. The one before gets what is queued for it.
-func (t *tracing) configure(c serverconfig.Tracing) {
+// configure puts another collector in force, or other headers for it. The one before gets what is queued for it, with its own.
+func (t *tracing) configure(f files) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c == t.applied {
+	c, headers := f.config.Tracing, f.secrets.TracingHeaders
+	if c == t.applied && headers == t.headers {
 		return
 	}
-	t.applied = c
+	t.applied, t.headers = c, headers
 	if before := t.exporter; before != nil {
 		t.current.Store(nil)
 		t.exporter = nil
@@ -72,7 +74,7 @@ func (t *tracing) configure(c serverconfig.Tracing) {
 		return
 	}
 	o := t.options
-	o.Endpoint, o.Transport = c.Endpoint, t.transport
+	o.Endpoint, o.Headers, o.Transport = c.Endpoint, headersOf(headers), t.transport
 	for _, outcome := range otlp.Outcomes {
 		t.spans.WithLabelValues(string(outcome))
 	}
@@ -80,9 +82,19 @@ func (t *tracing) configure(c serverconfig.Tracing) {
 	t.current.Store(trace.New(c.SamplingPercent, t.exporter.Export))
 }
 
+// headersOf are the headers that were checked when the files were read.
+func headersOf(content serverconfig.Secret) http.Header {
+	all, _ := serverconfig.TracingHeaders(content) //nolint:errcheck // it was checked
+	h := http.Header{}
+	for _, one := range all {
+		h.Set(one.Name, one.Value.Reveal())
+	}
+	return h
+}
+
 // close sends what is queued. No turn runs any more.
 func (t *tracing) close() {
-	t.configure(serverconfig.Tracing{})
+	t.configure(files{})
 	t.flushing.Wait()
 }
 

@@ -21,6 +21,7 @@ const (
 	fileRedisPassword  = "redis-password"
 	fileRedisCA        = "redis-ca.crt"
 	fileDifyCA         = "dify-ca.crt"
+	fileTracingHeaders = "tracing-headers"
 
 	fileRedisSentinelUsername = "redis-sentinel-username"
 	fileRedisSentinelPassword = "redis-sentinel-password"
@@ -39,6 +40,7 @@ type Secrets struct {
 	RedisPassword  Secret // file redis-password
 	RedisCA        []byte // file redis-ca.crt: PEM certificates Redis is checked against
 	DifyCA         []byte // file dify-ca.crt: PEM certificates Dify is checked against, beside the system's
+	TracingHeaders Secret // file tracing-headers: see TracingHeaders
 
 	RedisSentinelUsername Secret // file redis-sentinel-username: the sentinels' own
 	RedisSentinelPassword Secret // file redis-sentinel-password: the sentinels' own; read at the start only
@@ -63,6 +65,7 @@ func LoadSecrets(dir string) (Secrets, error) {
 		{fileDifyAPIKey, &s.DifyAPIKey, true},
 		{fileEncodingAESKey, &s.EncodingAESKey, false},
 		{fileAppSecret, &s.AppSecret, false},
+		{fileTracingHeaders, &s.TracingHeaders, false},
 		{fileRedisUsername, &s.RedisUsername, false},
 		{fileRedisPassword, &s.RedisPassword, false},
 		{fileRedisSentinelUsername, &s.RedisSentinelUsername, false},
@@ -135,7 +138,8 @@ func (s *Secrets) Check(c *Config) error {
 	case len(s.DifyCA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(s.DifyCA):
 		return wrong(fileDifyCA, "holds no PEM certificate")
 	}
-	return nil
+	_, err := TracingHeaders(s.TracingHeaders)
+	return err
 }
 
 // visible tells whether all of s is printable ASCII without spaces, as it must be to travel in a header or a form.

@@ -40,6 +40,7 @@ func TestLoadSecretsReadsEveryFile(t *testing.T) {
 		"token": token + "\n", "dify-api-key": apiKey + "\r\n", "encoding-aes-key": aesKey, "app-secret": "s1",
 		"redis-username": "u", "redis-password": " p w \n\n", "redis-ca.crt": "pem\n",
 		"redis-sentinel-username": "su", "redis-sentinel-password": "sp\n",
+		"tracing-headers": "X-Scope-OrgID: bots\nAuthorization: Bearer x\n",
 	})
 	got, err := LoadSecrets(dir)
 	if err != nil {
@@ -48,7 +49,7 @@ func TestLoadSecretsReadsEveryFile(t *testing.T) {
 	want := Secrets{
 		Token: token, DifyAPIKey: apiKey, EncodingAESKey: aesKey, AppSecret: "s1",
 		RedisUsername: "u", RedisPassword: " p w \n", RedisCA: []byte("pem"),
-		RedisSentinelUsername: "su", RedisSentinelPassword: "sp",
+		RedisSentinelUsername: "su", RedisSentinelPassword: "sp", TracingHeaders: "X-Scope-OrgID: bots\nAuthorization: Bearer x",
 	}
 	if d := cmp.Diff(want, got, cmp.Transformer("Reveal", Secret.Reveal)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

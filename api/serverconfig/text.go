@@ -10,7 +10,7 @@ const (
 	TextBusy          = "busy"          // the bot runs as many turns as it may
 	TextTooManyOpen   = "tooManyOpen"   // too many questions of the same follower wait already
 	TextCleared       = "cleared"       // after /clear
-	TextStopped       = "stopped"       // after /stop
+	TextStopped       = "stopped"       // after /stop, or when whoever runs the bot has stopped the question
 	TextNothingToStop = "nothingToStop" // /stop while nothing runs
 	TextUnsupported   = "unsupported"   // a kind of message the bot cannot read
 	TextFailed        = "failed"        // the turn failed, for a reason without words of its own

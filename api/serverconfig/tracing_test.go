@@ -1,6 +1,7 @@
 package serverconfig
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,4 +43,49 @@ func TestTracingRefuses(t *testing.T) {
 			t.Errorf("%s: message\n  got  %s\n  want %s", name, got, c.want)
 		}
 	}
+}
+
+func TestTracingHeaders(t *testing.T) {
+	const line = "tracing-headers: line 1 must be a header with its value, such as Authorization: Bearer …"
+	for name, tt := range map[string]struct {
+		content Secret
+		want    string // names and values, or what is wrong
+	}{
+		"none":                                 {"", ""},
+		"one":                                  {"Authorization: Bearer eyJ.a-b==", "Authorization=Bearer eyJ.a-b== "},
+		"a blank before the colon":             {"\r\nauthorization:Basic eDp5\r\n\r\n X-Scope-OrgID :bots", "tracing-headers: line 4 must be a header with its value, such as Authorization: Bearer …"},
+		"names in any case":                    {"authorization:Basic eDp5\r\n\nx-honeycomb-team:  a:b ", "Authorization=Basic eDp5 X-Honeycomb-Team=a:b "},
+		"a token alone":                        {"Bearer hunter2", line},
+		"a name alone":                         {"Authorization:", line},
+		"as OTEL_EXPORTER_OTLP_HEADERS has it": {"authorization=Bearer hunter2", line},
+		"no ASCII":                             {"Authorization: 密码hunter2", line},
+		"a control":                            {"Authorization: hunter2\x00", line},
+		"blank lines":                          {" \n\n", "tracing-headers: holds no header, such as Authorization: Bearer …"},
+		"twice":                                {"api-key: hunter2\nApi-Key: hunter2", "tracing-headers: line 2 repeats a header"},
+		"the server's own":                     {"content-type: hunter2/x", "tracing-headers: line 1 is a header that the server sets itself: leave it out"},
+		"too many":                             {Secret(manyHeaders(17)), "tracing-headers: has more than 16 headers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all, err := TracingHeaders(tt.content)
+			got := message(err)
+			for _, h := range all {
+				got += h.Name + "=" + h.Value.Reveal() + " "
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			s := Secrets{Token: token, DifyAPIKey: apiKey, TracingHeaders: tt.content}
+			if checked := Validate(parse(t, minimal), s); message(checked) != message(err) {
+				t.Errorf("checked with the other secrets: %v, want %v", checked, err)
+			}
+		})
+	}
+}
+
+func manyHeaders(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "X-%d: v\n", i)
+	}
+	return b.String()
 }

@@ -176,7 +176,7 @@ type Reply struct {
 	// - busy (the bot answers as many questions as limits allow already)
 	// - tooManyOpen (too many questions of the same follower wait already)
 	// - cleared (after /clear)
-	// - stopped (after /stop)
+	// - stopped (after /stop, or when whoever runs the bot has stopped the question)
 	// - nothingToStop (after /stop while nothing runs)
 	// - unsupported (a kind of message that the bot cannot read)
 	// - failed (no answer, for a reason without words of its own)

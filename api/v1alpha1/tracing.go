@@ -11,6 +11,12 @@ type Tracing struct {
 	// +kubebuilder:validation:XValidation:rule=`!isURL(self) || url(self).getPort() != '4317'`,message="port 4317 is OTLP over gRPC: give the port of OTLP over HTTP, usually 4318"
 	Endpoint string `json:"endpoint"`
 
+	// headersSecretRef names the Secret key that holds headers for the collector or
+	// backend, one a line, for example "Authorization: Bearer …"; 1 to 16. A change
+	// of the Secret reaches the servers without a restart. Default: none.
+	// +optional
+	HeadersSecretRef *SecretKeyRef `json:"headersSecretRef,omitempty"`
+
 	// samplingPercent is of how many turns in a hundred a trace is made, 1 to 100;
 	// all replicas choose the same ones. Default 100.
 	// +optional

@@ -50,7 +50,7 @@ to create pods/portforward.`,
 		a.withFollower("clear", "Forget a follower's conversation, as their own /clear does", func(ctx context.Context, bot *loopback.Bot, alias string) (string, error) {
 			return "cleared", bot.Clear(ctx, alias) //nolint:wrapcheck // it says itself what is wrong
 		}),
-		a.withFollower("stop", "Stop a follower's running question, as their own /stop does", func(ctx context.Context, bot *loopback.Bot, alias string) (string, error) {
+		a.withFollower("stop", "Stop a follower's running question, and tell them", func(ctx context.Context, bot *loopback.Bot, alias string) (string, error) {
 			stopped, err := bot.Stop(ctx, alias)
 			if !stopped {
 				return "no question is open of", err //nolint:wrapcheck // it says itself what is wrong

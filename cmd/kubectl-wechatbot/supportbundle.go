@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/bundle"
 	"github.com/wechatbot/wechatbot-operator/cmd/kubectl-wechatbot/doctor"
@@ -99,6 +100,11 @@ func (c *cluster) secretsOf(ctx context.Context, bot *v1alpha1.WechatBot) []stri
 	for _, ref := range desired.SecretRefs(bot) {
 		if value, err := inspect.SecretKey(ctx, c.client, bot.Namespace, ref.SecretKeyRef); err == nil {
 			found = append(found, value)
+			if headers, err := serverconfig.TracingHeaders(serverconfig.Secret(value)); err == nil && ref.File == desired.FileTracingHeaders {
+				for _, h := range headers {
+					found = append(found, h.Value.Reveal())
+				}
+			}
 		}
 	}
 	return found

@@ -6,12 +6,24 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/wechatbot/wechatbot-operator/api/serverstatus"
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 )
 
 func TestSupportBundle(t *testing.T) {
 	w := newWorld(t)
-	w.reports(ready, condition("Connected", "False", "SignatureMismatch", "the Token wintertoken is wrong"))
+	w.must(admin.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "traces", Namespace: w.namespace},
+		StringData: map[string]string{"headers": "X-Scope-OrgID: ourbots\nAuthorization: Bearer hunter2\n"},
+	}))
+	w.bot.Spec.Tracing = &v1alpha1.Tracing{
+		Endpoint: "http://collector:4318", HeadersSecretRef: &v1alpha1.SecretKeyRef{Name: "traces", Key: "headers"},
+	}
+	w.must(admin.Update(t.Context(), w.bot))
+	w.reports(ready, condition("Connected", "False", "SignatureMismatch", "the Token wintertoken is wrong, as is Bearer hunter2"))
 	w.server("winter-1", &serverstatus.Status{APIVersion: "v1", Version: "v1.2.3", Store: serverstatus.Store{OK: true}})
 	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
 	w.run("", nil, "support-bundle", "winter", "-f", file).wants(t, 0, "wrote "+file)
@@ -24,7 +36,7 @@ func TestSupportBundle(t *testing.T) {
 			t.Errorf("the archive lacks %q:\n%s", part, out)
 		}
 	}
-	for _, secret := range []string{"wintertoken", "app-0123456789"} {
+	for _, secret := range []string{"wintertoken", "app-0123456789", "hunter2"} {
 		if strings.Contains(string(out), secret) {
 			t.Errorf("the archive holds %q", secret)
 		}

@@ -110,6 +110,8 @@ config menu 2 name`},
 		{"limits.tokens.follower", "minimal", `7`, "7", `config limits tokens follower`},
 		{"limits.tokens.bot", "minimal", `7`, "7", `config limits tokens bot`},
 		{"tracing.endpoint", "full", `http://other:4318`, "", `config tracing endpoint`},
+		{"tracing.headersSecretRef.name", "full", `other`, "other", `Deployment full spec template spec volumes 1 projected sources 6 secret name`},
+		{"tracing.headersSecretRef.key", "full", `other`, "other", `Deployment full spec template spec volumes 1 projected sources 6 secret items 0 key`},
 		{"tracing.samplingPercent", "full", `7`, "7", `config tracing samplingPercent`},
 		{"session.type", "external-redis", `ConfigMap`, "", `+ ConfigMap redis-sessions-0
 + ConfigMap redis-sessions-1

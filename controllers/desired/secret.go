@@ -25,6 +25,7 @@ const (
 	FileDifyCA         = "dify-ca.crt"
 	FileEncodingAESKey = "encoding-aes-key"
 	FileAppSecret      = "app-secret"
+	FileTracingHeaders = "tracing-headers"
 	FileRedisUsername  = "redis-username"
 	FileRedisPassword  = "redis-password"
 	FileRedisCA        = "redis-ca.crt"
@@ -58,6 +59,9 @@ func SecretRefs(bot *v1alpha1.WechatBot) []SecretRef {
 		optional(redis.SentinelUsernameSecretRef, "session.redis.external.sentinelUsernameSecretRef", FileRedisSentinelUsername)
 		optional(redis.SentinelPasswordSecretRef, "session.redis.external.sentinelPasswordSecretRef", FileRedisSentinelPassword)
 		optional(redis.TLS.CASecretRef, "session.redis.external.tls.caSecretRef", FileRedisCA)
+	}
+	if tracing := bot.Spec.Tracing; tracing != nil {
+		optional(tracing.HeadersSecretRef, "tracing.headersSecretRef", FileTracingHeaders)
 	}
 	return refs
 }

@@ -76,6 +76,8 @@ func TestASecretIsReadAsTheServerReadsIt(t *testing.T) {
 		"a short AES key":               {secret("a"), desired.FileEncodingAESKey, v1alpha1.ReasonSecretMalformed},
 		"an AppSecret with a space":     {secret("a b"), desired.FileAppSecret, v1alpha1.ReasonSecretMalformed},
 		"an AppSecret":                  {secret("0f1e2d3c4b5a69788796a5b4c3d2e1f0\n"), desired.FileAppSecret, ""},
+		"headers":                       {secret("Authorization: Bearer x\nX-Scope-OrgID: bots\n"), desired.FileTracingHeaders, ""},
+		"a token without its header":    {secret("Bearer x"), desired.FileTracingHeaders, v1alpha1.ReasonSecretMalformed},
 		"a CA":                          {secret("no PEM"), desired.FileRedisCA, v1alpha1.ReasonSecretMalformed},
 		"Dify's CA":                     {secret("no PEM"), desired.FileDifyCA, v1alpha1.ReasonSecretMalformed},
 		"a password of any kind":        {secret("ä ö"), desired.FileRedisPassword, ""},

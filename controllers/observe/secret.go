@@ -124,6 +124,8 @@ func malformed(file string, content []byte) string {
 		secrets.EncodingAESKey = serverconfig.Secret(content)
 	case desired.FileAppSecret:
 		secrets.AppSecret = serverconfig.Secret(content)
+	case desired.FileTracingHeaders:
+		secrets.TracingHeaders = serverconfig.Secret(content)
 	case desired.FileRedisCA:
 		secrets.RedisCA = content
 	case desired.FileDifyCA:

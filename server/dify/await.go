@@ -44,7 +44,11 @@ func (c *Client) Await(ctx context.Context, r Run) (Answer, error) {
 		}
 		switch e, _ := err.(*Error); { //nolint:errorlint // every error of ours is one
 		case err == nil && !running:
-			return m.stored()
+			a, err := m.stored()
+			if a.Pause != nil {
+				a.Pause = c.pauseOf(ctx, r.User, m.RunID)
+			}
+			return a, err
 		case err == nil:
 			failed = 0
 		case e.Kind == NotRunning:

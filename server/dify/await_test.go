@@ -81,6 +81,8 @@ func TestAwait(t *testing.T) {
 		"never comes":                {item: after(time.Hour, done), want: outcome{kind: dify.Canceled, runContinues: true, after: limit}},
 		"is a file":                  {item: after(3*time.Second, message("m1", "q", "", "normal", now, `,"message_files":[{"belongs_to":"user","url":"https://x/u.png"},{"belongs_to":"assistant","type":"image","url":"/files/a.png?sign=1"}]`)), want: outcome{files: 1, after: 4 * time.Second}},
 		"has numbers that are none":  {item: after(0, message("m1", "q", "全文", "normal", now, `,"retriever_resources":[{"score":NaN},{"score":-Infinity}]`)), want: outcome{text: "全文"}},
+		"waits with what is no form": {item: after(0, message("m1", "q", "", "paused", now, `,"extra_contents":[null,5,[],{"workflow_run_id":{}}]`)), want: outcome{pause: true}},
+		"waits with no list":         {item: after(0, message("m1", "q", "", "paused", now, `,"extra_contents":{"workflow_run_id":"r1"}`)), want: outcome{pause: true}},
 		"waits for a person":         {item: after(5*time.Second, message("m1", "q", "", "paused", now, "")), want: outcome{pause: true, after: 6 * time.Second}},
 		"failed":                     {item: after(5*time.Second, message("m1", "q", "半", "error", now, "")), want: outcome{text: "半", kind: dify.WorkflowFailed, after: 6 * time.Second}},
 		"of a chat was lost":         {item: after(time.Hour, done), info: chat, want: outcome{kind: dify.NotRunning}},

@@ -105,6 +105,7 @@ type Message struct {
 	Status             string // normal, error or paused; a lost answer is normal and empty
 	Files              []AnswerFile
 	CreatedAt          time.Time
+	RunID              string // of the workflow that waits, or has waited, with a form (1.14 and later)
 }
 
 // Messages returns the newest messages of a conversation, the oldest of them first; limit is 1 to 100. The URLs of their
@@ -154,6 +155,16 @@ func (c *Client) readMessage(l *lexer) (m Message) {
 			m.Status = l.short(maxTitle)
 		case "created_at":
 			m.CreatedAt = time.Unix(int64(clamp(l.number(), 1<<40)), 0)
+		case "extra_contents": // of the latest form
+			l.elements(func() {
+				l.members(func(name []byte) {
+					if string(name) == "workflow_run_id" {
+						m.RunID = l.short(maxID)
+					} else {
+						l.skip()
+					}
+				})
+			})
 		case "message_files":
 			for _, f := range readFiles(l, nil) {
 				if f.belongsTo != "user" {

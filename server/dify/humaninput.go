@@ -3,6 +3,7 @@ package dify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +22,9 @@ type Submission struct {
 // followWait is how long a submission waits for the run's events to be followed: those from before are lost.
 const followWait = 3 * time.Second
 
+// pauseWait is how long it may take Dify to say what a run waits with.
+const pauseWait = 10 * time.Second
+
 // Submit submits a form and returns what the run answers from then on, as Chat does; onUpdate is as there. A form that was
 // submitted before is FormAnswered, one whose time is over or that is unknown FormExpired. If the run's events are lost, the
 // answer is read where Dify stores it.
@@ -35,7 +39,7 @@ func (c *Client) Submit(ctx context.Context, f Submission, onUpdate func(Update)
 	before, _ := c.find(ctx, f.run()) // what is unknown is not left out of what Dify stores
 	following, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	events := c.follow(following, f) //nolint:bodyclose // closed below
+	events := c.follow(following, f, nil) //nolint:bodyclose // closed below
 	if events != nil {
 		defer closeBody(events)
 	}
@@ -71,16 +75,39 @@ func (c *Client) stored(ctx context.Context, f Submission, before string) (Answe
 	return a, err
 }
 
+// pauseOf finds out what a run waits with whose pause was told to nobody who still is there. What Dify stores with the message is
+// no help: the token there may be one that the service API does not take. The events of the run are told once more from Dify's
+// snapshot of it, with the token of this API (api/controllers/service_api/app/workflow_events.py of 1.14).
+func (c *Client) pauseOf(ctx context.Context, user, run string) *Pause {
+	unknown := &Pause{}
+	ctx, stop := context.WithTimeout(ctx, pauseWait)
+	defer stop()
+	events := c.follow(ctx, Submission{User: user, RunID: run}, url.Values{"include_state_snapshot": {"true"}})
+	if events == nil {
+		return unknown
+	}
+	defer closeBody(events)
+	reading, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
+	a, err := c.readRest(reading, broken, Submission{RunID: run}, events, func(Update) {})
+	if err != nil || a.Pause == nil {
+		return unknown
+	}
+	return a.Pause
+}
+
 // follow begins to follow the events of a run that waits; nil if that is not possible, or Dify does not begin in time.
-func (c *Client) follow(ctx context.Context, f Submission) *http.Response {
+func (c *Client) follow(ctx context.Context, f Submission, options url.Values) *http.Response {
 	if !isID(f.RunID) {
 		return nil
 	}
+	query := url.Values{"user": {f.User}}
+	maps.Copy(query, options)
 	ctx, cancel := context.WithCancel(ctx) // by the caller's in the end: the response lasts as long as its context
 	tooSlow := time.AfterFunc(followWait, cancel)
 	resp, err := c.send(ctx, request{
 		op: "follow", method: http.MethodGet, path: []string{"workflow", f.RunID, "events"},
-		query: url.Values{"user": {f.User}}, accept: "text/event-stream, application/json;q=0.5", shared: true,
+		query: query, accept: "text/event-stream, application/json;q=0.5", shared: true,
 	})
 	inTime := tooSlow.Stop()
 	if err == nil && inTime && mediaType(resp) == "text/event-stream" {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wechatbot/wechatbot-operator/server/dify"
 	"github.com/wechatbot/wechatbot-operator/test/difysim"
 )
@@ -173,5 +175,80 @@ func TestSubmit_Impossible(t *testing.T) {
 		if _, err := c.Submit(t.Context(), f, nil); dify.KindOf(err) != dify.InvalidParam {
 			t.Errorf("%+v: %v", f, err)
 		}
+	}
+}
+
+// Whoever has lost the stream finds out with the answer what the run waits with, by a token that this API takes.
+func TestAwait_Form(t *testing.T) {
+	for name, c := range map[string]struct {
+		form  *difysim.Form
+		token bool
+	}{
+		"open":               {nil, true},
+		"with more to fill":  {&difysim.Form{Inputs: []string{"reason"}}, true},
+		"sent by mail":       {&difysim.Form{ByMail: true}, false},
+		"the second of them": {&difysim.Form{Again: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, f := waiting(t, c.form)
+				want := a.Pause
+				if c.form != nil && c.form.Again {
+					next, err := s.client.Submit(t.Context(), f, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want = next.Pause
+				}
+				got, err := s.client.Await(t.Context(), dify.Run{User: "oABC", ConversationID: a.ConversationID, MessageID: a.MessageID})
+				if err != nil || got.Pause == nil || !strings.HasPrefix(got.Text, refundText) {
+					t.Fatalf("%+v, %v", got, err)
+				}
+				if d := cmp.Diff(want, got.Pause); d != "" || (got.Pause.Forms[0].Token != "") != c.token {
+					t.Errorf("it waits with (-told in the stream +found):\n%s", d)
+				}
+			})
+		})
+	}
+}
+
+// A Dify that does not say, or never comes to an end, leaves a pause without forms, and does not hold up the answer for long.
+func TestAwait_FormUnknown(t *testing.T) {
+	for name, answer := range map[string]func(r *http.Request, s simulated) (*http.Response, error){
+		"an older release": func(*http.Request, simulated) (*http.Response, error) {
+			return response(http.StatusNotFound, "text/html", strings.NewReader("<html>")), nil
+		},
+		"it breaks": func(*http.Request, simulated) (*http.Response, error) { return nil, io.EOF },
+		"it is over by now": func(*http.Request, simulated) (*http.Response, error) {
+			return response(http.StatusOK, "text/event-stream", strings.NewReader(ev("workflow_finished", `,"data":{"status":"succeeded"}`))), nil
+		},
+		"it knows no snapshots": func(r *http.Request, s simulated) (*http.Response, error) {
+			r.URL.RawQuery = "user=oABC"
+			return s.dify.Transport().RoundTrip(r)
+		},
+		"it does not answer": func(r *http.Request, _ simulated) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a, _ := waiting(t, nil)
+				client := clientOf(t, func(r *http.Request) (*http.Response, error) {
+					if strings.HasSuffix(r.URL.Path, "/events") {
+						return answer(r, s)
+					}
+					return s.dify.Transport().RoundTrip(r)
+				})
+				began := time.Now()
+				got, err := client.Await(t.Context(), dify.Run{User: "oABC", ConversationID: a.ConversationID, MessageID: a.MessageID})
+				if err != nil || got.Pause == nil || len(got.Pause.Forms) != 0 || got.Text != refundText {
+					t.Errorf("%+v, %v", got, err)
+				}
+				if took := time.Since(began); took > 11*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
 	}
 }

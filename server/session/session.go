@@ -73,6 +73,7 @@ func (s State) String() string {
 
 // Failures that the store itself gives a turn; all others are the engine's.
 const (
+	Stopped   = "stopped"   // by whoever runs the bot: see Store.Stop
 	TimedOut  = "timedOut"  // its deadline passed before anybody asked
 	Abandoned = "abandoned" // MaxAttempts processes have claimed it, and none has ended it
 )
@@ -418,6 +419,11 @@ type Store interface {
 	// Cancel cancels the follower's running turn, or else the next waiting one, and says which; ok is false if none
 	// was open. k is the message that asks for it: its second delivery cancels nothing but gives the same answer.
 	Cancel(ctx context.Context, k Key) (t Turn, ok bool, err error)
+
+	// Stop ends what Cancel would, on the word of whoever runs the bot, and fails it with Stopped: unlike one who has asked for
+	// it, the follower is still to be told. push has that sent as what a Finish with Push leaves. A turn that is over stays as
+	// it is. k names the wish, not a message: asked again by it, Stop ends nothing but gives the same answer.
+	Stop(ctx context.Context, k Key, push bool) (t Turn, ok bool, err error)
 
 	// Clear forgets the follower's turns and conversation, cancels what is open, and returns the conversation.
 	// k is the message that asks for it: its second delivery clears nothing. Neither the rate limit nor what was used is

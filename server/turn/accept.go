@@ -40,7 +40,7 @@ func (e *Engine) take(ctx context.Context, s *Settings, m Message, c clock, ques
 	case session.BotSpent:
 		return e.overBudget(s, "bot", begun.Until)
 	default: // Started, Joined
-		return e.deliverQuestion(ctx, s, c, &delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, lost: lost})
+		return e.deliverTraced(ctx, s, c, &delivery{message: m, number: max(m.Delivery, begun.Delivery), turn: begun.Turn, lost: lost})
 	}
 }
 

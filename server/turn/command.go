@@ -207,7 +207,7 @@ func (e *Engine) resumeReading(ctx context.Context, s *Settings, m Message, word
 	case t.Delivered:
 		d.again = new(session.Cursor)
 	}
-	return e.deliver(ctx, s, c, d)
+	return e.deliverTraced(ctx, s, c, d)
 }
 
 // next is the turn that a fetch shows, nil if there is none: what an earlier delivery of the message has shown, or has

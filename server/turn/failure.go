@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
+	"github.com/wechatbot/wechatbot-operator/server/session"
 )
 
 // Failure says why a turn has no answer, or not a whole one, in the words that a follower can use. The stores keep it.
@@ -53,6 +54,7 @@ var final = map[Failure]bool{
 	QuotaExceeded: true, Misconfigured: true, Filtered: true, TooLong: true, Paused: true, NoAnswer: true,
 	PictureTooLarge: true, PictureUnreadable: true, PictureRefused: true, VoiceUnclear: true,
 	FormOpen: true, FormInputs: true, FormAnswered: true, FormExpired: true,
+	session.Stopped: true,
 }
 
 // failureOf sorts an error of a Dify call that gave no text.

@@ -233,6 +233,13 @@ func (s *shaky) Cancel(ctx context.Context, k session.Key) (session.Turn, bool, 
 	return s.Store.Cancel(ctx, k)
 }
 
+func (s *shaky) Stop(ctx context.Context, k session.Key, push bool) (session.Turn, bool, error) {
+	if err := s.fault("Stop"); err != nil {
+		return session.Turn{}, false, err
+	}
+	return s.Store.Stop(ctx, k, push)
+}
+
 func (s *shaky) Clear(ctx context.Context, k session.Key) (string, error) {
 	if err := s.fault("Clear"); err != nil {
 		return "", err

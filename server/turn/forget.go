@@ -65,11 +65,12 @@ func (e *Engine) ClearSession(ctx context.Context, follower string) error {
 }
 
 // StopTurn ends the follower's running turn, or else the next waiting one, on the word of whoever runs the bot. ok is false
-// if none was open.
+// if none was open. The follower is told by the reply that waits for it, by a message where answers are pushed, or when they
+// ask for the answer.
 func (e *Engine) StopTurn(ctx context.Context, follower string) (ok bool, err error) {
-	t, ok, err := e.Store.Cancel(ctx, ownKey(follower))
-	if ok {
-		e.endTrace(&t, session.Cancelled.String())
+	t, ok, err := e.Store.Stop(ctx, ownKey(follower), e.pushes(e.settings.Load()))
+	if ok && !t.Pushing { // else whoever sends it ends the trace
+		e.endTrace(&t, session.Stopped)
 	}
 	return ok, err
 }

@@ -231,6 +231,29 @@ func TestForm_TakenOver(t *testing.T) {
 	})
 }
 
+// A process that dies before the run waits leaves the turn to the next one, which finds out what the run waits with.
+func TestForm_FoundByTheNextOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := newStore()
+		one := approval(t, nil, func(o *setup) { o.store = base })
+		one.sim.SetBehaviour(difysim.Behaviour{
+			Answer: needsPerson, FirstText: 5 * time.Second, Total: 20 * time.Second, Fault: difysim.Fault{Kind: difysim.Pause, Text: formWords},
+		})
+		f := one.follower("alice")
+		asked := f.Begin("退款")
+		time.Sleep(8 * time.Second)
+		one.end()
+		<-asked
+		f.bot = start(t, setup{store: base.of("pod-2"), sim: one.sim, forms: difyOf(t, one.sim)})
+		time.Sleep(time.Minute)
+		x := f.Send("1")
+		if !strings.Contains(x.text, formWords) || !strings.Contains(x.text, "请选择：") {
+			t.Fatalf("got %s %s", x.kind, x.text)
+		}
+		f.tap(t, x.text, "同意").want(t, turn.Answer, "已同意。")
+	})
+}
+
 // broken is a Dify whose forms cannot be submitted at first.
 type broken struct {
 	turn.Forms

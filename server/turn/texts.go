@@ -1,5 +1,7 @@
 package turn
 
+import "github.com/wechatbot/wechatbot-operator/server/session"
+
 // Keys of the texts that the bot says itself. A failure's code is the key of its text.
 const (
 	TextWelcome       = "welcome" // empty: Dify's opening statement, else the help
@@ -11,7 +13,7 @@ const (
 	TextRateLimited   = "rateLimited"
 	TextBudgetSpent   = "budgetSpent" // {{time}} is when the day ends
 	TextCleared       = "cleared"
-	TextStopped       = "stopped"
+	TextStopped       = session.Stopped // also what a follower has stopped
 	TextNothingToStop = "nothingToStop"
 	TextNothingYet    = "nothingYet"
 	TextUnsupported   = "unsupported"

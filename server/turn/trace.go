@@ -22,6 +22,7 @@ type Tracer interface {
 const (
 	spanTurn     = "turn"     // from its acceptance until it is over, with all that is sent of it
 	spanDelivery = "delivery" // of the question, from its first byte to its reply, or until it is left to time out
+	spanReading  = "reading"  // the same of a wish to read on, which may come when the turn is long over
 	spanQueue    = "queue"    // from the acceptance until a process works on the turn
 	spanAnswer   = "answer"   // one process' work until the store has the answer
 	spanSend     = "send"     // a message outside any push
@@ -54,7 +55,8 @@ func (e *Engine) endTrace(t *session.Turn, outcome string) {
 
 // failed is an outcome that is a failure; empty if it is none.
 func failed(outcome string) string {
-	if outcome == session.Answered.String() || outcome == session.Cancelled.String() {
+	switch outcome {
+	case session.Answered.String(), session.Cancelled.String(), session.Stopped:
 		return ""
 	}
 	return outcome
@@ -83,9 +85,14 @@ func (e *Engine) endingAll(ctx context.Context, follower string, call func() (co
 	return conversation, err
 }
 
-// deliverQuestion is deliver for a delivery of a question, which is part of its turn's trace.
-func (e *Engine) deliverQuestion(ctx context.Context, s *Settings, c clock, d *delivery) (r Reply) {
-	d.span = e.trace(d.message.key()).Start(spanDelivery, trace.Server, d.message.Received)
+// deliverTraced is deliver as part of the trace of the turn whose text is wanted: a delivery of its question, or of the wish to
+// read on in it.
+func (e *Engine) deliverTraced(ctx context.Context, s *Settings, c clock, d *delivery) (r Reply) {
+	name := spanDelivery
+	if d.resumes {
+		name = spanReading
+	}
+	d.span = e.trace(d.turn.Key).Start(name, trace.Server, d.message.Received)
 	if d.span != nil {
 		defer func() {
 			d.span.Finish("", trace.Number("wechatbot.delivery", d.number), trace.Text("wechatbot.reply", string(r.Kind)))

@@ -108,7 +108,7 @@ func (s *Server) messageJSON(in *conversation, m *Message) object {
 		{"id", m.ID}, {"conversation_id", in.id}, {"parent_message_id", "00000000-0000-0000-0000-000000000000"},
 		{"inputs", object{}}, {"query", m.Query}, {"answer", m.Answer}, {"feedback", feedback},
 		{"retriever_resources", list{}}, {"created_at", created}, {"agent_thoughts", list{}}, {"message_files", filesOfMessage(m.files)},
-		{"status", m.Status}, {"error", failure}, {"extra_contents", list{}},
+		{"status", m.Status}, {"error", failure}, {"extra_contents", s.formsOf(m.ID)},
 	}
 }
 

@@ -78,6 +78,10 @@ func (s *Server) sinceForms(handle http.HandlerFunc) http.HandlerFunc {
 func (s *Server) askFor(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.askForLocked(r)
+}
+
+func (s *Server) askForLocked(r *run) {
 	f := &s.forms
 	if f.byToken == nil {
 		f.byToken, f.runs = map[string]*openForm{}, map[string]*resumption{}
@@ -114,6 +118,35 @@ func (s *Server) formOf(token string) (*openForm, *response) {
 		return nil, problem(http.StatusPreconditionFailed, "human_input_form_expired", "This form has expired, form_id="+f.id)
 	}
 	return f, nil
+}
+
+// formsOf is what a message says of the forms that its run has waited with. The token of one that is open is the console's, which
+// the service API does not take (Dify's api/repositories/sqlalchemy_execution_extra_content_repository.py).
+func (s *Server) formsOf(message string) list {
+	contents := list{}
+	for _, token := range s.forms.oldest {
+		f := s.forms.byToken[token]
+		if f.run.message != message {
+			continue
+		}
+		content := object{{"workflow_run_id", f.run.workflowRun}, {"submitted", f.submitted}, {"type", "human_input"}}
+		if !f.submitted {
+			content = append(content, member{"form_definition", object{{"form_id", f.id}, {"form_token", "console-" + f.id}}})
+		}
+		contents = append(contents, content)
+	}
+	return contents
+}
+
+// waitsWith is the event that a run's snapshot ends with while a form is open; nil if none is (Dify's
+// api/services/workflow_event_snapshot_service.py).
+func (s *Server) waitsWith(run string) []byte {
+	for _, f := range s.forms.byToken {
+		if f.run.workflowRun == run && !f.submitted {
+			return append(compact.append([]byte("data: "), f.run.workflowPaused()), "\n\n"...)
+		}
+	}
+	return nil
 }
 
 // SubmitForms has somebody else submit every form that is open, by Dify's own page.
@@ -272,7 +305,8 @@ func (r *run) end(f Form, event object) {
 	}
 }
 
-// followEvents serves GET /workflow/{run}/events: those that come from now on, of the user's own run.
+// followEvents serves GET /workflow/{run}/events: those that come from now on, of the user's own run, or behind what a run that
+// waits is told to have done so far.
 func (s *Server) followEvents(w http.ResponseWriter, r *http.Request) {
 	user := r.URL.Query().Get("user")
 	if user == "" {
@@ -288,6 +322,9 @@ func (s *Server) followEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	events := make(chan []byte, 2*maxDeltas)
 	finished := waits.finished
+	if finished == nil && r.URL.Query().Get("include_state_snapshot") == "true" {
+		finished = s.waitsWith(r.PathValue("run"))
+	}
 	waits.followers[events] = struct{}{}
 	s.mu.Unlock()
 	defer func() {

@@ -305,6 +305,9 @@ func (r *run) abandon(res *result) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.conversations.answer(r.message, r.plan.stored)
+		if last.outcome == Paused {
+			s.askForLocked(r)
+		}
 		delete(s.running, r.task)
 		s.endLocked(r.call, last)
 	})

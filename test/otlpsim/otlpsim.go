@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type Collector struct {
 	bodies   []byte
 	problems []string
 	requests int
+	required http.Header
 	closing  chan struct{}
 	once     sync.Once
 }
@@ -63,6 +65,13 @@ func (c *Collector) SetFault(f Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fault = f
+}
+
+// Require refuses later requests that have not these headers, as a backend does that wants to know who sends; nil takes all.
+func (c *Collector) Require(headers http.Header) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.required = headers.Clone()
 }
 
 // Spans are those that were taken, in the order of their arrival.
@@ -102,9 +111,12 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.requests++
 	c.bodies = append(c.bodies, body...)
-	fault := c.fault
+	fault, known := c.fault, c.known(r)
 	c.mu.Unlock()
 	switch {
+	case !known:
+		w.WriteHeader(http.StatusUnauthorized)
+		return
 	case fault.Hang:
 		c.hang(r.Context())
 		panic(http.ErrAbortHandler)
@@ -132,6 +144,16 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = fmt.Sprintf(`{"partialSuccess":{"rejectedSpans":"%d","errorMessage":"too many"}}`, fault.Rejected)
 	}
 	_, _ = io.WriteString(w, answer)
+}
+
+// known tells whether a request has the headers that are required.
+func (c *Collector) known(r *http.Request) bool {
+	for name := range c.required {
+		if !slices.Equal(r.Header.Values(name), c.required.Values(name)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Collector) hang(ctx context.Context) {

@@ -78,6 +78,7 @@ func wantSuperseded(t *testing.T, s *Store, l *session.Lease) {
 		"Get":      func() error { _, err := s.Get(ctx, "bob"); return err },
 		"Show":     func() error { return s.Show(ctx, "bob", session.Receipt{}) },
 		"Cancel":   func() error { _, _, err := s.Cancel(ctx, k); return err },
+		"Stop":     func() error { _, _, err := s.Stop(ctx, k, false); return err },
 		"Clear":    func() error { _, err := s.Clear(ctx, k); return err },
 		"Forget":   func() error { _, err := s.Forget(ctx, "bob"); return err },
 		"TakeHold": func() error { _, err := s.TakeHold(ctx, 1); return err },

@@ -44,6 +44,7 @@ func TestModelFindsMutants(t *testing.T) {
 		"replies show it twice",
 		"nothing is taken back",
 		"cancels each time",
+		"who was stopped is not told",
 		"clearing forgets all",
 		"forgetting leaves no tombstone",
 		"windows do not count",

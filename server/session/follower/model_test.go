@@ -91,6 +91,15 @@ func (m *model) head() *modelTurn {
 	return nil
 }
 
+func (m *model) firstOpen() *modelTurn {
+	for _, t := range m.turns {
+		if !t.state.Over() {
+			return t
+		}
+	}
+	return nil
+}
+
 func (m *model) open() int {
 	n := 0
 	for _, t := range m.turns {

@@ -232,6 +232,16 @@ func (r *Record) head() *Turn {
 	return nil
 }
 
+// firstOpen returns the first turn that is not over.
+func (r *Record) firstOpen() *Turn {
+	for i := range r.Turns {
+		if t := &r.Turns[i]; !t.State.Over() {
+			return t
+		}
+	}
+	return nil
+}
+
 // Ready tells whether somebody may claim a turn of the follower, and since when it waits.
 func (r *Record) Ready() (since Time, ok bool) {
 	if r.Lease != nil {

@@ -58,8 +58,20 @@ func (s *Store) Unshow(ctx context.Context, k session.Key) error {
 
 // Cancel cancels the follower's first open turn. See session.Store.
 func (s *Store) Cancel(ctx context.Context, k session.Key) (t session.Turn, ok bool, err error) {
+	return s.ending(ctx, "cancelling a turn", k, func(st *follower.Step) (string, bool) { return st.Cancel(k.ID, false) })
+}
+
+// Stop fails the follower's first open turn. See session.Store.
+func (s *Store) Stop(ctx context.Context, k session.Key, push bool) (t session.Turn, ok bool, err error) {
+	return s.ending(ctx, "stopping a turn", k, func(st *follower.Step) (string, bool) { return st.Stop(k.ID, false, push) })
+}
+
+// ending ends a turn by a rule that says which it has ended, if any.
+func (s *Store) ending(ctx context.Context, doing string, k session.Key, rule func(st *follower.Step) (turn string, ok bool)) (
+	t session.Turn, ok bool, err error,
+) {
 	var id string
-	err = s.update(ctx, "cancelling a turn", k.Follower, func(st *follower.Step) { id, ok = st.Cancel(k.ID, false) })
+	err = s.update(ctx, doing, k.Follower, func(st *follower.Step) { id, ok = rule(st) })
 	if err != nil || !ok {
 		return session.Turn{}, false, err
 	}

@@ -14,6 +14,8 @@ func commandCases() []Case {
 		{"cancelling with nothing open cancels nothing, then or later", cancelNothing},
 		{"a second delivery of a cancellation cancels nothing", cancelTwice},
 		{"the turn behind a cancelled one goes on", cancelFreesPlace},
+		{"a turn that was stopped is still to be told", stopUntold},
+		{"a second wish to stop by one name stops nothing", stopTwice},
 		{"clearing forgets turns and conversation", clearForgets},
 		{"a second delivery of a clearing clears nothing", clearTwice},
 		{"clearing frees the places", clearFreesPlaces},
@@ -97,6 +99,40 @@ func cancelFreesPlace(t *testing.T, h Harness) {
 	l := b.wantNext("bob", "1")
 	b.finish(l, "", "")
 	a.wantNext("alice", "2")
+}
+
+func stopUntold(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	l := a.start("alice", "1")
+	a.enqueue("alice", "2")
+	for _, id := range []string{"1", "2"} {
+		got, ok := b.stop("alice", "stop "+id, false)
+		if !ok || got.Key.ID != id || got.State != session.Failed || got.Failure != session.Stopped || got.Delivered || got.Pushing {
+			t.Errorf("stopped %+v, %v, want turn %s, not delivered", got, ok, id)
+		}
+	}
+	a.wantLost(l)
+	a.wantNone()
+	if got := b.wantVerdict("alice", "1", session.Joined); got.Turn.Failure != session.Stopped || got.Turn.Others != 1 {
+		t.Errorf("delivered again: %+v, want it stopped, and turn 2 undelivered too", got.Turn)
+	}
+	if got, ok := b.stop("alice", "stop 3", true); ok {
+		t.Errorf("stopped %+v, which is over", got)
+	}
+}
+
+func stopTwice(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	a.start("alice", "1")
+	a.enqueue("alice", "2")
+	for range 3 {
+		if got, ok := b.stop("alice", "stop", false); !ok || got.Key.ID != "1" {
+			t.Errorf("stopped %+v, %v; want turn 1 each time", got, ok)
+		}
+	}
+	if got := a.peek(key("alice", "2")); got.State.Over() {
+		t.Errorf("turn 2 is %v", got.State)
+	}
 }
 
 func clearForgets(t *testing.T, h Harness) {

@@ -233,6 +233,13 @@ func (h *handle) cancel(follower, id string) (session.Turn, bool) {
 	return t, ok
 }
 
+func (h *handle) stop(follower, id string, push bool) (session.Turn, bool) {
+	h.t.Helper()
+	t, ok, err := h.store.Stop(h.t.Context(), key(follower, id), push)
+	h.check("Stop", err)
+	return t, ok
+}
+
 func (h *handle) clear(follower, id string) string {
 	h.t.Helper()
 	c, err := h.store.Clear(h.t.Context(), key(follower, id))

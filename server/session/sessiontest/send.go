@@ -15,6 +15,7 @@ func sendCases() []Case {
 		{"what a holder was sending when it died has an unknown outcome", sendCutOff},
 		{"a reply that shows the end ends the push", pushShown},
 		{"a reply that shows the end does not end a push of media", mediaPushed},
+		{"that a turn was stopped is sent by whoever claims it", stopPushed},
 		{"only what a contact allows is sent", windowsSpent},
 		{"a closed window stays closed until the next contact", windowsClosed},
 		{"nothing is sent while a person serves", servedByPerson},
@@ -129,6 +130,32 @@ func sendCutOff(t *testing.T, h Harness) {
 	b.wantCursor(key("alice", "1"), session.Cursor{}, false)
 	b.show("alice", page("2", 0, 3))
 	b.wantCursor(key("alice", "1"), page("", 3, 3).To, false)
+}
+
+func stopPushed(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	q := session.Question{Key: key("alice", "1"), Text: "question 1", Window: &message}
+	begun, err := a.store.Begin(t.Context(), q, true, a.limits)
+	a.check("Begin", err)
+	a.enqueue("alice", "2")
+	if got, ok := b.stop("alice", "stop", true); !ok || got.Failure != session.Stopped || !got.Pushing {
+		t.Fatalf("stopped %+v, %v, want it pushing", got, ok)
+	}
+	a.wantLost(begun.Lease)
+	l := b.next()
+	if l.Turn.Key != q.Key || l.Turn.Failure != session.Stopped {
+		t.Fatalf("claimed %+v, want turn 1 as it was stopped", l.Turn)
+	}
+	b.wantSend(l, 0, 0, true, session.SendNow)
+	if got, ok := a.stop("alice", "stop 2", false); !ok || got.Key.ID != "2" {
+		t.Errorf("stopped %+v, %v, want turn 2: the one before is over", got, ok)
+	}
+	b.endSend(l, session.Sent)
+	b.check("EndPush", b.store.EndPush(t.Context(), l, true))
+	if got := a.peek(q.Key); !got.Delivered || got.Pushing || got.Sends != 1 {
+		t.Errorf("sent, it is %+v", got)
+	}
+	b.wantNone()
 }
 
 func pushShown(t *testing.T, h Harness) {

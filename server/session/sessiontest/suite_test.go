@@ -48,6 +48,9 @@ var faults = map[string]string{
 	"turns have no deadline":      "nobody works on a turn whose deadline is past",
 	"others are not counted":      "every copy of a turn counts the follower's other turns",
 	"cancels each time":           "a second delivery of a cancellation cancels nothing",
+	"stopping is cancelling":      "a turn that was stopped is still to be told",
+	"stops each time":             "a second wish to stop by one name stops nothing",
+	"stops are not sent":          "that a turn was stopped is sent by whoever claims it",
 	"clears each time":            "a second delivery of a clearing clears nothing",
 	"clearing forgets all":        "clearing keeps the allowance",
 	"forgetting is clearing":      "forgetting leaves nothing",
@@ -182,6 +185,19 @@ func (f *faulty) Cancel(ctx context.Context, k session.Key) (session.Turn, bool,
 		k.ID += strings.Repeat("'", f.calls)
 	}
 	return f.Store.Cancel(ctx, k)
+}
+
+func (f *faulty) Stop(ctx context.Context, k session.Key, push bool) (session.Turn, bool, error) {
+	switch f.fault {
+	case "stopping is cancelling":
+		return f.Store.Cancel(ctx, k)
+	case "stops each time":
+		f.calls++
+		k.ID += strings.Repeat("'", f.calls)
+	case "stops are not sent":
+		push = false
+	}
+	return f.Store.Stop(ctx, k, push)
 }
 
 func (f *faulty) Clear(ctx context.Context, k session.Key) (string, error) {

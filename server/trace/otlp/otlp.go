@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -50,6 +51,8 @@ var Outcomes = []Outcome{Exported, Dropped, Refused}
 type Options struct {
 	// Endpoint is the collector's address, such as http://otel-collector:4318; /v1/traces is added unless it ends so.
 	Endpoint string
+	// Headers are sent with each request, such as Authorization.
+	Headers http.Header
 	// Resource says who the spans are of: service.name and the like.
 	Resource []trace.Attribute
 	// Scope and Version name the program that has made the spans.
@@ -240,6 +243,8 @@ func (r *refusal) Error() string {
 	switch r.status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return fmt.Sprintf("HTTP %d: this is not the address of OTLP over HTTP", r.status)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Sprintf("HTTP %d: it wants other headers, such as Authorization, in the secret file tracing-headers", r.status)
 	case http.StatusUnsupportedMediaType:
 		return "HTTP 415: it takes no OTLP as JSON"
 	}
@@ -260,6 +265,7 @@ func (e *Exporter) post(body []byte, spans int) (refused int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	maps.Copy(r.Header, e.options.Headers)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "OTel-OTLP-Exporter-wechatbot-server/"+e.options.Version)
 	resp, err := e.client.Do(r)
