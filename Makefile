@@ -164,6 +164,10 @@ endif
 cluster-test: linux-root bin/cluster/.built ## bring up a cluster, see that all of it works, and that nothing is left of it
 	go test -tags cluster -count 1 -timeout 20m -v ./test/cluster
 
+.PHONY: registry-test
+registry-test: linux-root bin/cluster/.built ## from this clone to an operator by a registry of the reader's own, on a cluster of its own
+	hack/registry-test.sh
+
 .PHONY: cluster-shell
 cluster-shell: ## a shell in the namespaces of the cluster's node
 	@bin/cluster/cluster exec bash
