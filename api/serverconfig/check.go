@@ -70,7 +70,7 @@ func (c *Config) checkCharacters() error {
 	}
 	for _, l := range leaves(c) {
 		var text string
-		if json.Unmarshal([]byte(l.value), &text) == nil && !isPrintable(text) {
+		if l.value[0] == '"' && json.Unmarshal([]byte(l.value), &text) == nil && !isPrintable(text) {
 			return unprintable(l.field)
 		}
 	}
