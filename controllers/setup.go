@@ -155,10 +155,10 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 		return nil, nil //nolint:nilnil // as said
 	}
 	prober := observe.NewProber(observe.ProberOptions{
-		Bots: mgr.GetClient(), Secrets: secrets, Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
+		Bots: mgr.GetClient(), Secrets: secrets, Up: o.DifyUp, Down: o.DifyDown, Now: o.Now, Part: partOf,
 		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
 			now := new(v1alpha1.WechatBot)
-			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
+			if err := mgr.GetClient().Get(ctx, bot, now, client.UnsafeDisableDeepCopy); err == nil && report.KnownOfDify(now, answer) {
 				return
 			}
 			wake(ctx, answers, bot)
@@ -181,11 +181,10 @@ func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 		return nil, nil //nolint:nilnil // as said
 	}
 	poller := observe.NewPoller(observe.PollerOptions{
-		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now,
-		Part: func(d time.Duration) time.Duration { return rand.N(d + 1) }, //nolint:gosec // it spreads polls, no more
+		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now, Part: partOf,
 		Told: func(ctx context.Context, bot types.NamespacedName, servers observe.Servers) {
 			now := new(v1alpha1.WechatBot)
-			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfServers(now, servers) {
+			if err := mgr.GetClient().Get(ctx, bot, now, client.UnsafeDisableDeepCopy); err == nil && report.KnownOfServers(now, servers) {
 				return
 			}
 			wake(ctx, answers, bot)
@@ -200,6 +199,9 @@ func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 	}
 	return poller, nil
 }
+
+// partOf is any part of a duration, and all of it at most.
+func partOf(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // it spreads calls, no more
 
 // wake has a bot reconciled.
 func wake(ctx context.Context, bots chan<- event.GenericEvent, bot types.NamespacedName) {
