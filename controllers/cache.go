@@ -19,14 +19,13 @@ import (
 // CacheOptions limit the caches to the given namespaces (none: all) and to what the operator made. The
 // operator's managedFields stay on children, and no others anywhere; conversations and the specs of pods go.
 func CacheOptions(namespaces []string) cache.Options {
-	bare := cache.ByObject{Label: labels.Everything(), Transform: cache.TransformStripManagedFields()}
 	o := cache.Options{
 		// The default is that of children. HTTPRoutes must not be named: the cluster may not know them.
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy}),
 		DefaultTransform:     apply.Slim(),
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.WechatBot{}:        bare,
-			&networkingv1.IngressClass{}: bare,
+			&v1alpha1.WechatBot{}:        {Label: labels.Everything(), Transform: apply.SlimBot()},
+			&networkingv1.IngressClass{}: {Label: labels.Everything(), Transform: cache.TransformStripManagedFields()},
 			&corev1.Pod{}:                {Transform: onlyStatus},
 		},
 	}

@@ -3,6 +3,7 @@ package apply
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -165,6 +166,9 @@ func (w *walk) holdsItems(want, have reflect.Value) bool {
 }
 
 func (w *walk) holdsEntries(want, have reflect.Value) bool {
+	if texts, ok := reflect.TypeAssert[map[string]string](want); ok { // most are, and reflection copies every key and value
+		return w.holdsTexts(texts, have)
+	}
 	keys := want.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	w.number(len(keys))
@@ -172,6 +176,23 @@ func (w *walk) holdsEntries(want, have reflect.Value) bool {
 		w.text(key.String())
 		other := have.MapIndex(key)
 		if !other.IsValid() || !w.holds(want.MapIndex(key), other) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *walk) holdsTexts(want map[string]string, have reflect.Value) bool {
+	others, ok := reflect.TypeAssert[map[string]string](have)
+	if !ok {
+		return false
+	}
+	w.number(len(want))
+	keys := slices.AppendSeq(make([]string, 0, len(want)), maps.Keys(want))
+	slices.Sort(keys)
+	for _, key := range keys {
+		w.text(key)
+		if other, ok := others[key]; !ok || other != want[key] {
 			return false
 		}
 	}
