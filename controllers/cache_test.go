@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/apply"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
@@ -53,16 +55,62 @@ func TestConversationsNeitherStayNorWake(t *testing.T) {
 }
 
 func TestOnlyTheChildrenOfOthersAreNews(t *testing.T) {
-	for manager, news := range map[string]bool{naming.FieldOwner: false, "kubectl": true} {
+	bots := []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WechatBot", Name: "winter", UID: "2", Controller: new(true)}}
+	for name, row := range map[string]struct {
+		manager string
+		owners  []metav1.OwnerReference
+		news    bool
+	}{
+		"the operator made it":     {naming.FieldOwner, bots, false},
+		"another made it":          {"kubectl", bots, true},
+		"it has lost its owner":    {naming.FieldOwner, nil, true},
+		"another made an orphan":   {"velero", nil, true},
+		"nobody is its controller": {naming.FieldOwner, []metav1.OwnerReference{{UID: "2"}}, true},
+	} {
 		child := store(func(c *corev1.ConfigMap) {
-			c.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: manager, Operation: metav1.ManagedFieldsOperationApply}}
+			c.OwnerReferences = row.owners
+			c.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: row.manager, Operation: metav1.ManagedFieldsOperationApply}}
 		})
 		kept, err := apply.Slim()(child)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := madeByOthers().Create(event.CreateEvent{Object: kept.(client.Object)}); got != news {
-			t.Errorf("a child that %s made wakes: %v, want %v", manager, got, news)
+		if got := madeByOthers().Create(event.CreateEvent{Object: kept.(client.Object)}); got != row.news {
+			t.Errorf("%s: it wakes: %v, want %v", name, got, row.news)
+		}
+	}
+}
+
+func TestBotOfChild(t *testing.T) {
+	owner := func(version, kind string, controller bool) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: version, Kind: kind, Name: "owner", UID: "2", Controller: &controller}}
+	}
+	for name, row := range map[string]struct {
+		owners []metav1.OwnerReference
+		want   string
+	}{
+		"a bot owns it":                   {owner(v1alpha1.SchemeGroupVersion.String(), "WechatBot", true), "owner"},
+		"a bot of another version":        {owner(v1alpha1.SchemeGroupVersion.Group+"/v9", "WechatBot", true), "owner"},
+		"another kind owns it":            {owner(v1alpha1.SchemeGroupVersion.String(), "Other", true), ""},
+		"another group's kind owns it":    {owner("example.com/v1", "WechatBot", true), ""},
+		"what owns it cannot be read":     {owner("a/b/c", "WechatBot", true), ""},
+		"nobody owns it":                  {nil, "labelled"},
+		"its owner is not its controller": {owner("v1", "Node", false), "labelled"},
+	} {
+		child := store(func(c *corev1.ConfigMap) {
+			c.Namespace, c.OwnerReferences = "bots", row.owners
+			c.Labels = map[string]string{naming.LabelInstance: "labelled", naming.LabelComponent: naming.Server}
+		})
+		var got []string
+		for _, request := range botOfChild(t.Context(), child) {
+			got = append(got, request.String())
+		}
+		var want []string
+		if row.want != "" {
+			want = []string{"bots/" + row.want}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: it wakes %q, want %q", name, got, want)
 		}
 	}
 }

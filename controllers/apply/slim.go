@@ -74,14 +74,14 @@ type common struct {
 	bots    map[types.UID]*kin
 	sweepAt int // with so many bots those that are gone are dropped
 	texts   texts
-	fields  map[[2]string][]metav1.ManagedFieldsEntry // by API version and fields
+	fields  map[[3]string][]metav1.ManagedFieldsEntry // by API version, and fields before and behind the owner
 	pods    map[digest]*corev1.PodSpec                // without what each bot has its own of
 }
 
 func newCommon() *common {
 	return &common{
 		bots: map[types.UID]*kin{}, sweepAt: minSwept, texts: texts{},
-		fields: map[[2]string][]metav1.ManagedFieldsEntry{}, pods: map[digest]*corev1.PodSpec{},
+		fields: map[[3]string][]metav1.ManagedFieldsEntry{}, pods: map[digest]*corev1.PodSpec{},
 	}
 }
 
@@ -211,8 +211,9 @@ func (c *common) shareFields(child client.Object, owner types.UID) {
 	if len(fields) != 1 || fields[0].FieldsV1 == nil || fields[0].Subresource != "" {
 		return
 	}
-	raw := withoutOwner(fields[0].FieldsV1.GetRawString(), owner)
-	key := [2]string{fields[0].APIVersion, raw}
+	raw := fields[0].FieldsV1.GetRawString()
+	before, after, _ := strings.Cut(raw, ownerKey(owner)) // without a copy: there are two kilobytes of a child, of which most are known
+	key := [3]string{fields[0].APIVersion, before, after}
 	known, ok := c.fields[key]
 	if !ok {
 		if len(c.fields) >= maxFieldSets {
@@ -220,7 +221,7 @@ func (c *common) shareFields(child client.Object, owner types.UID) {
 		}
 		known = []metav1.ManagedFieldsEntry{{
 			Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, APIVersion: fields[0].APIVersion,
-			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(raw),
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(withoutOwner(raw, owner)),
 		}}
 		c.fields[key] = known
 	}
