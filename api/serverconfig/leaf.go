@@ -15,6 +15,18 @@ type leaf struct {
 	value string // as JSON, which YAML is too: no text is then taken for a number, a date, yes or no
 }
 
+// text is a leaf's text, if it is one.
+func (l *leaf) text() (text string, ok bool) {
+	if l.value[0] != '"' {
+		return "", false
+	}
+	if !strings.Contains(l.value, `\`) { // nothing is escaped
+		return l.value[1 : len(l.value)-1], true
+	}
+	err := json.Unmarshal([]byte(l.value), &text)
+	return text, err == nil
+}
+
 // freeform are the mappings whose names people choose.
 var freeform = []string{"wechat.verificationFiles", "dify.inputs", "reply.texts"}
 

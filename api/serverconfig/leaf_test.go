@@ -28,6 +28,22 @@ func TestLeaves_AsDecoded(t *testing.T) {
 	})
 }
 
+// A leaf's text is what encoding/json reads.
+func TestLeafText_AsDecoded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.OneOf(rapid.String().AsAny(), rapid.Int().AsAny(), rapid.Bool().AsAny(), rapid.SliceOf(rapid.String()).AsAny()).Draw(t, "value")
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want string
+		isText := json.Unmarshal(encoded, &want) == nil && encoded[0] == '"'
+		if is, ok := (&leaf{value: string(encoded)}).text(); ok != isText || is != want {
+			t.Fatalf("%s is the text %q (%v), want %q (%v)", encoded, is, ok, want, isText)
+		}
+	})
+}
+
 func decodedLeaves(t *rapid.T, config any) (all []leaf) {
 	var encoded bytes.Buffer
 	e := json.NewEncoder(&encoded)
