@@ -64,12 +64,13 @@ func TestConfig_OfThePreviousReleaseIsKept(t *testing.T) {
 	w.serve()
 	current := w.config()
 	w.get(current)
+	// First what uses it: the operator is woken by its coming.
+	set := w.replicaSet("winter-0", func(s *appsv1.ReplicaSet) { s.Spec.Template.Spec.Volumes[0].ConfigMap.Name = "winter-config" })
 	shared := named(w, new(corev1.ConfigMap), "winter-config")
 	shared.Labels, shared.OwnerReferences, shared.Data = current.Labels, current.OwnerReferences, current.Data
 	if err := admin.Create(t.Context(), shared); err != nil {
 		t.Fatal(err)
 	}
-	set := w.replicaSet("winter-0", func(s *appsv1.ReplicaSet) { s.Spec.Template.Spec.Volumes[0].ConfigMap.Name = "winter-config" })
 	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Session.History = 7 })
 	w.caughtUp()
 	w.roll()

@@ -15,6 +15,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -155,10 +156,10 @@ func newProber(mgr manager.Manager, o Options, secrets client.Reader, answers ch
 		return nil, nil //nolint:nilnil // as said
 	}
 	prober := observe.NewProber(observe.ProberOptions{
-		Bots: mgr.GetClient(), Secrets: secrets, Up: o.DifyUp, Down: o.DifyDown, Now: o.Now,
+		Bots: mgr.GetClient(), Secrets: secrets, Up: o.DifyUp, Down: o.DifyDown, Now: o.Now, Part: partOf,
 		Answered: func(ctx context.Context, bot types.NamespacedName, answer observe.Dify) {
 			now := new(v1alpha1.WechatBot)
-			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfDify(now, answer) {
+			if err := mgr.GetClient().Get(ctx, bot, now, client.UnsafeDisableDeepCopy); err == nil && report.KnownOfDify(now, answer) {
 				return
 			}
 			wake(ctx, answers, bot)
@@ -181,11 +182,10 @@ func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 		return nil, nil //nolint:nilnil // as said
 	}
 	poller := observe.NewPoller(observe.PollerOptions{
-		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now,
-		Part: func(d time.Duration) time.Duration { return rand.N(d + 1) }, //nolint:gosec // it spreads polls, no more
+		Bots: mgr.GetClient(), Every: o.PollEvery, Port: o.AdminPort, Now: o.Now, Part: partOf,
 		Told: func(ctx context.Context, bot types.NamespacedName, servers observe.Servers) {
 			now := new(v1alpha1.WechatBot)
-			if err := mgr.GetClient().Get(ctx, bot, now); err == nil && report.KnownOfServers(now, servers) {
+			if err := mgr.GetClient().Get(ctx, bot, now, client.UnsafeDisableDeepCopy); err == nil && report.KnownOfServers(now, servers) {
 				return
 			}
 			wake(ctx, answers, bot)
@@ -200,6 +200,9 @@ func newPoller(mgr manager.Manager, o Options, answers chan<- event.GenericEvent
 	}
 	return poller, nil
 }
+
+// partOf is any part of a duration, and all of it at most.
+func partOf(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // it spreads calls, no more
 
 // wake has a bot reconciled.
 func wake(ctx context.Context, bots chan<- event.GenericEvent, bot types.NamespacedName) {
@@ -231,20 +234,19 @@ func complete(o Options) Options {
 // watches says what wakes the Reconciler.
 func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan event.GenericEvent) (controller.Controller, error) {
 	meant := builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
-	child := builder.WithPredicates(madeByOthers())
+	child := handler.EnqueueRequestsFromMapFunc(botOfChild)
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
-		Owns(&corev1.ConfigMap{}, builder.WithPredicates(madeByOthers(), unlessConversation())).
 		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(claimChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(volumeChanged())).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(botOfOrphan), builder.WithPredicates(unlessConversation())).
+		Watches(&corev1.ConfigMap{}, child, builder.WithPredicates(madeByOthers(), unlessConversation())).
 		WatchesRawSource(source.Channel(answers, &handler.EnqueueRequestForObject{}))
 	for _, kind := range []client.Object{
 		&corev1.ServiceAccount{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &corev1.Service{},
 		&networkingv1.Ingress{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{},
 	} {
-		b = b.Owns(kind, child).Watches(kind, handler.EnqueueRequestsFromMapFunc(botOfOrphan))
+		b = b.Watches(kind, child, builder.WithPredicates(madeByOthers()))
 	}
 	if o.ClusterScoped {
 		b = b.Watches(&networkingv1.IngressClass{}, handler.EnqueueRequestsFromMapFunc(r.ingressBots))
@@ -298,12 +300,18 @@ func botOf(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 
-// botOfOrphan finds the bot of an object that says it is a bot's but has no owner: one that was restored, say.
-func botOfOrphan(ctx context.Context, o client.Object) []reconcile.Request {
-	if metav1.GetControllerOf(o) != nil {
+// botOfChild finds the bot that owns an object, or of one without an owner the bot that it says it is of: one that was
+// restored, say.
+func botOfChild(ctx context.Context, o client.Object) []reconcile.Request {
+	owner := metav1.GetControllerOf(o)
+	if owner == nil {
+		return botOf(ctx, o)
+	}
+	group, err := schema.ParseGroupVersion(owner.APIVersion)
+	if err != nil || owner.Kind != "WechatBot" || group.Group != v1alpha1.SchemeGroupVersion.Group {
 		return nil
 	}
-	return botOf(ctx, o)
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: owner.Name}}}
 }
 
 // podProblemChanged leaves the counting of pods to the Deployment's status.
@@ -360,11 +368,11 @@ func volumeChanged() predicate.Predicate {
 	}
 }
 
-// madeByOthers passes of new children those that the operator did not apply. It knows of its own, and at its start the
-// bots themselves are news.
+// madeByOthers passes of new children those that the operator did not apply, and those without an owner. It knows of its own,
+// and at its start the bots themselves are news.
 func madeByOthers() predicate.Predicate {
 	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool {
-		return !slices.ContainsFunc(e.Object.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
+		return metav1.GetControllerOf(e.Object) == nil || !slices.ContainsFunc(e.Object.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
 			return f.Manager == naming.FieldOwner
 		})
 	}}

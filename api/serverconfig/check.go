@@ -1,7 +1,6 @@
 package serverconfig
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -69,8 +68,7 @@ func (c *Config) checkCharacters() error {
 		}
 	}
 	for _, l := range leaves(c) {
-		var text string
-		if json.Unmarshal([]byte(l.value), &text) == nil && !isPrintable(text) {
+		if text, ok := l.text(); ok && !isPrintable(text) {
 			return unprintable(l.field)
 		}
 	}

@@ -3,6 +3,7 @@ package apply
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,7 +50,9 @@ func shapeOf(want any, live client.Object) (shape digest, ok bool) {
 	if !ok {
 		return digest{}, false
 	}
-	w := &walk{make([]byte, 0, 1<<10)}
+	w, _ := walks.Get().(*walk) // nothing else is in there
+	defer walks.Put(w)
+	w.shape = w.shape[:0]
 	w.text(reflect.TypeOf(live).String())
 	for _, part := range fields {
 		w.text(part)
@@ -77,6 +80,9 @@ func ownedFields(live client.Object) (parts [2]string, ok bool) {
 
 // walk goes through a configuration and the object at once. It notes which fields are set, not their values.
 type walk struct{ shape []byte }
+
+// walks are those that are over: a look at a bot takes one for each child.
+var walks = sync.Pool{New: func() any { return new(walk) }}
 
 func (w *walk) number(n int) { w.shape = binary.AppendVarint(w.shape, int64(n)) }
 
@@ -117,27 +123,56 @@ func (w *walk) holds(want, have reflect.Value) bool {
 	}
 }
 
-// holdsFields relies on that the fields of apply configurations are called as those of the API's types.
 func (w *walk) holdsFields(want, have reflect.Value) bool {
-	for field, value := range want.Fields() {
-		if !isSet(value) {
+	for i, twin := range twinsOf(want.Type(), have.Type()) {
+		value := want.Field(i)
+		if twin.skipped || !isSet(value) {
 			continue
 		}
-		name := field.Name
-		if field.Anonymous {
-			name = strings.TrimSuffix(name, "ApplyConfiguration")
-			if name == "TypeMeta" { // an object that was read has none
-				continue
-			}
-		}
-		w.number(1 + field.Index[0])
-		other := have.FieldByName(name)
-		if !other.IsValid() || !w.holds(value, other) {
+		w.number(1 + i)
+		if twin.index == nil || !w.holds(value, have.FieldByIndex(twin.index)) {
 			return false
 		}
 	}
 	w.number(0)
 	return true
+}
+
+// twin is where an API type has a field of an apply configuration; nil if nowhere.
+type twin struct {
+	index   []int
+	skipped bool
+}
+
+// twins are known of pairs of types, of which there are a few dozen: to find fields by their names takes longer than to compare
+// them.
+var twins = struct {
+	sync.RWMutex
+
+	known map[[2]reflect.Type][]twin
+}{known: map[[2]reflect.Type][]twin{}}
+
+// twinsOf relies on that the fields of apply configurations are called as those of the API's types.
+func twinsOf(want, have reflect.Type) []twin {
+	pair := [2]reflect.Type{want, have}
+	twins.RLock()
+	known, ok := twins.known[pair]
+	twins.RUnlock()
+	if ok {
+		return known
+	}
+	for field := range want.Fields() {
+		name := field.Name
+		if field.Anonymous {
+			name = strings.TrimSuffix(name, "ApplyConfiguration")
+		}
+		other, _ := have.FieldByName(name)
+		known = append(known, twin{other.Index, field.Anonymous && name == "TypeMeta"}) // an object that was read has no TypeMeta
+	}
+	twins.Lock()
+	defer twins.Unlock()
+	twins.known[pair] = known
+	return known
 }
 
 func isSet(v reflect.Value) bool {
@@ -165,6 +200,9 @@ func (w *walk) holdsItems(want, have reflect.Value) bool {
 }
 
 func (w *walk) holdsEntries(want, have reflect.Value) bool {
+	if texts, ok := reflect.TypeAssert[map[string]string](want); ok { // most are, and reflection copies every key and value
+		return w.holdsTexts(texts, have)
+	}
 	keys := want.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	w.number(len(keys))
@@ -172,6 +210,23 @@ func (w *walk) holdsEntries(want, have reflect.Value) bool {
 		w.text(key.String())
 		other := have.MapIndex(key)
 		if !other.IsValid() || !w.holds(want.MapIndex(key), other) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *walk) holdsTexts(want map[string]string, have reflect.Value) bool {
+	others, ok := reflect.TypeAssert[map[string]string](have)
+	if !ok {
+		return false
+	}
+	w.number(len(want))
+	keys := slices.AppendSeq(make([]string, 0, len(want)), maps.Keys(want))
+	slices.Sort(keys)
+	for _, key := range keys {
+		w.text(key)
+		if other, ok := others[key]; !ok || other != want[key] {
 			return false
 		}
 	}

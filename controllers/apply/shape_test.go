@@ -279,7 +279,7 @@ func TestChildrenOfAKnownShapeAreComparedCheaply(t *testing.T) {
 		if err := writer.All(t.Context(), bot, want, &have); err != nil {
 			t.Fatal(err)
 		}
-	}); got > 1500 {
+	}); got > 500 {
 		t.Errorf("%v allocations for children that are as they should be", got)
 	}
 }

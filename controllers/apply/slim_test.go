@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/apply"
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 	"github.com/wechatbot/wechatbot-operator/controllers/observe"
@@ -173,10 +175,64 @@ func TestChildrenOfABotShareWhatIsEqual(t *testing.T) {
 	if second.Labels["shared"] == "" || labelled.Labels["shared"] != "" || other.Labels["shared"] != "" {
 		t.Error("not exactly the labels that are equal are shared")
 	}
-	for i := range 10_000 {
-		child(fmt.Sprint("gone ", i), "a")
+}
+
+// What the pods of all bots have in common is kept once; what is another bot's stays there.
+func TestSlim_DeploymentsShareContainers(t *testing.T) {
+	f := setup(t)
+	transform := apply.Slim()
+	var made, kept []*appsv1.Deployment
+	for i, image := range []string{"", "", "example.com/other:2"} {
+		bot := &v1alpha1.WechatBot{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("bot-", i), Namespace: f.bot.Namespace}, Spec: f.bot.Spec}
+		bot.Spec.Image = image
+		if err := f.client.Create(t.Context(), bot); err != nil {
+			t.Fatal(err)
+		}
+		var have observe.Children
+		if err := f.writer.All(t.Context(), bot, wanted(t, bot), &have); err != nil {
+			t.Fatal(err)
+		}
+		d := new(appsv1.Deployment)
+		if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(have.Deployment), d); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, d.DeepCopy())
+		if _, err := transform(d); err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, d)
 	}
-	if again := child("1", "a"); again.Labels["shared"] != "" {
-		t.Error("bots that are long gone are remembered")
+	for i := range made {
+		if diff := cmp.Diff(made[i].Spec, kept[i].Spec); diff != "" {
+			t.Errorf("the cache has another Deployment of bot %d: %s", i, diff)
+		}
+	}
+	containers := func(i int) *corev1.Container { return &kept[i].Spec.Template.Spec.Containers[0] }
+	if containers(0) != containers(1) || containers(0) == containers(2) {
+		t.Error("not exactly the containers that are equal are shared")
+	}
+}
+
+func TestSlimBot_DropsWhatNobodyReads(t *testing.T) {
+	transform := apply.SlimBot()
+	bot := &v1alpha1.WechatBot{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "bots", Name: "winter", ManagedFields: []metav1.ManagedFieldsEntry{{}},
+			Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "note": "kept"},
+		},
+		Spec:   v1alpha1.WechatBotSpec{Domain: "bot.example.com"},
+		Status: v1alpha1.WechatBotStatus{URL: "https://bot.example.com", Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue}}},
+	}
+	want := bot.DeepCopy()
+	want.ManagedFields, want.Annotations = nil, map[string]string{"note": "kept"}
+	kept, err := transform(bot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Error(diff)
+	}
+	if kept, err := transform("a tombstone"); err != nil || kept != "a tombstone" {
+		t.Errorf("it gives %v (%v)", kept, err)
 	}
 }

@@ -1,10 +1,8 @@
 package observe
 
 import (
-	"cmp"
-	"maps"
+	"container/list"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,10 +15,19 @@ const probesPerHost = 4
 // host is one host that apps are asked at.
 type host struct {
 	running int
-	// waiting are bots whose probe waits for its turn, since when. One that was queued again stays until it has its turn.
-	waiting map[types.NamespacedName]time.Time
+	// order is the waiters, those that wait longest first. Of ten thousand bots of one host all wait after a start, so none may
+	// be looked for among the others.
+	order list.List
+	// waiting are the places of bots in order. One that was queued again stays until it has its turn.
+	waiting map[types.NamespacedName]*list.Element
 	// failed is the latest failure that every bot of the same address would have met.
 	failed *hostFailure
+}
+
+// waiter is a bot whose probe waits for its turn.
+type waiter struct {
+	bot   types.NamespacedName
+	since time.Time
 }
 
 type hostFailure struct {
@@ -47,23 +54,44 @@ func (h hosts) enter(bot types.NamespacedName, baseURL string, now time.Time) (t
 	name := hostOf(baseURL)
 	at, ok := h[name]
 	if !ok {
-		at = &host{waiting: map[types.NamespacedName]time.Time{}}
+		at = &host{waiting: map[types.NamespacedName]*list.Element{}}
 		h[name] = at
 	}
-	since, waits := at.waiting[bot]
+	place := at.waiting[bot]
 	switch {
-	case waits && at.failed != nil && at.failed.baseURL == baseURL && !at.failed.began.Before(since):
+	case place != nil && at.failed != nil && at.failed.baseURL == baseURL && !at.failed.began.Before(waiterAt(place).since):
 		failed := at.failed.dify
 		h.remove(bot, name)
 		return false, &failed
 	case at.running < probesPerHost:
 		at.running++
-		delete(at.waiting, bot)
+		at.stopWaiting(bot)
 		return true, nil
-	case !waits:
-		at.waiting[bot] = now
+	case place == nil:
+		at.waiting[bot] = at.order.PushBack(waiter{bot, now})
 	}
 	return false, nil
+}
+
+func waiterAt(place *list.Element) waiter {
+	w, _ := place.Value.(waiter) // nothing else is in there
+	return w
+}
+
+func (h *host) stopWaiting(bot types.NamespacedName) {
+	if place := h.waiting[bot]; place != nil {
+		h.order.Remove(place)
+		delete(h.waiting, bot)
+	}
+}
+
+// first are those who wait longest, at most so many.
+func (h *host) first(most int) []types.NamespacedName {
+	bots := make([]types.NamespacedName, 0, min(most, h.order.Len()))
+	for place := h.order.Front(); place != nil && len(bots) < most; place = place.Next() {
+		bots = append(bots, waiterAt(place).bot)
+	}
+	return bots
 }
 
 // leave ends a turn that began at the given time, and returns the bots to be queued again: those that waited longest, or
@@ -74,7 +102,7 @@ func (h hosts) leave(baseURL string, began time.Time, found Dify) []types.Namesp
 	at.running--
 	if found.ofHost() {
 		at.failed = &hostFailure{baseURL, began, found}
-		waiting := slices.Collect(maps.Keys(at.waiting))
+		waiting := at.first(at.order.Len())
 		h.clean(name)
 		return waiting
 	}
@@ -89,10 +117,7 @@ func (h hosts) next(name string) []types.NamespacedName {
 		return nil
 	}
 	h.clean(name)
-	longest := slices.SortedFunc(maps.Keys(at.waiting), func(a, b types.NamespacedName) int {
-		return cmp.Or(at.waiting[a].Compare(at.waiting[b]), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	return longest[:min(len(longest), probesPerHost)]
+	return at.first(probesPerHost)
 }
 
 // forget ends a bot's waiting, and returns others to be queued in its stead.
@@ -109,7 +134,7 @@ func (h hosts) forget(bot types.NamespacedName, name string) []types.NamespacedN
 }
 
 func (h hosts) remove(bot types.NamespacedName, name string) {
-	delete(h[name].waiting, bot)
+	h[name].stopWaiting(bot)
 	h.clean(name)
 }
 

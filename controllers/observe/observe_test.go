@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/wechatbot/wechatbot-operator/api/serverconfig"
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
+	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -131,5 +133,19 @@ func TestLeaving(t *testing.T) {
 		if got := leaving(c.pods, c.store); !got.Equal(c.want) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+func TestOwned_WithoutSessionStores(t *testing.T) {
+	for component, want := range map[string][]string{
+		naming.Server: {"winter server"}, naming.Redis: {"winter redis"}, naming.Sessions: nil,
+	} {
+		o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{naming.LabelInstance: "winter", naming.LabelComponent: component}}}
+		if got := Owned(o); !slices.Equal(got, want) {
+			t.Errorf("%s is indexed by %q, want %q", component, got, want)
+		}
+	}
+	if got := Owned(new(corev1.ConfigMap)); got != nil {
+		t.Errorf("an object of no bot is indexed by %q", got)
 	}
 }

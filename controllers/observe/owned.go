@@ -8,13 +8,14 @@ import (
 )
 
 // IndexOwned indexes pods and ConfigMaps by the bot that their labels name and by what they are of it. In a namespace of a
-// thousand bots a list by labels would look at the objects of all.
+// thousand bots a list by labels would look at the objects of all. Session stores are read by their names: they are not in it,
+// as a bot has eight of them.
 const IndexOwned = "owned"
 
 // Owned gives an object's value in IndexOwned.
 func Owned(o client.Object) []string {
 	labels := o.GetLabels()
-	if labels[naming.LabelInstance] == "" {
+	if labels[naming.LabelInstance] == "" || labels[naming.LabelComponent] == naming.Sessions {
 		return nil
 	}
 	return []string{ownedAs(labels[naming.LabelInstance], labels[naming.LabelComponent])}

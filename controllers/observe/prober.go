@@ -14,6 +14,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,6 +55,8 @@ type ProberOptions struct {
 	Up, Down time.Duration
 	// Now is the clock.
 	Now func() time.Time
+	// Part gives a part of a duration that is another one for each call, from 0 to all of it.
+	Part func(time.Duration) time.Duration
 	// Answered is called with each new answer about a bot.
 	Answered func(context.Context, types.NamespacedName, Dify)
 }
@@ -84,7 +88,8 @@ func NewProber(o ProberOptions) *Prober {
 }
 
 // Look returns what is known of the bot's app with the key and authority, and has it asked if that is nothing or too
-// old. Without a key nothing can be known.
+// old. After a start of the operator a bot whose status says that its app can be used is asked within Down: bots that are not
+// known to be well come first, and no Dify is asked by all at once. Without a key nothing can be known.
 func (p *Prober) Look(bot *v1alpha1.WechatBot, key serverconfig.Secret, ca []byte) Dify {
 	if key == "" {
 		return Dify{Changed: true}
@@ -92,7 +97,12 @@ func (p *Prober) Look(bot *v1alpha1.WechatBot, key serverconfig.Secret, ca []byt
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := client.ObjectKeyFromObject(bot)
+	_, known := p.known[name]
 	q := p.question(name, p.fingerprint(bot.Spec.Dify.BaseURL, key, ca))
+	if !known && vouched(bot) {
+		q.next = q.since.Add(p.options.Part(p.options.Down))
+		p.enqueue(q.next.Sub(q.since), name)
+	}
 	if !p.options.Now().Before(q.next) {
 		p.enqueue(0, name)
 	}
@@ -106,6 +116,12 @@ func (p *Prober) Look(bot *v1alpha1.WechatBot, key serverconfig.Secret, ca []byt
 		found.Pending = q.since
 	}
 	return found
+}
+
+// vouched tells whether the status says that the app can be used that the spec names.
+func vouched(bot *v1alpha1.WechatBot) bool {
+	is := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionDifyReachable)
+	return is != nil && is.Status == metav1.ConditionTrue && is.ObservedGeneration == bot.Generation
 }
 
 // question returns what is known, and begins anew for another fingerprint. It is called with mu held.
@@ -134,7 +150,7 @@ func (p *Prober) Forget(bot types.NamespacedName) {
 // Reconcile asks one bot's app, if it is due and its host has room.
 func (p *Prober) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	bot := new(v1alpha1.WechatBot)
-	err := p.options.Bots.Get(ctx, req.NamespacedName, bot)
+	err := p.options.Bots.Get(ctx, req.NamespacedName, bot, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && !bot.DeletionTimestamp.IsZero():
 		p.Forget(req.NamespacedName)

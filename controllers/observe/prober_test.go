@@ -92,7 +92,7 @@ func start(t *testing.T) *rig {
 		answered: make(chan string, 1<<16),
 	}
 	r.Prober = NewProber(ProberOptions{
-		Bots: r.cluster, Secrets: r.cluster, Now: time.Now,
+		Bots: r.cluster, Secrets: r.cluster, Now: time.Now, Part: func(d time.Duration) time.Duration { return d / 2 },
 		Answered: func(_ context.Context, bot types.NamespacedName, _ Dify) { r.answered <- bot.Name },
 	})
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
@@ -235,6 +235,64 @@ func TestProber_AsksOnChangeAndInTime(t *testing.T) {
 		synctest.Wait()
 		if n := calls.Load() - before; n != 5 || len(r.known) != 0 || len(r.hosts) != 0 {
 			t.Errorf("of a bot that is gone: %d calls, %v, %v", n-5, r.known, r.hosts)
+		}
+	})
+}
+
+// After a start a bot that was well waits for a while, so that the others come first; any other is asked at once.
+func TestProber_StatusOfBeforeTheStart(t *testing.T) {
+	condition := func(status metav1.ConditionStatus, generation int64) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionDifyReachable, Status: status, ObservedGeneration: generation}}
+	}
+	for name, row := range map[string]struct {
+		conditions []metav1.Condition
+		after      time.Duration
+	}{
+		"nothing is known":        {nil, 0},
+		"it was well":             {condition(metav1.ConditionTrue, 2), 30 * time.Second},
+		"it was not well":         {condition(metav1.ConditionFalse, 2), 0},
+		"it was not asked":        {condition(metav1.ConditionUnknown, 2), 0},
+		"another spec was well":   {condition(metav1.ConditionTrue, 1), 0},
+		"another condition is so": {[]metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: 2}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t)
+				r.use(app)
+				bot := r.cluster.bot("bots", "winter", oneHost, "app-good")
+				bot.Generation, bot.Status.Conditions = 2, row.conditions
+				began := time.Now()
+				for range 3 { // further looks hasten nothing
+					if d := r.look(bot); d.Asked || d.Changed {
+						t.Errorf("before an answer there is %+v", d)
+					}
+				}
+				r.wait(t, "winter")
+				if after := time.Since(began); after != row.after {
+					t.Errorf("asked after %v, want %v", after, row.after)
+				}
+				if d := r.look(bot); !d.Asked || !d.Confirmed {
+					t.Errorf("the answer is %+v", d)
+				}
+			})
+		})
+	}
+}
+
+// A key that was changed in the meantime is asked for at once.
+func TestProber_ChangedKeyDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t)
+		r.use(app)
+		bot := r.cluster.bot("bots", "winter", oneHost, "app-good")
+		bot.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDifyReachable, Status: metav1.ConditionTrue}}
+		began := time.Now()
+		r.look(bot)
+		r.cluster.bot("bots", "winter", oneHost, "app-other")
+		r.look(bot)
+		r.wait(t, "winter")
+		if after := time.Since(began); after != 0 {
+			t.Errorf("asked after %v", after)
 		}
 	})
 }
