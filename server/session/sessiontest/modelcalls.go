@@ -97,8 +97,8 @@ func (m *model) next(r *rapid.T) {
 	m.ended(t, session.Failed)
 	f := m.followers[t.Key.Follower]
 	m.trim(f)
-	if c.Lease != nil { // of what comes behind it
-		m.claimed(r, by, m.first(), c.Lease)
+	if c.Lease != nil { // of the follower's next, which has its place, not of whoever waits longest
+		m.claimed(r, by, f.head(), c.Lease)
 	}
 }
 
