@@ -239,6 +239,18 @@ func TestTheStoreIsJudgedByTheServers(t *testing.T) {
 	expect(t, winter(redis), stuck, v1alpha1.ConditionAvailable, v1alpha1.ReasonProgressDeadlineExceeded, "ImagePullBackOff")
 }
 
+// A rollout that somebody has paused does not go on by itself.
+func TestAvailable_Paused(t *testing.T) {
+	paused := healthy(func(s *observe.State) {
+		s.Children.Deployment.Spec.Paused = true
+		s.Children.Deployment.Status.UpdatedReplicas = 0
+	})
+	expect(t, winter(), paused, v1alpha1.ConditionAvailable, v1alpha1.ReasonPodsNotReady,
+		"is paused: kubectl -n bots rollout resume deployment/winter; meanwhile 1/1 replicas serve")
+	paused.Children.Deployment.Status.UpdatedReplicas = 1 // there is nothing to roll
+	expect(t, winter(), paused, v1alpha1.ConditionAvailable, v1alpha1.ReasonPodsReady, "")
+}
+
 func TestSuspendedKeepsTheRest(t *testing.T) {
 	bot := winter()
 	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Children.Sessions[0] = nil }), nil)
