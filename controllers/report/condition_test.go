@@ -291,12 +291,16 @@ func TestSuspendedKeepsTheRest(t *testing.T) {
 }
 
 func TestALongMessageIsCut(t *testing.T) {
-	state := healthy(func(s *observe.State) {
-		s.Children.Deployment.Status.AvailableReplicas = 0
-		s.PodProblem = strings.Repeat("好", 900)
-	})
-	c := meta.FindStatusCondition(report.Status(winter(), state, nil).Conditions, v1alpha1.ConditionAvailable)
-	if len(c.Message) > 1024 || !strings.HasSuffix(c.Message, "好…") {
-		t.Errorf("the message has %d bytes and ends in %q", len(c.Message), c.Message[len(c.Message)-12:])
+	for _, one := range []string{"a", "é", "好", "👍"} {
+		for before := range 4 { // wherever the cut comes
+			state := healthy(func(s *observe.State) {
+				s.Children.Deployment.Status.AvailableReplicas = 0
+				s.PodProblem = strings.Repeat("-", before) + strings.Repeat(one, 1100)
+			})
+			c := meta.FindStatusCondition(report.Status(winter(), state, nil).Conditions, v1alpha1.ConditionAvailable)
+			if len(c.Message) > 1024 || len(c.Message) < 1018 || !strings.HasSuffix(c.Message, one+"…") {
+				t.Errorf("%d and %s: the message has %d bytes and ends in %q", before, one, len(c.Message), c.Message[len(c.Message)-12:])
+			}
+		}
 	}
 }
