@@ -93,11 +93,10 @@ func explain(bot *v1alpha1.WechatBot, err error) (reason, message string) {
 	if bot.Spec.PodTemplate != nil && failed.Kind == "Deployment" && isAbout(failed.Err, "spec.template") {
 		reason = v1alpha1.ReasonInvalidPodTemplate
 	}
-	message = "the API server does not take the " + failed.Kind + " " + failed.Name + ": " + stable(failed.Err)
 	if isFixed(failed.Err) {
-		message += makeAnew(bot, failed)
+		return reason, makeAnew(bot, failed) + "; the API server does not let it be changed: " + stable(failed.Err)
 	}
-	return reason, message
+	return reason, "the API server does not take the " + failed.Kind + " " + failed.Name + ": " + stable(failed.Err)
 }
 
 // isAbout tells whether the API server finds a field invalid, or one below it. A policy that refuses an object as invalid

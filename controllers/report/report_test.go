@@ -194,7 +194,7 @@ func TestApplyFailed_SaysWhatToDo(t *testing.T) {
 		"a policy says invalid":            {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "ValidatingAdmissionPolicy 'images' denied request", metav1.StatusCause{Message: "denied"}), "False ApplyFailed: ", anew},
 		"the pod template is invalid":      {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "no image", template), "False InvalidPodTemplate: ", anew},
 		"the pods are, without a template": {winter(), "Deployment", status(422, metav1.StatusReasonInvalid, "no image", template), "False ApplyFailed: ", anew},
-		"another selector":                 {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "field is immutable", selector), "False ApplyFailed: the API server does not take the Deployment winter: field is immutable; it has to be made anew, which the bot does when it is gone: kubectl -n bots delete deployment/winter --cascade=orphan", "podTemplate"},
+		"another selector":                 {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "field is immutable", selector), "False ApplyFailed: the Deployment winter has to be made anew, which the bot does when it is gone: kubectl -n bots delete deployment/winter --cascade=orphan; the API server", "podTemplate"},
 	} {
 		got := ready(report.Status(c.bot, healthy(), &apply.FailedError{Kind: c.kind, Name: "winter", Err: c.err}))
 		if !strings.Contains(got, c.want) || strings.Contains(got, c.lacks) {
