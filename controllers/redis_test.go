@@ -125,10 +125,10 @@ func (w *world) pod(name, component string, status corev1.PodStatus) *corev1.Pod
 }
 
 // expectMessage waits until a condition's message has all the parts.
-func (w *world) expectMessage(condition string, status metav1.ConditionStatus, reason string, parts ...string) {
+func (w *world) expectMessage(condition string, status metav1.ConditionStatus, reason string, parts ...string) (message string) {
 	w.t.Helper()
 	eventually(w.t, func() error {
-		message := w.expect(condition, status, reason)
+		message = w.expect(condition, status, reason)
 		for _, part := range parts {
 			if !strings.Contains(message, part) {
 				return fmt.Errorf("%q does not say %q", message, part)
@@ -136,6 +136,7 @@ func (w *world) expectMessage(condition string, status metav1.ConditionStatus, r
 		}
 		return nil
 	})
+	return message
 }
 
 func managedReasons(t *testing.T, w *world, _ *operator) {

@@ -200,8 +200,11 @@ func (r *rollouts) redisAway(ctx context.Context, bot types.NamespacedName) (boo
 	return err == nil && (redis.Status.ObservedGeneration < redis.Generation || redis.Status.ReadyReplicas == 0), nil
 }
 
-// isRolling reports whether a Deployment's pods are being replaced, and have not been given up.
+// isRolling reports whether a Deployment's pods are being replaced, and have not been given up. Those of a paused one are not.
 func isRolling(d *appsv1.Deployment) bool {
+	if d.Spec.Paused {
+		return false
+	}
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" && d.Status.ObservedGeneration >= d.Generation {
 			return false

@@ -133,6 +133,31 @@ func TestRollouts_Queue(t *testing.T) {
 	}
 }
 
+// A rollout that somebody has paused takes no place: it may stay so for days.
+func TestRollouts_PausedTakesNoPlace(t *testing.T) {
+	u := newUpgrade(t, 2, 1)
+	if !u.mayRoll(t, 0) || u.mayRoll(t, 1) {
+		t.Fatal("not one bot after the other")
+	}
+	writer, _ := u.reader.(client.Client)
+	d := new(appsv1.Deployment)
+	if err := writer.Get(t.Context(), client.ObjectKeyFromObject(u.bots[0]), d); err != nil {
+		t.Fatal(err)
+	}
+	d.Spec.Paused = true
+	if err := writer.Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	u.becomes(t, 0, wantOf(t, u.bots[0]).Deployment.Annotations[desired.AnnotationTemplate], 0)
+	u.mayRoll(t, 0) // its write is seen
+	if diff := cmp.Diff([]types.NamespacedName{client.ObjectKeyFromObject(u.bots[1])}, u.woken); diff != "" {
+		t.Errorf("woken (-want +got):\n%s", diff)
+	}
+	if !u.mayRoll(t, 1) {
+		t.Error("a paused rollout is waited for")
+	}
+}
+
 // counted is a reader that gives what rolls and counts what it has given.
 type counted struct {
 	client.Reader

@@ -107,7 +107,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	}
 	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.WechatBot{}, observe.IndexAddress, func(o client.Object) []string {
 		bot, _ := o.(*v1alpha1.WechatBot)
-		return []string{observe.Address(bot)}
+		return observe.Addresses(bot)
 	})
 	if err != nil {
 		return fmt.Errorf("indexing bots by address: %w", err)
@@ -265,13 +265,17 @@ func (r *Reconciler) conflictingBots(ctx context.Context, o client.Object) []rec
 	if !ok {
 		return nil
 	}
-	var bots v1alpha1.WechatBotList
-	err := r.client.List(ctx, &bots, client.MatchingFields{observe.IndexAddress: observe.Address(bot)}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not list the other bots of an address")
-		return nil
+	var all []reconcile.Request
+	for _, address := range observe.Addresses(bot) {
+		var bots v1alpha1.WechatBotList
+		err := r.client.List(ctx, &bots, client.MatchingFields{observe.IndexAddress: address}, client.UnsafeDisableDeepCopy)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Could not list the other bots of an address")
+			return nil
+		}
+		all = append(all, requests(&bots, func(other *v1alpha1.WechatBot) bool { return other.UID != bot.UID })...)
 	}
-	return requests(&bots, func(other *v1alpha1.WechatBot) bool { return other.UID != bot.UID })
+	return all
 }
 
 // ingressBots are the bots that a change of IngressClasses may concern.
@@ -344,7 +348,7 @@ func claimChanged() predicate.Predicate {
 		if !ok {
 			return observe.ClaimNew
 		}
-		return observe.ClaimOf(bot)
+		return observe.ClaimOf(bot, observe.Address(bot))
 	}
 	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false }, // the other lets it pass

@@ -186,6 +186,7 @@ func correct[L, W any, O object[L], C configuration[W]](
 		err = write(ctx, w, live.GetName(), C(again), have)
 	}
 	if err != nil {
+		w.fights.refused(live.GetUID())
 		return err
 	}
 	if (*have).GetResourceVersion() == live.GetResourceVersion() {

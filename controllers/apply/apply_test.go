@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -8,11 +9,15 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
@@ -110,6 +115,43 @@ func TestTheStrategyOfADeploymentCanChange(t *testing.T) {
 		if got := live.Spec.Strategy; got.Type != strategy || (got.RollingUpdate != nil) != (strategy == rolling) {
 			t.Errorf("the strategy is %+v, want %s", got, strategy)
 		}
+	}
+}
+
+// Who refuses a change, however often, has not changed it back.
+func TestRefusedWrites_AreNoFight(t *testing.T) {
+	f := setup(t)
+	var have observe.Children
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Fatal(err)
+	}
+	inner, err := client.NewWithWatch(controlPlane.Config, client.Options{Scheme: f.client.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuses := true
+	f.writer.Client = interceptor.NewClient(inner, interceptor.Funcs{
+		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			if _, ok := o.(*networkingv1ac.IngressApplyConfiguration); ok && refuses {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "ingresses"}, "winter", errors.New("the host is taken"))
+			}
+			return c.Apply(ctx, o, options...)
+		},
+	})
+	f.bot.Spec.Domain = "moved.example.com"
+	for try := range 8 {
+		err := f.writer.All(t.Context(), f.bot, f.children(t), &have)
+		failed, ok := errors.AsType[*apply.FailedError](err)
+		if _, fight := errors.AsType[*apply.OverriddenError](err); fight || !ok || failed.Kind != "Ingress" {
+			t.Fatalf("try %d gives %v", try, err)
+		}
+	}
+	refuses = false
+	if err := f.writer.All(t.Context(), f.bot, f.children(t), &have); err != nil {
+		t.Errorf("when nobody refuses it any more: %v", err)
+	}
+	if got := have.Ingress.Spec.Rules[0].Host; got != f.bot.Spec.Domain {
+		t.Errorf("the Ingress is for %s", got)
 	}
 }
 

@@ -71,6 +71,19 @@ func (f *fights) correction(object types.UID, want digest, now time.Time) (may, 
 	return true, true
 }
 
+// refused takes a correction back that the API server did not take: nobody has changed anything back.
+func (f *fights) refused(object types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one, ok := f.known[object]
+	if !ok {
+		return
+	}
+	if one.corrections--; one.corrections == 0 {
+		delete(f.known, object)
+	}
+}
+
 // blame notes who fights.
 func (f *fights) blame(object types.UID, err *OverriddenError) {
 	f.mu.Lock()

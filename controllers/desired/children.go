@@ -47,10 +47,8 @@ type Surroundings struct {
 	Rollout Rollout
 	// ConfigMaps: there are ConfigMaps of a session store. Redis: there is a managed Redis.
 	ConfigMaps, Redis bool
-	// Claim and ClaimLabels are the claim that the StatefulSet of a managed Redis makes volumes by, nil without one: it never
-	// changes.
-	Claim       *core.PersistentVolumeClaimSpec
-	ClaimLabels map[string]string
+	// Claim is the claim that the StatefulSet of a managed Redis makes volumes by, nil without one: it never changes.
+	Claim *core.PersistentVolumeClaim
 	// Volume is what the volume of a managed Redis was asked to hold; zero without one.
 	Volume resource.Quantity
 }

@@ -101,7 +101,7 @@ func strictDecode(content []byte, into any) error {
 }
 
 // checkReserved refuses a template in which something is not as the operator made it that the bot cannot do without:
-// its labels and annotations, its volumes, the server's container and where it has the volumes.
+// its labels and annotations, its volumes, the server's container, where it has the volumes and what it listens at.
 func checkReserved(before, after *core.PodTemplateSpec) error {
 	if key, ok := changedKey(before.Annotations, after.Annotations); ok {
 		return reserved("the annotation " + key)
@@ -125,8 +125,34 @@ func checkReserved(before, after *core.PodTemplateSpec) error {
 			return reserved(fmt.Sprintf("the mount %s of container %s", mount.MountPath, naming.ServerContainer))
 		}
 	}
+	if err := checkPorts(server, after); err != nil {
+		return err
+	}
 	if slices.ContainsFunc(after.Spec.InitContainers, func(c core.Container) bool { return c.Name == naming.ServerContainer }) {
 		return reserved(fmt.Sprintf("the container name %s", naming.ServerContainer))
+	}
+	return nil
+}
+
+// checkPorts refuses a template by which the Service, or a probe, would find no port of the server's, or another's: they know
+// ports by their names.
+func checkPorts(server *core.Container, after *core.PodTemplateSpec) *InvalidError {
+	for i := range after.Spec.Containers {
+		container := &after.Spec.Containers[i]
+		if container.Name != server.Name && slices.ContainsFunc(container.Ports, func(p core.ContainerPort) bool { return p.Name == portWebhook }) {
+			return invalidPodTemplate(fmt.Sprintf("gives container %s a port named %s, as the webhook server's is: use another name",
+				container.Name, portWebhook))
+		}
+		if container.Name != server.Name {
+			continue
+		}
+		for _, port := range server.Ports {
+			if !slices.ContainsFunc(container.Ports, func(p core.ContainerPort) bool {
+				return p.Name == port.Name && p.ContainerPort == port.ContainerPort && p.Protocol == port.Protocol
+			}) {
+				return reserved(fmt.Sprintf("the port %s (%d) of container %s", port.Name, port.ContainerPort, server.Name))
+			}
+		}
 	}
 	return nil
 }

@@ -43,6 +43,11 @@ func TestPodTemplate(t *testing.T) {
 		"its volume is removed":     {`{"spec": {"volumes": [{"name": "config", "$patch": "delete"}]}}`, `the volume "config", ` + reserved, ""},
 		"all of its volumes":        {`{"spec": {"volumes": [{"$patch": "replace"}]}}`, `the volume "config", ` + reserved, ""},
 		"its mount":                 {`{"spec": {"containers": [{"name": "server", "volumeMounts": [{"mountPath": "/etc/wechatbot/secrets", "name": "mine"}]}], "volumes": [{"name": "mine", "emptyDir": {}}]}}`, "the mount /etc/wechatbot/secrets of container server, " + reserved, ""},
+		"its port is named anew":    {`{"spec": {"containers": [{"name": "server", "ports": [{"containerPort": 8080, "name": "http"}]}]}}`, "the port webhook (8080) of container server, " + reserved, ""},
+		"its ports are removed":     {`{"spec": {"containers": [{"name": "server", "ports": null}]}}`, "the port webhook (8080) of container server, " + reserved, ""},
+		"its other port":            {`{"spec": {"containers": [{"name": "server", "ports": [{"containerPort": 9090, "$patch": "delete"}]}]}}`, "the port admin (9090) of container server, " + reserved, ""},
+		"a port of its name":        {`{"spec": {"containers": [{"name": "proxy", "image": "x", "ports": [{"containerPort": 80, "name": "webhook"}]}]}}`, "gives container proxy a port named webhook", ""},
+		"a port of one's own":       {`{"spec": {"containers": [{"name": "server", "ports": [{"containerPort": 6060, "name": "debug"}, {"containerPort": 8080, "hostPort": 8080}]}]}}`, "", "hostPort: 8080"},
 		"its container's name":      {`{"spec": {"initContainers": [{"name": "server", "image": "x"}]}}`, "the container name server, " + reserved, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,11 +34,15 @@ func (c *Children) managedRedis(bot *v1alpha1.WechatBot, operator Operator, arou
 			"(PersistentVolumeClaim %s) has, and no volume can shrink: set it to %s or more", storage.String(), naming.RedisClaim(bot), around.Volume.String())}
 	}
 	conf := redisConf(spec)
+	redis, err := redisStatefulSet(bot, operator, around, conf)
+	if err != nil {
+		return err
+	}
 	c.Password = redisSecret(bot)
 	c.RedisConfig = redisConfig(bot, conf)
 	c.RedisService = redisService(bot)
 	c.RedisPolicy = redisPolicy(bot)
-	c.Redis = redisStatefulSet(bot, operator, around, conf)
+	c.Redis = redis
 	c.RedisVolume = storage
 	if err := schedule(c.Redis.Spec.Template.Spec, spec); err != nil {
 		return err

@@ -3,6 +3,8 @@ package desired
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
@@ -15,7 +17,11 @@ import (
 	"github.com/wechatbot/wechatbot-operator/controllers/naming"
 )
 
-func redisStatefulSet(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, conf string) *appsv1.StatefulSetApplyConfiguration {
+func redisStatefulSet(bot *v1alpha1.WechatBot, operator Operator, around Surroundings, conf string) (*appsv1.StatefulSetApplyConfiguration, error) {
+	claim, err := redisClaim(bot, around)
+	if err != nil {
+		return nil, err
+	}
 	whenDeleted := apps.RetainPersistentVolumeClaimRetentionPolicyType
 	if bot.Spec.Session.Redis.Managed.DeletePVC {
 		whenDeleted = apps.DeletePersistentVolumeClaimRetentionPolicyType
@@ -33,34 +39,37 @@ func redisStatefulSet(bot *v1alpha1.WechatBot, operator Operator, around Surroun
 			WithSelector(metav1.LabelSelector().WithMatchLabels(naming.RedisSelector(bot))).
 			WithPersistentVolumeClaimRetentionPolicy(appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy().
 				WithWhenDeleted(whenDeleted).WithWhenScaled(apps.RetainPersistentVolumeClaimRetentionPolicyType)).
-			WithVolumeClaimTemplates(redisClaim(bot, around)).
-			WithTemplate(redisPod(bot, operator, conf)))
+			WithVolumeClaimTemplates(claim).
+			WithTemplate(redisPod(bot, operator, conf))), nil
 }
 
 // redisClaim is written as the API server completes it: it owns the list as a whole. Where there is a StatefulSet, the
-// claim is as it was made, since it cannot be changed: a volume grows by itself.
-func redisClaim(bot *v1alpha1.WechatBot, around Surroundings) *corev1.PersistentVolumeClaimApplyConfiguration {
-	spec := bot.Spec.Session.Redis.Managed
-	storage, class, labels := redisStorage(spec), spec.StorageClassName, naming.RetainedLabels(bot, naming.Redis)
+// claim is as it was made, with what an admission policy has added to it, since it cannot be changed: a volume grows by
+// itself.
+func redisClaim(bot *v1alpha1.WechatBot, around Surroundings) (*corev1.PersistentVolumeClaimApplyConfiguration, error) {
+	claim := &corev1.PersistentVolumeClaimApplyConfiguration{}
 	if around.Claim != nil {
-		labels = around.ClaimLabels
-		storage, class = *around.Claim.Resources.Requests.Storage(), ""
-		if around.Claim.StorageClassName != nil {
-			class = *around.Claim.StorageClassName
+		made, err := json.Marshal(around.Claim)
+		if err == nil {
+			err = json.Unmarshal(made, claim)
 		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the claim of the managed Redis: %w", err)
+		}
+		return claim, nil
 	}
+	spec := bot.Spec.Session.Redis.Managed
 	wanted := corev1.PersistentVolumeClaimSpec().
 		WithAccessModes(core.ReadWriteOnce).
 		WithVolumeMode(core.PersistentVolumeFilesystem).
-		WithResources(corev1.VolumeResourceRequirements().WithRequests(core.ResourceList{core.ResourceStorage: storage}))
-	if class != "" {
-		wanted.WithStorageClassName(class)
+		WithResources(corev1.VolumeResourceRequirements().WithRequests(core.ResourceList{core.ResourceStorage: redisStorage(spec)}))
+	if spec.StorageClassName != "" {
+		wanted.WithStorageClassName(spec.StorageClassName)
 	}
-	claim := &corev1.PersistentVolumeClaimApplyConfiguration{}
 	return claim.WithName(naming.RedisVolume).
-		WithLabels(labels).
+		WithLabels(naming.RetainedLabels(bot, naming.Redis)).
 		WithSpec(wanted).
-		WithStatus(corev1.PersistentVolumeClaimStatus().WithPhase(core.ClaimPending))
+		WithStatus(corev1.PersistentVolumeClaimStatus().WithPhase(core.ClaimPending)), nil
 }
 
 func redisPod(bot *v1alpha1.WechatBot, operator Operator, conf string) *corev1.PodTemplateSpecApplyConfiguration {

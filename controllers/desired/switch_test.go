@@ -6,6 +6,7 @@ import (
 
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 	"github.com/wechatbot/wechatbot-operator/controllers/desired"
@@ -87,13 +88,19 @@ func TestAVolumeIsAsItWasMade(t *testing.T) {
 	bot := sample(t, "minimal")
 	managed(bot)
 	bot.Spec.Session.Redis.Managed.Storage = resource.MustParse("3Gi")
-	made := &core.PersistentVolumeClaimSpec{
-		StorageClassName: new("fast"),
-		Resources:        core.VolumeResourceRequirements{Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")}},
+	made := &core.PersistentVolumeClaim{
+		ObjectMeta: meta.ObjectMeta{Name: "data", Annotations: map[string]string{"backup.example.com/volume": "daily"}},
+		Spec: core.PersistentVolumeClaimSpec{
+			StorageClassName: new("fast"), VolumeAttributesClassName: new("gold"),
+			Resources: core.VolumeResourceRequirements{Requests: core.ResourceList{core.ResourceStorage: resource.MustParse("1Gi")}},
+		},
 	}
 	children, err := desired.All(bot, operator, desired.Surroundings{Redis: true, Claim: made, Volume: resource.MustParse("2Gi")})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := children.Redis.Spec.VolumeClaimTemplates[0]; got.Annotations["backup.example.com/volume"] != "daily" || *got.Spec.VolumeAttributesClassName != "gold" {
+		t.Errorf("what somebody has added to the claim is lost: %+v", got)
 	}
 	claim := children.Redis.Spec.VolumeClaimTemplates[0].Spec
 	if got := claim.Resources.Requests.Storage().String(); got != "1Gi" || *claim.StorageClassName != "fast" || children.RedisVolume.String() != "3Gi" {
@@ -118,7 +125,7 @@ func TestRetainedVolume_LooksLikeNobodyElses(t *testing.T) {
 		t.Errorf("the volume of a managed Redis is labelled %v", labels)
 	}
 	made := map[string]string{"app.kubernetes.io/instance": bot.Name} // by release 0.1.0
-	children, err = desired.All(bot, operator, desired.Surroundings{Redis: true, Claim: new(core.PersistentVolumeClaimSpec), ClaimLabels: made})
+	children, err = desired.All(bot, operator, desired.Surroundings{Redis: true, Claim: &core.PersistentVolumeClaim{ObjectMeta: meta.ObjectMeta{Labels: made}}})
 	if err != nil {
 		t.Fatal(err)
 	}

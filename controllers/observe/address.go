@@ -20,12 +20,22 @@ const IndexAddress = "address"
 // Address is the bot's value in IndexAddress.
 func Address(bot *v1alpha1.WechatBot) string { return desired.URL(bot) }
 
+// Addresses are the bot's values in IndexAddress: that of its spec, and of a suspended bot also the one that it is left at,
+// should its spec have been changed since.
+func Addresses(bot *v1alpha1.WechatBot) []string {
+	all := []string{Address(bot)}
+	if bot.Spec.Suspend && bot.Status.URL != "" && bot.Status.URL != all[0] {
+		all = append(all, bot.Status.URL)
+	}
+	return all
+}
+
 // Claim is how strong a bot's claim to the address of its spec is; the strongest keeps it.
 type Claim int
 
 // The claims, the weakest first.
 const (
-	// ClaimLost: another bot was found to have the address.
+	// ClaimLost: another bot was found to have the address, or the bot is suspended and not exposed there.
 	ClaimLost Claim = iota
 	// ClaimNew: the bot is not exposed at the address, or not yet.
 	ClaimNew
@@ -33,16 +43,18 @@ const (
 	ClaimServed
 )
 
-// ClaimOf reads a bot's claim from its status, which the operator wrote when it last looked at the bot: a status that is
-// about another address, since the spec was changed, says nothing.
-func ClaimOf(bot *v1alpha1.WechatBot) Claim {
+// ClaimOf reads a bot's claim to an address from its status, which the operator wrote when it last looked at the bot: a status
+// that is about another address, since the spec was changed, says nothing. A suspended bot is left as it is: it keeps
+// what it has, and asks for nothing.
+func ClaimOf(bot *v1alpha1.WechatBot, address string) Claim {
 	exposed := meta.FindStatusCondition(bot.Status.Conditions, v1alpha1.ConditionExposed)
+	about := exposed != nil && bot.Status.URL == address
 	switch {
-	case exposed == nil || bot.Status.URL != Address(bot):
-		return ClaimNew
-	case exposed.Status == metav1.ConditionTrue:
+	case about && exposed.Status == metav1.ConditionTrue:
 		return ClaimServed
-	case exposed.Reason == v1alpha1.ReasonDomainConflict:
+	case bot.Spec.Suspend:
+		return ClaimLost
+	case about && exposed.Reason == v1alpha1.ReasonDomainConflict:
 		return ClaimLost
 	}
 	return ClaimNew
@@ -58,7 +70,7 @@ func (o *Observer) conflictingBot(ctx context.Context, bot *v1alpha1.WechatBot) 
 	}
 	first := bot
 	for i := range claimants.Items {
-		if other := &claimants.Items[i]; other.DeletionTimestamp.IsZero() && compareClaims(other, first) < 0 {
+		if other := &claimants.Items[i]; other.DeletionTimestamp.IsZero() && compareClaims(other, first, Address(bot)) < 0 {
 			first = other
 		}
 	}
@@ -68,10 +80,10 @@ func (o *Observer) conflictingBot(ctx context.Context, bot *v1alpha1.WechatBot) 
 	return &types.NamespacedName{Namespace: first.Namespace, Name: first.Name}, nil
 }
 
-// compareClaims is negative if a's claim goes before b's. Of two made in the same second, the first by name does.
-func compareClaims(a, b *v1alpha1.WechatBot) int {
+// compareClaims is negative if a's claim to an address goes before b's. Of two made in the same second, the first by name does.
+func compareClaims(a, b *v1alpha1.WechatBot, address string) int {
 	return cmp.Or(
-		cmp.Compare(ClaimOf(b), ClaimOf(a)),
+		cmp.Compare(ClaimOf(b, address), ClaimOf(a, address)),
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
 		cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name),
 	)

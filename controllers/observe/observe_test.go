@@ -42,6 +42,9 @@ func TestPodProblem(t *testing.T) {
 		"running again":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 3, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}, "CrashLoopBackOff"},
 		"out of memory":     {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "server", RestartCount: 1, LastTerminationState: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled"},
 		"init, first end":   {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Terminated: ended}}}}, "OOMKilled: container init"},
+		"gated":             {corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated}}}, "SchedulingGated: "},
+		"evicted":           {corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", ContainerStatuses: []corev1.ContainerStatus{{Name: "server", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137}}}}}, ""},
+		"evicted, unplaced": {corev1.PodStatus{Phase: corev1.PodFailed, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Reason: "Unschedulable"}}}, ""},
 		"ready container":   {corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Ready: true, RestartCount: 7}}}, ""},
 	} {
 		got := PodProblem(&corev1.Pod{Status: c.status})

@@ -15,9 +15,10 @@ import (
 )
 
 // PodProblem is why a pod is not ready, in words that do not change while the reason does not: the kubelet's own
-// messages count seconds and name pods. It is empty for a pod that is ready, starts or ends.
+// messages count seconds and name pods. It is empty for a pod that is ready, starts or ends, and for one that has ended: a
+// pod that a node has evicted stays for the record, and another one has taken its place.
 func PodProblem(pod *corev1.Pod) string {
-	if !pod.DeletionTimestamp.IsZero() {
+	if !pod.DeletionTimestamp.IsZero() || ended(pod) {
 		return ""
 	}
 	for _, condition := range pod.Status.Conditions {
@@ -26,6 +27,8 @@ func PodProblem(pod *corev1.Pod) string {
 			return ""
 		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable:
 			return "Unschedulable: no node takes the pod" + scheduler(condition.Message)
+		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonSchedulingGated:
+			return "SchedulingGated: the pod's spec.schedulingGates keep it from the scheduler until who set them, a queue for example, takes them away"
 		}
 	}
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
@@ -36,6 +39,11 @@ func PodProblem(pod *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// ended tells whether a pod has run to its end: its controller has made another one, or makes it.
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }
 
 // Unready is since when a server has run without being ready; zero if it is ready, starts or ends.
@@ -170,7 +178,7 @@ func leaving(pods []corev1.Pod, store v1alpha1.SessionStore) (until time.Time) {
 	const hash = "pod-template-hash"
 	current := map[string]bool{}
 	for i := range pods {
-		if pods[i].DeletionTimestamp.IsZero() {
+		if pods[i].DeletionTimestamp.IsZero() && !ended(&pods[i]) {
 			current[pods[i].Labels[hash]] = true
 		}
 	}

@@ -82,8 +82,7 @@ func (s *State) Surroundings() desired.Surroundings {
 		}
 	}
 	if c.Redis != nil && len(c.Redis.Spec.VolumeClaimTemplates) > 0 {
-		claim := &c.Redis.Spec.VolumeClaimTemplates[0]
-		around.Claim, around.ClaimLabels = &claim.Spec, claim.Labels
+		around.Claim = &c.Redis.Spec.VolumeClaimTemplates[0]
 	}
 	if c.RedisClaim != nil {
 		around.Volume = *c.RedisClaim.Spec.Resources.Requests.Storage()

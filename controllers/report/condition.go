@@ -67,6 +67,10 @@ func available(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	if c := deploymentCondition(d, appsv1.DeploymentReplicaFailure); c != nil && c.Status == corev1.ConditionTrue {
 		return bad(v1alpha1.ReasonPodsNotReady, "%s: the pods of Deployment %s cannot be made: %s%s", c.Reason, d.Name, c.Message, meanwhile(d))
 	}
+	if d.Spec.Paused && d.Spec.Replicas != nil && d.Status.UpdatedReplicas < *d.Spec.Replicas {
+		return bad(v1alpha1.ReasonPodsNotReady, "the rollout of Deployment %s is paused: kubectl -n %s rollout resume deployment/%s%s",
+			d.Name, bot.Namespace, d.Name, meanwhile(d))
+	}
 	if bot.Spec.DesiredReplicas() == 0 {
 		return bad(v1alpha1.ReasonPodsNotReady, "waiting for the pods of Deployment %s to end, as spec.replicas is 0", d.Name)
 	}

@@ -142,12 +142,21 @@ func TestAwaitDify(t *testing.T) {
 	}
 }
 
+// rule leads an address to a bot.
+func rule(host, path string) networkingv1.IngressRule {
+	paths := &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{Path: path}}}
+	return networkingv1.IngressRule{Host: host, IngressRuleValue: networkingv1.IngressRuleValue{HTTP: paths}}
+}
+
 func TestExposed(t *testing.T) {
 	ingress := func(b *v1alpha1.WechatBot) { b.Spec.Ingress = nil }
 	with := func(class observe.Class, address ...networkingv1.IngressLoadBalancerIngress) *observe.State {
 		return healthy(func(s *observe.State) {
 			s.Class = class
-			s.Children.Ingress = &networkingv1.Ingress{Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: address}}}
+			s.Children.Ingress = &networkingv1.Ingress{
+				Spec:   networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{rule("bot.example.com", "/wechat")}},
+				Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: address}},
+			}
 		})
 	}
 	host := networkingv1.IngressLoadBalancerIngress{Hostname: "lb.example.com"}
@@ -160,6 +169,11 @@ func TestExposed(t *testing.T) {
 	kept := with(observe.NoDefaultClass, host)
 	kept.Children.Ingress.Spec.IngressClassName, kept.Classes.Others = new("edge"), []string{"edge", "inner"}
 	expect(t, winter(ingress), kept, v1alpha1.ConditionExposed, v1alpha1.ReasonIngressClassNotFound, `there are: edge, inner; meanwhile the Ingress keeps class "edge"`)
+	for _, other := range []networkingv1.IngressRule{rule("old.example.com", "/wechat"), rule("bot.example.com", "/old"), {Host: "bot.example.com"}} {
+		refused := with(observe.ClassFound, host)
+		refused.Children.Ingress.Spec.Rules = []networkingv1.IngressRule{other}
+		expect(t, winter(ingress), refused, v1alpha1.ConditionExposed, v1alpha1.ReasonAddressPending, "does not lead https://bot.example.com/wechat to the bot yet")
+	}
 	conflicting := healthy(func(s *observe.State) { s.ConflictingBot = &types.NamespacedName{Namespace: "a", Name: "b"} })
 	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a WechatBot of another namespace")
 	conflicting.ConflictingBot.Namespace = winter().Namespace
@@ -177,7 +191,13 @@ func TestRouted(t *testing.T) {
 	route := func(name string, conditions ...metav1.Condition) *observe.State {
 		return healthy(func(s *observe.State) {
 			s.GatewayAPI = true
-			s.Children.HTTPRoute = &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+			s.Children.HTTPRoute = &gatewayv1.HTTPRoute{
+				ObjectMeta: metav1.ObjectMeta{Generation: 2},
+				Spec: gatewayv1.HTTPRouteSpec{
+					Hostnames: []gatewayv1.Hostname{"bot.example.com"},
+					Rules:     []gatewayv1.HTTPRouteRule{{Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Value: new("/wechat")}}}}},
+				},
+			}
 			s.Children.HTTPRoute.Status.Parents = []gatewayv1.RouteParentStatus{{
 				ParentRef: gatewayv1.ParentReference{
 					Name: gatewayv1.ObjectName(name), Namespace: new(gatewayv1.Namespace("infra")),
@@ -195,6 +215,9 @@ func TestRouted(t *testing.T) {
 	expect(t, bot, route("public", condition("Accepted", metav1.ConditionTrue, 1), resolved), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "has not yet said")
 	expect(t, bot, route("public", accepted, condition("ResolvedRefs", metav1.ConditionFalse, 2)), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "Why: because")
 	expect(t, bot, route("public", accepted, resolved), v1alpha1.ConditionExposed, v1alpha1.ReasonRouteAccepted, "every parent")
+	refused := route("public", accepted, resolved)
+	refused.Children.HTTPRoute.Spec.Hostnames[0] = "old.example.com"
+	expect(t, bot, refused, v1alpha1.ConditionExposed, v1alpha1.ReasonRouteNotAccepted, "yet; meanwhile it leads https://old.example.com/wechat")
 	plain := route("public", accepted, resolved)
 	plain.TLSListener = observe.ListenerMissing
 	expect(t, bot, plain, v1alpha1.ConditionExposed, v1alpha1.ReasonNoTLSListener, "no listener of ListenerSet infra/public")
@@ -239,6 +262,18 @@ func TestTheStoreIsJudgedByTheServers(t *testing.T) {
 	expect(t, winter(redis), stuck, v1alpha1.ConditionAvailable, v1alpha1.ReasonProgressDeadlineExceeded, "ImagePullBackOff")
 }
 
+// A rollout that somebody has paused does not go on by itself.
+func TestAvailable_Paused(t *testing.T) {
+	paused := healthy(func(s *observe.State) {
+		s.Children.Deployment.Spec.Paused = true
+		s.Children.Deployment.Status.UpdatedReplicas = 0
+	})
+	expect(t, winter(), paused, v1alpha1.ConditionAvailable, v1alpha1.ReasonPodsNotReady,
+		"is paused: kubectl -n bots rollout resume deployment/winter; meanwhile 1/1 replicas serve")
+	paused.Children.Deployment.Status.UpdatedReplicas = 1 // there is nothing to roll
+	expect(t, winter(), paused, v1alpha1.ConditionAvailable, v1alpha1.ReasonPodsReady, "")
+}
+
 func TestSuspendedKeepsTheRest(t *testing.T) {
 	bot := winter()
 	bot.Status = report.Status(bot, healthy(func(s *observe.State) { s.Children.Sessions[0] = nil }), nil)
@@ -256,12 +291,16 @@ func TestSuspendedKeepsTheRest(t *testing.T) {
 }
 
 func TestALongMessageIsCut(t *testing.T) {
-	state := healthy(func(s *observe.State) {
-		s.Children.Deployment.Status.AvailableReplicas = 0
-		s.PodProblem = strings.Repeat("好", 900)
-	})
-	c := meta.FindStatusCondition(report.Status(winter(), state, nil).Conditions, v1alpha1.ConditionAvailable)
-	if len(c.Message) > 1024 || !strings.HasSuffix(c.Message, "好…") {
-		t.Errorf("the message has %d bytes and ends in %q", len(c.Message), c.Message[len(c.Message)-12:])
+	for _, one := range []string{"a", "é", "好", "👍"} {
+		for before := range 4 { // wherever the cut comes
+			state := healthy(func(s *observe.State) {
+				s.Children.Deployment.Status.AvailableReplicas = 0
+				s.PodProblem = strings.Repeat("-", before) + strings.Repeat(one, 1100)
+			})
+			c := meta.FindStatusCondition(report.Status(winter(), state, nil).Conditions, v1alpha1.ConditionAvailable)
+			if len(c.Message) > 1024 || len(c.Message) < 1018 || !strings.HasSuffix(c.Message, one+"…") {
+				t.Errorf("%d and %s: the message has %d bytes and ends in %q", before, one, len(c.Message), c.Message[len(c.Message)-12:])
+			}
+		}
 	}
 }

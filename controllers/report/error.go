@@ -2,6 +2,9 @@ package report
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -87,10 +90,38 @@ func explain(bot *v1alpha1.WechatBot, err error) (reason, message string) {
 		return v1alpha1.ReasonApplyFailed, "the API server does not show what is needed: " + stable(first)
 	}
 	reason = v1alpha1.ReasonApplyFailed
-	if apierrors.IsInvalid(failed.Err) && failed.Kind == "Deployment" {
+	if bot.Spec.PodTemplate != nil && failed.Kind == "Deployment" && isAbout(failed.Err, "spec.template") {
 		reason = v1alpha1.ReasonInvalidPodTemplate
 	}
+	if isFixed(failed.Err) {
+		return reason, makeAnew(bot, failed) + "; the API server does not let it be changed: " + stable(failed.Err)
+	}
 	return reason, "the API server does not take the " + failed.Kind + " " + failed.Name + ": " + stable(failed.Err)
+}
+
+// isAbout tells whether the API server finds a field invalid, or one below it. A policy that refuses an object as invalid
+// names none.
+func isAbout(err error, field string) bool {
+	return slices.ContainsFunc(invalidFields(err), func(c metav1.StatusCause) bool { return strings.HasPrefix(c.Field, field) })
+}
+
+// isFixed tells whether the API server does not let a field be changed: a ConfigMap was made immutable, or a Deployment with
+// another selector was given to the bot.
+func isFixed(err error) bool {
+	return slices.ContainsFunc(invalidFields(err), func(c metav1.StatusCause) bool {
+		return c.Field != "" && slices.ContainsFunc(fixedFields, func(words string) bool { return strings.Contains(c.Message, words) })
+	})
+}
+
+// fixedFields are the API server's words for a field that cannot be changed.
+var fixedFields = []string{"immutable", "updates to statefulset spec for fields other than", "cannot change roleRef"}
+
+func invalidFields(err error) []metav1.StatusCause {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	return status.Status().Details.Causes
 }
 
 func weight(err error) int {
@@ -123,6 +154,10 @@ func isTransient(err error) bool {
 	if terminal(err) || waits(err) {
 		return false
 	}
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && isRefusal(status.Status()) {
+		return false
+	}
 	switch apierrors.ReasonForError(err) {
 	case metav1.StatusReasonUnknown, metav1.StatusReasonConflict, metav1.StatusReasonAlreadyExists, metav1.StatusReasonServerTimeout,
 		metav1.StatusReasonTimeout, metav1.StatusReasonTooManyRequests, metav1.StatusReasonServiceUnavailable,
@@ -133,17 +168,35 @@ func isTransient(err error) bool {
 	}
 }
 
+// isRefusal tells whether a status without a reason refuses the object: an admission webhook need not give one with its
+// refusal, and the API server passes on what it gives.
+func isRefusal(status metav1.Status) bool {
+	return status.Reason == metav1.StatusReasonUnknown && status.Code >= http.StatusBadRequest && status.Code < http.StatusInternalServerError &&
+		status.Code != http.StatusConflict && status.Code != http.StatusTooManyRequests
+}
+
+// webhookAway finds the webhook that the API server could not ask. The rest of its words has addresses and times.
+var webhookAway = regexp.MustCompile(`failed calling webhook "([^"]+)"`)
+
 // stable gives the API server's words where they are about the object and stay the same, else only their kind.
 func stable(err error) string {
-	var status apierrors.APIStatus
-	if errors.As(err, &status) {
-		switch status.Status().Reason {
-		case metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest,
-			metav1.StatusReasonNotFound, metav1.StatusReasonMethodNotAllowed:
-			return strings.TrimSpace(status.Status().Message)
-		default:
-			return string(status.Status().Reason)
-		}
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return "it cannot be reached"
 	}
-	return "it cannot be reached"
+	status := answer.Status()
+	switch status.Reason {
+	case metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest,
+		metav1.StatusReasonNotFound, metav1.StatusReasonMethodNotAllowed:
+		return strings.TrimSpace(status.Message)
+	default:
+	}
+	if webhook := webhookAway.FindStringSubmatch(status.Message); webhook != nil {
+		return fmt.Sprintf("the admission webhook %q cannot be reached, or answers wrongly: make it run again, or exempt the namespace from it "+
+			"(kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations)", webhook[1])
+	}
+	if isRefusal(status) {
+		return strings.TrimSpace(status.Message)
+	}
+	return string(status.Reason)
 }

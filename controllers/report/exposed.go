@@ -3,8 +3,10 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -29,6 +31,9 @@ func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 			otherClasses(state), keptClass(state))
 	}
 	if i := state.Children.Ingress; i != nil {
+		if led := ledByIngress(i); !slices.Contains(led, desired.URL(bot)) {
+			return bad(v1alpha1.ReasonAddressPending, "the Ingress %s does not lead %s to the bot yet%s", i.Name, desired.URL(bot), still(led))
+		}
 		for _, address := range i.Status.LoadBalancer.Ingress {
 			if at := max(address.Hostname, address.IP); at != "" {
 				return good(v1alpha1.ReasonAddressAssigned, "the Ingress has the address %s: the DNS record of %s must point there", at, bot.Spec.Domain)
@@ -44,6 +49,44 @@ func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	}
 	return bad(v1alpha1.ReasonAddressPending, "the controller of IngressClass %q (%s) has not given the Ingress an address yet: does it run?",
 		class, state.Classes.Controller)
+}
+
+// ledByIngress are the addresses that an Ingress leads to its bot. They are not the spec's where the API server has refused
+// to change it.
+func ledByIngress(i *networkingv1.Ingress) []string {
+	var all []string
+	for _, rule := range i.Spec.Rules {
+		if rule.HTTP == nil {
+			continue
+		}
+		for _, path := range rule.HTTP.Paths {
+			all = append(all, "https://"+rule.Host+path.Path)
+		}
+	}
+	return all
+}
+
+// ledByRoute are those that an HTTPRoute leads to its bot.
+func ledByRoute(route *gatewayv1.HTTPRoute) []string {
+	var all []string
+	for _, host := range route.Spec.Hostnames {
+		for _, rule := range route.Spec.Rules {
+			for _, match := range rule.Matches {
+				if match.Path != nil && match.Path.Value != nil {
+					all = append(all, "https://"+string(host)+*match.Path.Value)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// still says where followers reach the bot instead; the webhook's address is the first.
+func still(led []string) string {
+	if len(led) == 0 {
+		return ""
+	}
+	return "; meanwhile it leads " + led[0]
 }
 
 // addressConflict names the other bot only to those who may see it.
@@ -87,6 +130,11 @@ func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 			"or use spec.ingress")
 	}
 	route := state.Children.HTTPRoute
+	if route != nil {
+		if led := ledByRoute(route); !slices.Contains(led, desired.URL(bot)) {
+			return bad(v1alpha1.ReasonRouteNotAccepted, "the HTTPRoute %s does not lead %s to the bot yet%s", route.Name, desired.URL(bot), still(led))
+		}
+	}
 	for _, parent := range bot.Spec.Gateway.ParentRefs {
 		status := parentStatus(route, parent, bot.Namespace)
 		if status == nil {

@@ -38,6 +38,16 @@ func nameConflict(bot *v1alpha1.WechatBot, all []error) string {
 // reference is an object as kubectl takes it.
 func reference(kind, name string) string { return strings.ToLower(kind) + "/" + name }
 
+// makeAnew says how to get rid of an object that cannot be changed to what it should be. Its pods go on. It comes before the API
+// server's words, which may be long.
+func makeAnew(bot *v1alpha1.WechatBot, failed *apply.FailedError) string {
+	command := fmt.Sprintf("kubectl -n %s delete %s", bot.Namespace, reference(failed.Kind, failed.Name))
+	if failed.Kind == "Deployment" || failed.Kind == "StatefulSet" {
+		command += " --cascade=orphan"
+	}
+	return fmt.Sprintf("the %s %s has to be made anew, which the bot does when it is gone: %s", failed.Kind, failed.Name, command)
+}
+
 func objectTerminating(e *apply.TerminatingError) string {
 	message := fmt.Sprintf("%s %s is being deleted; the bot makes a new one when it is gone", e.Kind, e.Name)
 	if len(e.Finalizers) > 0 {

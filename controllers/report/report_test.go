@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"pgregory.net/rapid"
 
@@ -115,7 +116,7 @@ func TestReadySumsUp(t *testing.T) {
 		"a right is missing": {healthy(), &apply.FailedError{Kind: "Service", Name: "winter", Err: forbidden},
 			`False ApplyFailed: the API server does not take the Service winter: services "winter" is forbidden: no; meanwhile 1/1 replicas serve`, v1alpha1.ConditionReconciling},
 		"the API server refuses the pods": {healthy(), &apply.FailedError{Kind: "Deployment", Name: "winter", Err: invalid},
-			`False InvalidPodTemplate: the API server does not take the Deployment winter: Deployment "winter" is invalid; meanwhile 1/1 replicas serve`, v1alpha1.ConditionStalled},
+			`False ApplyFailed: the API server does not take the Deployment winter: Deployment "winter" is invalid; meanwhile 1/1 replicas serve`, v1alpha1.ConditionStalled},
 		"somebody fights": {healthy(), errors.Join(
 			&apply.OverriddenError{Kind: "Service", Name: "winter", Fields: []string{"spec.type", "a", "b", "c"}, Managers: []string{"tool"}},
 			&apply.OverriddenError{Kind: "Role", Name: "x", Fields: []string{"rules"}, Managers: []string{"tool"}}),
@@ -157,9 +158,47 @@ func TestIsTransient_NotReported(t *testing.T) {
 			t.Errorf("%v is reported", err)
 		}
 	}
+	answer := func(code int32) error {
+		return &apply.FailedError{Kind: "Service", Name: "x", Err: &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: "no"}}}
+	}
+	for code, transient := range map[int32]bool{400: false, 403: false, 422: false, 406: false, 409: true, 429: true, 500: true, 503: true} {
+		if report.IsTransient(answer(code)) != transient {
+			t.Errorf("an answer of code %d without a reason is transient: %v", code, !transient)
+		}
+	}
 	for _, err := range []error{&apply.NotOursError{}, errors.Join(conflict, &desired.InvalidError{}), apierrors.NewInternalError(errors.New("x"))} {
 		if report.IsTransient(err) {
 			t.Errorf("%v is not reported", err)
+		}
+	}
+}
+
+// What the API server does not take is named for what it is.
+func TestApplyFailed_SaysWhatToDo(t *testing.T) {
+	const hooked = `Internal error occurred: failed calling webhook "check.example.com": failed to call webhook: Post "https://10.0.0.7:443/?timeout=10s": dial tcp 10.0.0.7:443: connect: connection refused`
+	status := func(code int32, reason metav1.StatusReason, message string, causes ...metav1.StatusCause) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: reason, Message: message, Details: &metav1.StatusDetails{Causes: causes}}}
+	}
+	template := metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.template.spec.containers[0].image", Message: "Required value"}
+	selector := metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: "spec.selector", Message: "Invalid value: {}: field is immutable"}
+	withTemplate := winter(func(b *v1alpha1.WechatBot) { b.Spec.PodTemplate = &runtime.RawExtension{Raw: []byte("{}")} })
+	const anew = "made anew"
+	for name, c := range map[string]struct {
+		bot         *v1alpha1.WechatBot
+		kind        string
+		err         error
+		want, lacks string
+	}{
+		"a webhook gives no reason":        {winter(), "Service", status(400, "", `admission webhook "check" denied the request: needs team`), `False ApplyFailed: the API server does not take the Service winter: admission webhook "check" denied the request: needs team`, anew},
+		"a webhook is away":                {winter(), "Service", status(500, metav1.StatusReasonInternalError, hooked), `the admission webhook "check.example.com" cannot be reached`, "10.0.0.7"},
+		"a policy says invalid":            {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "ValidatingAdmissionPolicy 'images' denied request", metav1.StatusCause{Message: "denied"}), "False ApplyFailed: ", anew},
+		"the pod template is invalid":      {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "no image", template), "False InvalidPodTemplate: ", anew},
+		"the pods are, without a template": {winter(), "Deployment", status(422, metav1.StatusReasonInvalid, "no image", template), "False ApplyFailed: ", anew},
+		"another selector":                 {withTemplate, "Deployment", status(422, metav1.StatusReasonInvalid, "field is immutable", selector), "False ApplyFailed: the Deployment winter has to be made anew, which the bot does when it is gone: kubectl -n bots delete deployment/winter --cascade=orphan; the API server", "podTemplate"},
+	} {
+		got := ready(report.Status(c.bot, healthy(), &apply.FailedError{Kind: c.kind, Name: "winter", Err: c.err}))
+		if !strings.Contains(got, c.want) || strings.Contains(got, c.lacks) {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -211,6 +212,5 @@ func clip(message string) string {
 	if len(message) <= maxMessage {
 		return message
 	}
-	runes := []rune(message[:maxMessage-3])
-	return string(runes[:len(runes)-1]) + "…"
+	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…" // without half a character
 }

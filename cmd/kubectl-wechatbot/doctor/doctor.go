@@ -93,7 +93,7 @@ func unreached(cluster []Finding, bot *v1alpha1.WechatBot, network []Finding) []
 
 // judged are the findings of the network without what follows from earlier ones.
 func judged(cluster, network []Finding) []Finding {
-	pods := slices.ContainsFunc(cluster, func(f Finding) bool { return f.Check == "pods" && f.Verdict == Wrong })
+	pods := slices.ContainsFunc(cluster, func(f Finding) bool { return f.Check == "pods" && f.Verdict != OK })
 	var before *Finding
 	for i := range network {
 		f := &network[i]
@@ -133,7 +133,10 @@ func Cluster(f *inspect.Facts) []Finding {
 			"(kubectl get pods -A -l app.kubernetes.io/name=wechatbot-operator)", bot.Namespace)}, servers(f)...)
 	}
 	all := []Finding{ok("operator", "it has looked at the bot as it is")}
-	if bot.Status.ObservedGeneration < bot.Generation {
+	switch {
+	case !bot.DeletionTimestamp.IsZero():
+		all = []Finding{deleted(bot)}
+	case bot.Status.ObservedGeneration < bot.Generation:
 		all = []Finding{wrong("operator", "it has not looked at the latest change of this bot: check that it still runs "+
 			"(kubectl get pods -A -l app.kubernetes.io/name=wechatbot-operator)")}
 	}
@@ -141,6 +144,8 @@ func Cluster(f *inspect.Facts) []Finding {
 		c := meta.FindStatusCondition(bot.Status.Conditions, one.condition)
 		switch {
 		case c == nil:
+		case c.Reason == v1alpha1.ReasonStopped && one.condition == v1alpha1.ConditionAvailable: // as it was asked for
+			all = append(all, unknown(one.check, "%s", c.Message))
 		case c.Status == metav1.ConditionTrue:
 			all = append(all, ok(one.check, "%s", c.Message))
 		case c.Status == metav1.ConditionFalse:
@@ -155,6 +160,15 @@ func Cluster(f *inspect.Facts) []Finding {
 		}
 	}
 	return append(all, servers(f)...)
+}
+
+// deleted is about a bot that the operator leaves alone, as it is to go.
+func deleted(bot *v1alpha1.WechatBot) Finding {
+	if len(bot.Finalizers) == 0 {
+		return wrong("operator", "the bot is being deleted")
+	}
+	return wrong("operator", "the bot is being deleted, and the operator looks at it no more: its finalizers hold it up (%s), which others remove when they have "+
+		"done their part", strings.Join(bot.Finalizers, ", "))
 }
 
 // said tells whether a finding has the message already: what is on its way repeats what it waits for.

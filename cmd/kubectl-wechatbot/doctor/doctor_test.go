@@ -197,15 +197,23 @@ func TestExamine_NamesEachFault(t *testing.T) {
 		"nothing":              {},
 		"the operator is away": {facts: func(f *inspect.Facts) { f.Bot.Status.Conditions = nil }, check: "operator", verdict: Wrong, parts: []string{"check that it runs", "namespace bots"}},
 		"the operator stopped": {facts: func(f *inspect.Facts) { f.Bot.Generation++ }, check: "operator", verdict: Wrong, parts: []string{"latest change"}},
-		"a Secret":             {facts: condition(v1alpha1.ConditionSecretsResolved, "SecretNotFound", "make it"), check: "secrets", verdict: Wrong, parts: []string{"SecretNotFound: make it"}},
-		"Dify":                 {facts: condition(v1alpha1.ConditionDifyReachable, "Unauthorized", "key"), check: "dify", verdict: Wrong, parts: []string{"Unauthorized"}},
-		"the store":            {facts: condition(v1alpha1.ConditionSessionStoreReady, "RedisUnreachable", "x"), check: "session store", verdict: Wrong, parts: []string{"RedisUnreachable"}},
-		"the pods":             {facts: condition(v1alpha1.ConditionAvailable, "PodsNotReady", "x"), check: "pods", verdict: Wrong, parts: []string{"PodsNotReady"}},
-		"the Ingress":          {facts: condition(v1alpha1.ConditionExposed, "AddressPending", "x"), check: "ingress", verdict: Wrong, parts: []string{"AddressPending"}},
-		"the wrong Token":      {facts: condition(v1alpha1.ConditionConnected, "SignatureMismatch", "x"), check: "pushes", verdict: Wrong, parts: []string{"SignatureMismatch"}},
-		"the wrong key":        {facts: condition(v1alpha1.ConditionConnected, "DecryptionFailed", "x"), check: "pushes", verdict: Wrong, parts: []string{"DecryptionFailed"}},
-		"the IP list":          {facts: condition(v1alpha1.ConditionAccountReady, "IPNotWhitelisted", "add 1.2.3.4"), check: "wechat api", verdict: Wrong, parts: []string{"add 1.2.3.4"}},
-		"the menu":             {facts: condition(v1alpha1.ConditionMenuPublished, "Rejected", "x"), check: "menu", verdict: Wrong, parts: []string{"Rejected"}},
+		"the bot is deleted": {facts: func(f *inspect.Facts) {
+			f.Bot.Generation++
+			f.Bot.DeletionTimestamp, f.Bot.Finalizers = new(metav1.Now()), []string{"example.com/archive"}
+		}, check: "operator", verdict: Wrong, parts: []string{"is being deleted", "example.com/archive"}},
+		"the bot is stopped": {facts: func(f *inspect.Facts) {
+			set(f, v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonStopped, "spec.replicas is 0")
+			f.Servers = nil
+		}, check: "pods", verdict: Unknown, parts: []string{"spec.replicas is 0"}},
+		"a Secret":        {facts: condition(v1alpha1.ConditionSecretsResolved, "SecretNotFound", "make it"), check: "secrets", verdict: Wrong, parts: []string{"SecretNotFound: make it"}},
+		"Dify":            {facts: condition(v1alpha1.ConditionDifyReachable, "Unauthorized", "key"), check: "dify", verdict: Wrong, parts: []string{"Unauthorized"}},
+		"the store":       {facts: condition(v1alpha1.ConditionSessionStoreReady, "RedisUnreachable", "x"), check: "session store", verdict: Wrong, parts: []string{"RedisUnreachable"}},
+		"the pods":        {facts: condition(v1alpha1.ConditionAvailable, "PodsNotReady", "x"), check: "pods", verdict: Wrong, parts: []string{"PodsNotReady"}},
+		"the Ingress":     {facts: condition(v1alpha1.ConditionExposed, "AddressPending", "x"), check: "ingress", verdict: Wrong, parts: []string{"AddressPending"}},
+		"the wrong Token": {facts: condition(v1alpha1.ConditionConnected, "SignatureMismatch", "x"), check: "pushes", verdict: Wrong, parts: []string{"SignatureMismatch"}},
+		"the wrong key":   {facts: condition(v1alpha1.ConditionConnected, "DecryptionFailed", "x"), check: "pushes", verdict: Wrong, parts: []string{"DecryptionFailed"}},
+		"the IP list":     {facts: condition(v1alpha1.ConditionAccountReady, "IPNotWhitelisted", "add 1.2.3.4"), check: "wechat api", verdict: Wrong, parts: []string{"add 1.2.3.4"}},
+		"the menu":        {facts: condition(v1alpha1.ConditionMenuPublished, "Rejected", "x"), check: "menu", verdict: Wrong, parts: []string{"Rejected"}},
 		"the operator cannot reach the servers": {
 			facts: func(f *inspect.Facts) {
 				set(f, v1alpha1.ConditionConnected, metav1.ConditionUnknown, "ServersUnreachable", "policy")
@@ -332,6 +340,24 @@ func TestExamine_NoConnection(t *testing.T) {
 	}
 	for _, f := range all {
 		if (f.Check == "tls") != (f.Verdict == Wrong) || (f.Check == "url") != (f.Verdict == Unknown) {
+			t.Errorf("%s is %q: %s", f.Check, f.Verdict, f.What)
+		}
+	}
+}
+
+// A bot that was asked to be stopped has no fault, though nothing answers at its URL.
+func TestExamine_StoppedBotHasNoFault(t *testing.T) {
+	away := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	s := newSite(t, away, func(s *site) tls.Certificate { return s.between.leaf(t, domain, time.Hour, s.between.certificate) })
+	f := healthy()
+	set(f, v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonStopped, "no webhook server runs, as spec.replicas is 0")
+	f.Servers = nil
+	all := Examine(t.Context(), f, s.outside)
+	if AnyWrong(all) {
+		t.Errorf("something is wrong: %+v", all)
+	}
+	for _, f := range all {
+		if (f.Check == "url" || f.Check == "pods") != (f.Verdict == Unknown) {
 			t.Errorf("%s is %q: %s", f.Check, f.Verdict, f.What)
 		}
 	}
