@@ -227,8 +227,8 @@ func scanToken(s string) (name string, n int) {
 	before := len(name) < end-1
 	bare := strings.TrimRight(name, bars)
 	after := len(bare) < len(name)
-	name = strings.ToLower(bare)
-	inside := func(r rune) bool { return !isWord(r) && !strings.ContainsRune("▁/-", r) }
+	name = strings.ReplaceAll(strings.ToLower(bare), "▁", "_")
+	inside := func(r rune) bool { return !isWord(r) && !strings.ContainsRune("/-", r) }
 	if name == "" || !before && !after || before != after && !halfTokens[name] || strings.ContainsFunc(name, inside) {
 		return "", 0
 	}
@@ -304,7 +304,7 @@ func (f *filter) roleName(i, next int) int {
 	return f.leaveOut(i, next+n)
 }
 
-// details leaves out a details element whose summary says that it holds reasoning.
+// details leaves out a details element whose type or summary says that it holds reasoning.
 func (f *filter) details(i int) int {
 	const open, end = "<summary", "</summary"
 	size := tagEnd(f.s[i:])
@@ -313,6 +313,8 @@ func (f *filter) details(i int) int {
 	switch {
 	case !f.final && (size == 0 && len(f.s)-i < maxTag || len(rest) < len(open) && hasPrefixFold(open, rest)):
 		return f.hold(i)
+	case f.isReasoningType(i, size):
+		return f.detailsReasoning(i, size)
 	case size == 0 || !hasPrefixFold(rest, open):
 		return f.tag(i, "details")
 	case n < 0 && !f.final && len(rest) < maxTag:
@@ -326,13 +328,25 @@ func (f *filter) details(i int) int {
 		if !hasPrefixFold(summary, word) || strings.HasPrefix(summary[len(word):], "题") {
 			continue
 		}
-		if f.mayBeCode(i) {
-			return f.hold(i)
-		}
-		f.reasoned = true
-		return f.leaveOut(i, f.elementEnd(i+size, "details"))
+		return f.detailsReasoning(i, size)
 	}
 	return f.tag(i, "details")
+}
+
+// isReasoningType reports whether the tag of size bytes at i has the type of reasoning, as Open WebUI writes it:
+// <details type="reasoning" done="true">.
+func (f *filter) isReasoningType(i, size int) bool {
+	t, st := f.readTag(i)
+	return size > 0 && st == complete && isReasoning(strings.ToLower(t.attribute("type")))
+}
+
+// detailsReasoning leaves out the details element at i, whose tag has size bytes.
+func (f *filter) detailsReasoning(i, size int) int {
+	if f.mayBeCode(i) {
+		return f.hold(i)
+	}
+	f.reasoned = true
+	return f.leaveOut(i, f.elementEnd(i+size, "details"))
 }
 
 // tagEnd returns the length of the tag that s starts with, 0 if it does not end soon.
