@@ -77,6 +77,25 @@ func (p *inline) isArgument(at run) bool {
 	return word != "" && (first && after == ',' || (first || later) && after == ')' || word == "kwargs" && after != '*')
 }
 
+// isGlob reports whether stars belong to a pattern of file names: **/*.js, src/**/test, *.go.
+func (p *inline) isGlob(at run) bool {
+	if p.open && at.end+2 > len(p.src) { // what follows decides
+		p.holdMarks()
+	}
+	next := clip(p.src[at.end:], 2)
+	if len(next) < 2 {
+		return false
+	}
+	before := p.before(at.start)
+	switch {
+	case next[0] == '/':
+		return before == '/' || next[1] == '*' && (isBlank(before) || strings.ContainsRune("([{\"'=:（【“‘：，、", before))
+	case next[0] == '.' && at.end-at.start == 1:
+		return next[1] == '{' || 'a' <= lower(next[1]) && lower(next[1]) <= 'z'
+	}
+	return false
+}
+
 // holdMarks withholds what the mark that comes next may change.
 func (p *inline) holdMarks() {
 	p.holdAt(len(p.out))
@@ -88,11 +107,11 @@ func (p *inline) holdMarks() {
 // identifiers are names that begin and end with two underscores, without them.
 var identifiers = names(`abs abstractmethods add aenter aexit aiter all and anext annotations asm attribute await bases bool builtins
 	bytes cached call cause ceil class closure code complex concat contains context copy COUNTER cplusplus cuda DATE debug
-	deepcopy defaults del delattr delete delitem device dict dir dirname divmod doc enter eq exit FILE file filename float
+	deepcopy defaults del delattr delete delitem device dict dir dirname divmod doc enter eq exit FILE file filename fixtures float
 	floor floordiv format forceinline fspath func FUNCTION future ge get getattr getattribute getitem getstate global globals
 	gt hash host iadd import index init inline instancecheck int invert iter kwdefaults le len LINE lt main matmul
-	metaclass missing mod module mro mul name ne neg new next nonzero or package path pow prepare proto pycache qualname radd
-	repr restrict reversed rmul round rsub set setattr setitem setstate shared sizeof slots spec str sub subclasses tests
+	metaclass missing mocks mod module mro mul name ne neg new next nonzero or package path pow prepare proto pycache qualname radd
+	repr restrict reversed rmul round rsub set setattr setitem setstate shared sizeof slots snapshots spec str sub subclasses tests
 	TIME traceback truediv trunc typename typeof VA_ARGS version wrapped xor post_init set_name init_subclass match_args`)
 
 // identifier returns the length of what is left as it is from the underscores src[i:end] on, because they belong to a name:
@@ -145,6 +164,12 @@ func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsD
 func isASCIIWord(r rune) bool { return r < 0x80 && isWord(r) }
 
 func isDigit(r rune) bool { return '0' <= r && r <= '9' }
+
+// isCloser reports whether r ends something that began before it: no emphasis begins there. So the stars of 张**、李** hide a
+// name, and the lines of 望__，思__。 wait for a word.
+func isCloser(r rune) bool {
+	return strings.ContainsRune("，。、；！？）】》」』”’,;)]", r)
+}
 
 // isMark reports whether r is punctuation or a symbol.
 func isMark(r rune) bool { return unicode.IsPunct(r) || unicode.IsSymbol(r) }
