@@ -139,7 +139,7 @@ func (d *document) startBlocks(c *cursor, matched *int) (done bool) {
 			d.push(box{quote: true}, matched)
 		case d.ownLine(rest, ind, *matched):
 			return true
-		case continues && d.tableStart(rest):
+		case d.leaf == paragraph && d.tableStart(rest, *matched):
 			return true
 		case !d.item(c, ind, continues, matched):
 			return false

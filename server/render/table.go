@@ -24,9 +24,10 @@ func isDelimiterRow(line string) bool {
 
 // tableStart turns the last line of the open paragraph into the head of a table if line is a delimiter
 // row. A head below other text must begin with a bar: without one the line may have been shown as text
-// already. The number of columns is not compared; models miscount.
-func (d *document) tableStart(line string) bool {
-	if !isDelimiterRow(line) {
+// already. The number of columns is not compared; models miscount. Of the open boxes, line continues the first n: one that is
+// not indented below an item's text ends the item.
+func (d *document) tableStart(line string, n int) bool {
+	if !isDelimiterRow(line) || n < len(d.open) && (line[0] != '|' || d.lastLine == 0) {
 		return false
 	}
 	head := string(d.para[d.lastLine:])
@@ -37,6 +38,8 @@ func (d *document) tableStart(line string) bool {
 	if len(d.para) > 0 {
 		d.writeParagraph(false)
 	}
+	d.leaf = none
+	d.closeTo(n)
 	d.leaf, d.begun = table, false
 	d.row(head)
 	return true
@@ -82,14 +85,20 @@ func (d *document) row(line string) {
 	d.writeLine(row)
 }
 
-// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it.
+// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it. Those in code are too, other than in
+// GitHub's tables: models forget the backslash there.
 func cutCell(line string) (cell, rest string, more bool) {
 	escaped := false
 	end := 0
 	for ; end < len(line) && line[end] != '|'; end++ {
-		if line[end] == '\\' && end+1 < len(line) {
+		switch {
+		case line[end] == '\\' && end+1 < len(line):
 			end++
 			escaped = escaped || line[end] == '|'
+		case line[end] == '`':
+			n := codeLength(line[end:])
+			escaped = escaped || strings.Contains(line[end:end+n], `\|`)
+			end += n - 1
 		}
 	}
 	end = min(end, len(line))
@@ -101,4 +110,16 @@ func cutCell(line string) (cell, rest string, more bool) {
 		cell = strings.ReplaceAll(cell, `\|`, "|")
 	}
 	return strings.Trim(cell, " \t"), rest, more
+}
+
+// codeLength returns the length of the code span that s starts with, or of its backticks if they begin none.
+func codeLength(s string) int {
+	n := runLength(s, '`')
+	if n > maxTicks {
+		return n
+	}
+	if end := spanEnd(s[n:], n); end >= 0 {
+		return n + end + n
+	}
+	return n
 }
