@@ -98,11 +98,24 @@ func (d *document) match(c *cursor) int {
 		case ind >= b.indent:
 			c.skip(b.indent)
 			b.empty = false
+		case d.leaf != fenced && b.holdsBullet(ind, c.s):
+			b.indent, b.empty = ind, false
+			c.skip(ind)
 		default:
 			return i
 		}
 	}
 	return len(d.open)
+}
+
+// holdsBullet reports whether line, indented by ind columns, is a bullet in a numbered item. Models indent those by two columns,
+// whatever the width of the number.
+func (b *box) holdsBullet(ind int, line string) bool {
+	if !b.mark.ordered() || ind < 2 {
+		return false
+	}
+	m := scanMarker(strings.TrimLeft(line, " \t"))
+	return m.width > 0 && !m.ordered()
 }
 
 func (d *document) blankLine(matched int) {
