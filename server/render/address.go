@@ -20,6 +20,8 @@ func (o *Options) linkable(target string) (address string, ok bool) {
 		target = origin(cmp.Or(o.FilesOrigin, o.Origin)) + target
 	case hasPrefixFold(target, "www."):
 		target = "http://" + target
+	case strings.HasPrefix(target, "//") && hasHost(target[2:]): // of the page's own scheme
+		target = "https:" + target
 	}
 	for _, scheme := range []string{"https://", "http://", "weixin://"} {
 		if len(target) > len(scheme) && hasPrefixFold(target, scheme) {
@@ -27,6 +29,12 @@ func (o *Options) linkable(target string) (address string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// hasHost reports whether address, without its scheme, begins with a name or a number that has a dot.
+func hasHost(address string) bool {
+	host, _, _ := strings.Cut(address, "/")
+	return host != "" && isAlnum(host[0]) && strings.IndexByte(host, '.') > 0
 }
 
 // origin returns the scheme and the host of address.
@@ -114,4 +122,40 @@ func addressLength(s string) int {
 
 func isURLByte(c byte) bool {
 	return isAlnum(c) || c != 0 && strings.IndexByte("-._~:/?#@!$&'(+,;=%", c) >= 0
+}
+
+// contact returns what has to be read behind text that links to a number or a mailbox: WeChat has no such links, and makes
+// numbers tappable itself. It is "" for other targets, and if text says it.
+func contact(target, text string) string {
+	scheme, value, _ := strings.Cut(strings.TrimSpace(target), ":")
+	value, _, _ = strings.Cut(value, "?")
+	switch strings.ToLower(scheme) {
+	case "tel", "sms":
+		inNumber := func(r rune) bool { return !isDigit(r) && !strings.ContainsRune("+-() *#,", r) }
+		number := strings.Map(digitOf, value)
+		if number == "" || strings.ContainsFunc(value, inNumber) || strings.Contains(strings.Map(digitOf, text), number) {
+			return ""
+		}
+	case "mailto":
+		if !isAutolink(value) || strings.IndexByte(value, '@') < 0 || strings.Contains(text, value) {
+			return ""
+		}
+	default:
+		return ""
+	}
+	if value = verbatimText(value); text == "" {
+		return value
+	}
+	return "（" + value + "）"
+}
+
+// verbatimText returns s without what a reader of Markdown, or a client, would take for a mark.
+func verbatimText(s string) string { return strings.NewReplacer("<", "", ">", "", "|", "").Replace(s) }
+
+// digitOf is r if it is a digit, else it goes.
+func digitOf(r rune) rune {
+	if isDigit(r) {
+		return r
+	}
+	return -1
 }

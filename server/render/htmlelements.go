@@ -52,7 +52,9 @@ func (f *filter) startItem(tag) {
 // startAnchor begins a link, if the tag has a place to lead to.
 func (f *filter) startAnchor(t tag) {
 	f.endAnchor(t)
+	f.contact, f.said = t.attribute("href"), len(f.out)
 	if attributes := f.o.anchorAttributes(t); attributes != "" {
+		f.contact = ""
 		f.put("")
 		f.anchor, f.skip = len(f.out), true
 		f.out = append(f.out, anchorStart(attributes)...)
@@ -61,12 +63,28 @@ func (f *filter) startAnchor(t tag) {
 
 func (f *filter) endAnchor(tag) {
 	if f.anchor < 0 {
+		f.endContact()
 		return
 	}
 	f.anchor = -1
 	text := len(bytes.TrimRight(f.out, " \t\n"))
 	f.blank = f.blank || text < len(f.out)
 	f.out = append(f.out[:text], linkEnd)
+}
+
+// endContact ends a link to a number or a mailbox.
+func (f *filter) endContact() {
+	if f.contact == "" {
+		return
+	}
+	text := contact(f.contact, string(f.out[min(f.said, len(f.out)):]))
+	f.contact = ""
+	if text != "" {
+		blank := f.blank
+		f.blank = false
+		f.put(verbatim(text))
+		f.blank = blank
+	}
 }
 
 func (f *filter) image(t tag) {

@@ -68,6 +68,8 @@ func (p *inline) endLink(b bracket, target string) {
 	}
 	url, ok := p.o.linkable(target)
 	switch {
+	case !ok && !b.image:
+		p.out = append(p.out, contact(target, string(p.out[b.text:]))...)
 	case !ok:
 	case empty && !b.image:
 		p.out = append(p.out, url...)
@@ -165,7 +167,7 @@ func cutParenthesis(s string) (content string, n int, closed bool) {
 
 // readTarget returns the target of content, without its title. Only an address can have blanks.
 func readTarget(content string) (target string, ok bool) {
-	content = strings.Trim(content, " \t\n")
+	content = withoutSize(strings.Trim(content, " \t\n"))
 	if rest, angle := strings.CutPrefix(content, "<"); angle {
 		target, content, ok = strings.Cut(rest, ">")
 		return target, ok && !strings.ContainsAny(target, "<\n") && isTitle(content)
@@ -183,6 +185,15 @@ func readTarget(content string) (target string, ok bool) {
 		content, _, _ = strings.Cut(content, quote)
 	}
 	return content, true
+}
+
+// withoutSize returns the content of a picture's parentheses without the size behind it: ![](https://a.b/c.png =100x20).
+func withoutSize(content string) string {
+	i := strings.LastIndexByte(content, ' ')
+	if size, ok := strings.CutPrefix(content[i+1:], "="); i > 0 && ok && strings.Trim(size, "0123456789xX*%") == "" {
+		return strings.TrimRight(content[:i], " \t")
+	}
+	return content
 }
 
 // isTitle reports whether s, behind a target, is a title or nothing.
