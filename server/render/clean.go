@@ -70,8 +70,9 @@ func legal(r rune) bool {
 	}
 }
 
-// clean returns s with LF line ends and without bytes that are no UTF-8 or characters illegal in XML 1.0.
+// clean returns s with LF line ends, without a byte order mark in front of it, and without bytes that are no UTF-8 or characters illegal in XML 1.0.
 func clean(s string) string {
+	s = strings.TrimPrefix(s, "\uFEFF")
 	if isClean(s) {
 		return s
 	}

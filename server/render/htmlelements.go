@@ -179,7 +179,12 @@ func (f *filter) endCell(tag) {
 func (f *filter) hide(_ tag, _ string, next int) int { return next }
 
 // script writes a <sup> or a <sub>. Of one that does not end the next character is taken.
+// A link of Markdown in it is read as one: <sup>[[1]](https://a.b)</sup>.
 func (f *filter) script(t tag, content string, next int) int {
+	if strings.Contains(content, "](") {
+		f.from = t.next
+		return t.next
+	}
 	if next == t.next && next < len(f.s) && isAlnum(f.s[next]) {
 		content = f.s[next : next+1]
 		next++
