@@ -37,11 +37,9 @@ func hasHost(address string) bool {
 	return host != "" && isAlnum(host[0]) && strings.IndexByte(host, '.') > 0
 }
 
-// origin returns the scheme and the host of address.
+// origin returns the address of Dify without /v1. A path in front of that is Dify's, also where its files are.
 func origin(address string) string {
-	scheme, rest, _ := strings.Cut(address, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return scheme + "://" + host
+	return strings.TrimRight(strings.TrimSuffix(strings.TrimRight(address, "/"), "/v1"), "/")
 }
 
 // tapAddress is the address of a link whose tap sends message as the follower's own.
