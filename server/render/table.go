@@ -85,18 +85,13 @@ func (d *document) row(line string) {
 	d.writeLine(row)
 }
 
-// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it. Those in code are too, other than in
-// GitHub's tables: models forget the backslash there.
+// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it. Those in code and in formulas are
+// too, other than in GitHub's tables: models forget the backslash there.
 func cutCell(line string) (cell, rest string, more bool) {
 	escaped := false
 	end := 0
 	for ; end < len(line) && line[end] != '|'; end++ {
-		switch {
-		case line[end] == '\\' && end+1 < len(line):
-			end++
-			escaped = escaped || line[end] == '|'
-		case line[end] == '`':
-			n := codeLength(line[end:])
+		if n := wholeLength(line[end:]); n > 0 {
 			escaped = escaped || strings.Contains(line[end:end+n], `\|`)
 			end += n - 1
 		}
@@ -112,14 +107,31 @@ func cutCell(line string) (cell, rest string, more bool) {
 	return strings.Trim(cell, " \t"), rest, more
 }
 
-// codeLength returns the length of the code span that s starts with, or of its backticks if they begin none.
-func codeLength(s string) int {
-	n := runLength(s, '`')
-	if n > maxTicks {
+// wholeLength returns the length of what s starts with that no bar divides: an escape, a code span or its backticks, a formula. It is 0
+// for anything else.
+func wholeLength(s string) int {
+	switch {
+	case s[0] == '`':
+		n := runLength(s, '`')
+		if n > maxTicks {
+			return n
+		}
+		if end := spanEnd(s[n:], n); end >= 0 {
+			return n + end + n
+		}
 		return n
+	case strings.HasPrefix(s, `\(`):
+		if end := strings.Index(clip(s, maxTag), `\)`); end >= 0 {
+			return end + len(`\)`)
+		}
+		return 2
+	case s[0] == '\\':
+		return min(2, len(s))
+	case s[0] == '$' && len(s) > 1 && !isSpace(s[1]):
+		// As formulas in text: a price is none.
+		if end := strings.IndexByte(s[1:], '$'); end > 0 && !isSpace(s[end]) && digits(s[end+2:]) == 0 {
+			return end + 2
+		}
 	}
-	if end := spanEnd(s[n:], n); end >= 0 {
-		return n + end + n
-	}
-	return n
+	return 0
 }
