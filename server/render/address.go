@@ -15,6 +15,7 @@ const filesPath = "/files/"
 // WeChat's own links. A scheme in disguise is none of these.
 func (o *Options) linkable(target string) (address string, ok bool) {
 	target = strings.TrimFunc(target, func(r rune) bool { return r <= ' ' || unicode.IsSpace(r) })
+	target = strings.TrimRight(target, "，。、；！？") // of the sentence
 	switch {
 	case strings.HasPrefix(target, filesPath):
 		target = origin(cmp.Or(o.FilesOrigin, o.Origin)) + target
