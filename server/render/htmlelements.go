@@ -214,13 +214,20 @@ func (f *filter) code(t tag, content string, next int) int {
 // button writes a button: a tap-link that sends its message, or a link.
 func (f *filter) button(t tag, content string, next int) int {
 	f.edge()
+	label := f.label(content)
 	if message := t.attribute("data-message"); message != "" {
-		f.writeLink(f.o.tapAddress(message), f.text(content), message)
+		f.writeLink(f.o.tapAddress(message), label, message)
 	} else {
-		f.link(t.attribute("data-link", "href"), f.text(content), "")
+		f.link(t.attribute("data-link", "href"), label, "")
 	}
 	f.edge()
 	return next
+}
+
+// label returns the text of a button's content, which may be Markdown.
+func (f *filter) label(content string) string {
+	text := inline{o: f.o}
+	return unmarked(string(text.render(f.text(content), false)))
 }
 
 // media writes a link to what an element plays or shows. What it holds for those who cannot play it goes, unless it names
