@@ -125,6 +125,27 @@ func (f *filter) loneEnd(i, next int) int {
 	return next
 }
 
+// reasoningFence leaves out the code fence that starts in the line at i if its language is a name of reasoning: ```thinking. It returns
+// where to go on, 0 if there is none.
+func (f *filter) reasoningFence(i int) int {
+	line, _, ended := strings.Cut(f.s[i:], "\n")
+	mark := len(line) - len(strings.TrimLeft(line, " "))
+	c, n, ok := scanFence(line[mark:])
+	if !ok || c == codeFence || mark > 3 {
+		return 0
+	}
+	name := strings.ToLower(strings.Trim(line[mark+n:], " \t"))
+	if !isReasoning(name) || !ended && !f.final { // until then fence holds what stands in the line
+		return 0
+	}
+	next := len(f.s)
+	if end := f.fenceEnd(i, c, n); end > 0 {
+		next = end
+	}
+	f.reasoned = true
+	return f.leaveOut(i, next)
+}
+
 // isReasoning reports whether an element of this name holds reasoning.
 func isReasoning(name string) bool {
 	return reasoningNames[name] || reasoningNames[strings.ReplaceAll(name, "-", "_")]
