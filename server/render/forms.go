@@ -55,7 +55,7 @@ var (
 
 // callTags and callMarks stand around calls of tools and the data of citations. Their ends alone mean nothing.
 var (
-	callTags = names(`tool_call tool_calls tool_response tool_result function_call function_calls antml:function_calls
+	callTags = names(`invoke tool_call tool_calls tool_response tool_result function_call function_calls antml:function_calls
 	minimax:tool_call seed:tool_call grok:render xai:function_call`)
 	callMarks = []markPair{
 		{"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"},                 // DeepSeek
@@ -75,7 +75,7 @@ var (
 // summaryWords are what the summary of a <details> element begins with that holds reasoning, as Dify 0.15 wrote it.
 var summaryWords = []string{
 	"thinking", "thought", "reasoning", "reasoned", "chain of thought", "show thinking", "view reasoning",
-	"思考", "思维链", "思维过程", "推理过程", "推理中", "深度思考", "已深度思考", "已思考", "正在思考", "查看思考", "展开思考", "点击查看思考", "模型思考",
+	"思考", "思维链", "思维过程", "推理过程", "推理中", "深度思考", "已深度思考", "已思考", "正在思考", "查看思考", "展开思考", "点击查看思考", "模型思考", "内心独白",
 }
 
 type markPair struct{ open, end string }
