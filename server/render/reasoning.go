@@ -67,6 +67,17 @@ var tokens = func() map[string]role {
 	return roles
 }()
 
+// mayBeReasoning are the beginnings of the names of reasoning.
+var mayBeReasoning = func() map[string]bool {
+	beginnings := map[string]bool{}
+	for name := range reasoningNames {
+		for i := range len(name) + 1 {
+			beginnings[name[:i]] = true
+		}
+	}
+	return beginnings
+}()
+
 // form handles one of the marks of the tables at i, and returns where to go on, 0 if there is none.
 func (f *filter) form(i int) int {
 	s := f.s[i:]
@@ -129,17 +140,20 @@ func (f *filter) loneEnd(i, next int) int {
 // where to go on, 0 if there is none.
 func (f *filter) reasoningFence(i int) int {
 	line, _, ended := strings.Cut(f.s[i:], "\n")
-	mark := len(line) - len(strings.TrimLeft(line, " "))
-	c, n, ok := scanFence(line[mark:])
-	if !ok || c == codeFence || mark > 3 {
+	mark := strings.TrimLeft(line, " ")
+	if len(line)-len(mark) > 3 || mark == "" || mark[0] != '`' && mark[0] != '~' {
 		return 0
 	}
-	name := strings.ToLower(strings.Trim(line[mark+n:], " \t"))
-	if !isReasoning(name) || !ended && !f.final { // until then fence holds what stands in the line
+	n := runLength(mark, mark[0])
+	name := strings.ToLower(strings.Trim(mark[n:], " \t"))
+	switch {
+	case !ended && !f.final && (n == len(mark) || n >= 3 && mayBeReasoning[strings.ReplaceAll(name, "-", "_")]):
+		return f.hold(i)
+	case n < 3 || !isReasoning(name):
 		return 0
 	}
 	next := len(f.s)
-	if end := f.fenceEnd(i, c, n); end > 0 {
+	if end := f.fenceEnd(i, mark[0], min(n, maxFence)); end > 0 {
 		next = end
 	}
 	f.reasoned = true
