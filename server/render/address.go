@@ -132,7 +132,9 @@ func contact(target, text string) string {
 	case "tel", "sms":
 		inNumber := func(r rune) bool { return !isDigit(r) && !strings.ContainsRune("+-() *#,", r) }
 		number := strings.Map(digitOf, value)
-		if number == "" || strings.ContainsFunc(value, inNumber) || strings.Contains(strings.Map(digitOf, text), number) {
+		said := strings.Map(digitOf, text)
+		local := len(said) >= 5 && strings.HasSuffix(number, said) // without the country's number
+		if number == "" || strings.ContainsFunc(value, inNumber) || strings.Contains(said, number) || local {
 			return ""
 		}
 	case "mailto":
