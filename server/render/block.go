@@ -98,7 +98,7 @@ func (d *document) match(c *cursor) int {
 		case ind >= b.indent:
 			c.skip(b.indent)
 			b.empty = false
-		case d.leaf != fenced && b.holdsBullet(ind, c.s):
+		case d.leaf != fenced && b.holdsList(ind, c.s):
 			b.indent, b.empty = ind, false
 			c.skip(ind)
 		default:
@@ -108,14 +108,14 @@ func (d *document) match(c *cursor) int {
 	return len(d.open)
 }
 
-// holdsBullet reports whether line, indented by ind columns, is a bullet in a numbered item. Models indent those by two columns,
-// whatever the width of the number.
-func (b *box) holdsBullet(ind int, line string) bool {
+// holdsList reports whether line, indented by ind columns, is a bullet in a numbered item, or the first number of a list in it. Models
+// indent those by two columns, whatever the width of the number.
+func (b *box) holdsList(ind int, line string) bool {
 	if !b.mark.ordered() || ind < 2 {
 		return false
 	}
 	m := scanMarker(strings.TrimLeft(line, " \t"))
-	return m.width > 0 && !m.ordered()
+	return m.width > 0 && (!m.ordered() || m.number == 1)
 }
 
 func (d *document) blankLine(matched int) {
