@@ -132,7 +132,7 @@ func (p *inline) close(o opener, i, j int, r run) {
 // code and sums are written without backticks: snake_case, 2*3*4, f(*args), 2 ** 3.
 func (p *inline) flanks(kind int, at run) (opens, closes bool) {
 	l, r := p.before(at.start), p.after(at.end)
-	opens, closes = !unicode.IsSpace(r) && !isCloser(r), !unicode.IsSpace(l)
+	opens, closes = !unicode.IsSpace(r) && !p.ends(at), !unicode.IsSpace(l)
 	switch kind {
 	case oneStar:
 		opens = opens && !isASCIIWord(l) && (!isMark(r) || !isWord(l))
@@ -204,7 +204,7 @@ func (p *inline) count(src string, i int, c byte) int {
 			switch {
 			case n == 4:
 				marks += 2
-			case marks%2 == 0 && isCloser(p.after(i+n)): // it closes nothing, and opens nothing
+			case marks%2 == 0 && p.ends(run{i, i + n}): // it closes nothing, and opens nothing
 			case (n == 2 || n == 3) && (c != '*' || !p.isOperator(at) && !p.isArgument(at) && !p.isGlob(at)):
 				marks++
 			}

@@ -3,6 +3,7 @@ package render
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What looks like a mark of emphasis where code and sums stand in text without backticks.
@@ -96,6 +97,20 @@ func (p *inline) isGlob(at run) bool {
 	return false
 }
 
+// ends reports whether no emphasis can begin with the marks because punctuation that ends something follows. So the stars of
+// 张**、李** hide a name, and the lines of 望__，思__。 wait for a word. Punctuation alone may be marked: **。**
+func (p *inline) ends(at run) bool {
+	r := p.after(at.end)
+	if !strings.ContainsRune("，。、；！？）】》」』”’,;)]", r) {
+		return false
+	}
+	rest := p.src[at.end+utf8.RuneLen(r):]
+	if p.open && len(rest) < at.end-at.start { // what follows decides
+		p.holdMarks()
+	}
+	return !strings.HasPrefix(rest, p.src[at.start:at.end])
+}
+
 // holdMarks withholds what the mark that comes next may change.
 func (p *inline) holdMarks() {
 	p.holdAt(len(p.out))
@@ -164,12 +179,6 @@ func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsD
 func isASCIIWord(r rune) bool { return r < 0x80 && isWord(r) }
 
 func isDigit(r rune) bool { return '0' <= r && r <= '9' }
-
-// isCloser reports whether r ends something that began before it: no emphasis begins there. So the stars of 张**、李** hide a
-// name, and the lines of 望__，思__。 wait for a word.
-func isCloser(r rune) bool {
-	return strings.ContainsRune("，。、；！？）】》」』”’,;)]", r)
-}
 
 // isMark reports whether r is punctuation or a symbol.
 func isMark(r rune) bool { return unicode.IsPunct(r) || unicode.IsSymbol(r) }
