@@ -150,6 +150,9 @@ func checkURL(field, address, example string) error {
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return wrong(field, "must hold no user, query or fragment: write it as in %s", example)
 	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return wrong(field, "must have a port between 1 and 65535, or none, as in %s", example)
+	}
 	return nil
 }
 

@@ -178,6 +178,8 @@ func TestParseRefuses(t *testing.T) {
 		{"baseURL scheme", minimal + "dify: {baseURL: ftp://a}\n", "dify.baseURL: must be an http or https address, such as https://api.dify.ai/v1"},
 		{"baseURL without host", minimal + "dify: {baseURL: 'https:///v1'}\n", "dify.baseURL: must be an http or https address, such as https://api.dify.ai/v1"},
 		{"baseURL with a password", minimal + "dify: {baseURL: 'https://u:p@a/v1'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
+		{"baseURL with port 0", minimal + "dify: {baseURL: 'https://a:0/v1'}\n", "dify.baseURL: must have a port between 1 and 65535, or none, as in https://api.dify.ai/v1"},
+		{"baseURL with a port that is none", minimal + "dify: {baseURL: 'http://[::1]:65536/v1'}\n", "dify.baseURL: must have a port between 1 and 65535, or none, as in https://api.dify.ai/v1"},
 		{"baseURL with a query", minimal + "dify: {baseURL: 'https://a/v1?'}\n", "dify.baseURL: must hold no user, query or fragment: write it as in https://api.dify.ai/v1"},
 		{"input without name", minimal + "dify: {inputs: {'': x}}\n", `dify.inputs[""]: has a name of 0 bytes: give the name of the app's variable, 1 to 256 bytes`},
 		{"input with a long name", minimal + "dify: {inputs: {" + strings.Repeat("n", 257) + ": x}}\n", `dify.inputs["` + strings.Repeat("n", 64) + `…"]: has a name of 257 bytes: give the name of the app's variable, 1 to 256 bytes`},

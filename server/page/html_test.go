@@ -77,6 +77,18 @@ func TestConvert_Files(t *testing.T) {
 	}
 }
 
+func TestRelativeFilesOfDifyBelowAPath(t *testing.T) {
+	for origin, want := range map[string]string{
+		"https://d.example": "https://d.example/files/a%2Fb.png?sign=1&x=2", "https://d.example/v1/": "https://d.example/files/a%2Fb.png?sign=1&x=2",
+		"https://d.example/dify/v1": "https://d.example/dify/files/a%2Fb.png?sign=1&x=2", "http://[::1]:5001/a/dify/": "http://[::1]:5001/a/dify/files/a%2Fb.png?sign=1&x=2",
+	} {
+		r := references{settings: &Settings{FilesOrigin: origin}}
+		if got := r.absolute("/files/a%2Fb.png?sign=1&x=2"); got == nil || got.String() != want {
+			t.Errorf("%s: %v, want %s", origin, got, want)
+		}
+	}
+}
+
 // A piece ends where nothing is open, as a rule, and all of them are the whole.
 func TestPieces(t *testing.T) {
 	long := strings.Repeat("字", 3000)

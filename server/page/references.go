@@ -223,7 +223,7 @@ func (r *references) absolute(address string) *url.URL {
 	}
 	if u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, filesPath) {
 		if base, err := url.Parse(r.settings.FilesOrigin); err == nil && base.Host != "" {
-			return base.ResolveReference(u)
+			return belowRoot(base, u)
 		}
 		return nil
 	}
@@ -231,6 +231,18 @@ func (r *references) absolute(address string) *url.URL {
 		return nil
 	}
 	return u
+}
+
+// belowRoot is the address of a file of the Dify at base, with or without /v1. A path in front of that is Dify's, also where its
+// files are.
+func belowRoot(base, file *url.URL) *url.URL {
+	root := strings.TrimRight(strings.TrimSuffix(strings.TrimRight(base.EscapedPath(), "/"), "/v1"), "/")
+	to, err := base.Parse(root + file.EscapedPath())
+	if err != nil {
+		return nil
+	}
+	to.RawQuery, to.Fragment = file.RawQuery, file.Fragment
+	return to
 }
 
 // isFile tells whether an address is one of the app's files: such an address lasts for minutes.

@@ -15,11 +15,14 @@ const filesPath = "/files/"
 // WeChat's own links. A scheme in disguise is none of these.
 func (o *Options) linkable(target string) (address string, ok bool) {
 	target = strings.TrimFunc(target, func(r rune) bool { return r <= ' ' || unicode.IsSpace(r) })
+	target = strings.TrimRight(target, "，。、；！？") // of the sentence
 	switch {
 	case strings.HasPrefix(target, filesPath):
 		target = origin(cmp.Or(o.FilesOrigin, o.Origin)) + target
 	case hasPrefixFold(target, "www."):
 		target = "http://" + target
+	case strings.HasPrefix(target, "//") && hasHost(target[2:]): // of the page's own scheme
+		target = "https:" + target
 	}
 	for _, scheme := range []string{"https://", "http://", "weixin://"} {
 		if len(target) > len(scheme) && hasPrefixFold(target, scheme) {
@@ -29,11 +32,15 @@ func (o *Options) linkable(target string) (address string, ok bool) {
 	return "", false
 }
 
-// origin returns the scheme and the host of address.
+// hasHost reports whether address, without its scheme, begins with a name or a number that has a dot.
+func hasHost(address string) bool {
+	host, _, _ := strings.Cut(address, "/")
+	return host != "" && isAlnum(host[0]) && strings.IndexByte(host, '.') > 0
+}
+
+// origin returns the address of Dify without /v1. A path in front of that is Dify's, also where its files are.
 func origin(address string) string {
-	scheme, rest, _ := strings.Cut(address, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return scheme + "://" + host
+	return strings.TrimRight(strings.TrimSuffix(strings.TrimRight(address, "/"), "/v1"), "/")
 }
 
 // tapAddress is the address of a link whose tap sends message as the follower's own.
@@ -114,4 +121,42 @@ func addressLength(s string) int {
 
 func isURLByte(c byte) bool {
 	return isAlnum(c) || c != 0 && strings.IndexByte("-._~:/?#@!$&'(+,;=%", c) >= 0
+}
+
+// contact returns what has to be read behind text that links to a number or a mailbox: WeChat has no such links, and makes
+// numbers tappable itself. It is "" for other targets, and if text says it.
+func contact(target, text string) string {
+	scheme, value, _ := strings.Cut(strings.TrimSpace(target), ":")
+	value, _, _ = strings.Cut(value, "?")
+	switch strings.ToLower(scheme) {
+	case "tel", "sms":
+		inNumber := func(r rune) bool { return !isDigit(r) && !strings.ContainsRune("+-() *#,", r) }
+		number := strings.Map(digitOf, value)
+		said := strings.Map(digitOf, text)
+		local := len(said) >= 5 && strings.HasSuffix(number, said) // without the country's number
+		if number == "" || strings.ContainsFunc(value, inNumber) || strings.Contains(said, number) || local {
+			return ""
+		}
+	case "mailto":
+		if !isAutolink(value) || strings.IndexByte(value, '@') < 0 || strings.Contains(text, value) {
+			return ""
+		}
+	default:
+		return ""
+	}
+	if value = verbatimText(value); text == "" {
+		return value
+	}
+	return "（" + value + "）"
+}
+
+// verbatimText returns s without what a reader of Markdown, or a client, would take for a mark.
+func verbatimText(s string) string { return strings.NewReplacer("<", "", ">", "", "|", "").Replace(s) }
+
+// digitOf is r if it is a digit, else it goes.
+func digitOf(r rune) rune {
+	if isDigit(r) {
+		return r
+	}
+	return -1
 }

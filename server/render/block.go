@@ -98,11 +98,24 @@ func (d *document) match(c *cursor) int {
 		case ind >= b.indent:
 			c.skip(b.indent)
 			b.empty = false
+		case d.leaf != fenced && b.holdsList(ind, c.s):
+			b.indent, b.empty = ind, false
+			c.skip(ind)
 		default:
 			return i
 		}
 	}
 	return len(d.open)
+}
+
+// holdsList reports whether line, indented by ind columns, is a bullet in a numbered item, or the first number of a list in it. Models
+// indent those by two columns, whatever the width of the number.
+func (b *box) holdsList(ind int, line string) bool {
+	if !b.mark.ordered() || ind < 2 {
+		return false
+	}
+	m := scanMarker(strings.TrimLeft(line, " \t"))
+	return m.width > 0 && (!m.ordered() || m.number == 1)
 }
 
 func (d *document) blankLine(matched int) {
@@ -139,7 +152,7 @@ func (d *document) startBlocks(c *cursor, matched *int) (done bool) {
 			d.push(box{quote: true}, matched)
 		case d.ownLine(rest, ind, *matched):
 			return true
-		case continues && d.tableStart(rest):
+		case d.leaf == paragraph && d.tableStart(rest, *matched):
 			return true
 		case !d.item(c, ind, continues, matched):
 			return false

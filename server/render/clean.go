@@ -70,8 +70,9 @@ func legal(r rune) bool {
 	}
 }
 
-// clean returns s with LF line ends and without bytes that are no UTF-8 or characters illegal in XML 1.0.
+// clean returns s with LF line ends, without a byte order mark in front of it, and without bytes that are no UTF-8 or characters illegal in XML 1.0.
 func clean(s string) string {
+	s = strings.TrimLeft(s, "\uFEFF")
 	if isClean(s) {
 		return s
 	}
@@ -81,7 +82,7 @@ func clean(s string) string {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n
 		switch {
-		case r == utf8.RuneError && n == 1:
+		case r == utf8.RuneError && n == 1, r == '\uFEFF' && b.Len() == 0:
 		case r == '\r':
 			b.WriteByte('\n')
 			if i < len(s) && s[i] == '\n' {

@@ -144,7 +144,7 @@ func scanHeading(line string) (text string, ok bool) {
 	}
 	text = strings.TrimSpace(line[n:])
 	bare := strings.TrimRight(text, "#")
-	if bare == "" || isSpace(bare[len(bare)-1]) || glued && len(text)-len(bare) == n {
+	if bare == "" || isSpace(bare[len(bare)-1]) || len(text)-len(bare) == n && (glued || n > 1) {
 		text = strings.TrimSpace(bare)
 	}
 	return text, true

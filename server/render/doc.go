@@ -25,9 +25,10 @@
 //	`a`, ```a```          a            verbatim; tags and marks stay what they are
 //	[a](https://b)        <a href="https://b">a</a>, also with blanks in the address
 //	[a](/b), [a](js:b)    a            but /files/… leads to Dify
+//	[a](tel:1)            a（1）       so mailto:, unless the text says it
 //	![a](https://b)       <a href="https://b">a</a>
 //	<https://b>           https://b    clients make bare URLs tappable themselves
-//	[^1], [^1]: a         [1], [1] a
+//	[^1], [^1]: a         [1], [1] a         so [^1^] and [citation:1]
 //	$a_b$, \(a\)          as it is
 //
 // and HTML:

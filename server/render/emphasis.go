@@ -65,7 +65,7 @@ func (p *inline) run(i int, c byte) int {
 			return end
 		}
 	}
-	if n > 3 || c == '~' && n != 2 {
+	if n > 3 || c == '~' && n != 2 || c == '_' && n == 3 || c == '*' && p.isGlob(run{i, end}) { // ___ is a blank to fill in
 		return p.literal(i, n)
 	}
 	first, second := oneStar, twoStars
@@ -132,7 +132,7 @@ func (p *inline) close(o opener, i, j int, r run) {
 // code and sums are written without backticks: snake_case, 2*3*4, f(*args), 2 ** 3.
 func (p *inline) flanks(kind int, at run) (opens, closes bool) {
 	l, r := p.before(at.start), p.after(at.end)
-	opens, closes = !unicode.IsSpace(r), !unicode.IsSpace(l)
+	opens, closes = !unicode.IsSpace(r) && !p.ends(at), !unicode.IsSpace(l)
 	switch kind {
 	case oneStar:
 		opens = opens && !isASCIIWord(l) && (!isMark(r) || !isWord(l))
@@ -156,7 +156,7 @@ func (p *inline) strong(kind int, at run, strictOpens, strictCloses bool) (opens
 	}
 	l, r := p.before(at.start), p.after(at.end)
 	if len(stack) == 0 {
-		return opens || r != '\n' && p.paired(kind, at), false
+		return opens || isBlank(r) && r != '\n' && !isASCIIWord(l) && p.paired(kind, at), false
 	}
 	from := stack[len(stack)-1].end
 	switch {
@@ -204,7 +204,8 @@ func (p *inline) count(src string, i int, c byte) int {
 			switch {
 			case n == 4:
 				marks += 2
-			case (n == 2 || n == 3) && (c != '*' || !p.isOperator(at) && !p.isArgument(at)):
+			case marks%2 == 0 && p.ends(run{i, i + n}): // it closes nothing, and opens nothing
+			case (n == 2 || n == 3) && (c != '*' || !p.isOperator(at) && !p.isArgument(at) && !p.isGlob(at)):
 				marks++
 			}
 		}

@@ -53,8 +53,13 @@ func TestText_RelativeFiles(t *testing.T) {
 	if got, want := Text(md, []File{{Name: "d", URL: "/files/w"}}, Options{}), "a b c\n\nd"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := Text("[a](/files/x)", nil, Options{Origin: "https://d.example.com"}), `<a href="https://d.example.com/files/x">a</a>`; got != want {
-		t.Errorf("%q, want %q", got, want)
+	for origin, root := range map[string]string{
+		"https://d.example.com": "https://d.example.com", "https://d.example.com/v1/": "https://d.example.com", "https://d.example.com//": "https://d.example.com",
+		"http://[::1]:5001/v1": "http://[::1]:5001", "https://d.example.com/dify/v1": "https://d.example.com/dify", "https://d.example.com/a/dify": "https://d.example.com/a/dify",
+	} {
+		if got, want := Text("[a](/files/x)", nil, Options{Origin: origin}), `<a href="`+root+`/files/x">a</a>`; got != want {
+			t.Errorf("%s: %q, want %q", origin, got, want)
+		}
 	}
 }
 

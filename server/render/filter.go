@@ -53,6 +53,10 @@ func newFilter(o *Options, markdown string, final bool) *filter {
 func (f *filter) run() string {
 	for i := f.preamble(); i < len(f.s) && !f.held; {
 		if f.table == 0 && (i == 0 || f.s[i-1] == '\n') {
+			if after := f.reasoningFence(i); after > 0 {
+				i = after
+				continue
+			}
 			if after := f.fence(i); after > 0 {
 				i = after
 				continue

@@ -10,7 +10,7 @@ import "strings"
 var reasoningNames = names(`think thinking thought thoughts reasoning reflection analysis scratchpad reasoning_scratchpad
 	reasoning_content chain_of_thought inner_monologue inner_thought inner_thoughts internal_reasoning internal_thoughts
 	thought_process thinking_process deepthink deep_think longcat_think think_fast think_faster think:opensource seed:think
-	seed:cot_budget_reflect antthinking antml:thinking mm:think`)
+	seed:cot_budget_reflect antthinking ant_thinking antml:thinking mm:think think_block thinking_block`)
 
 // What stands before and behind such a name in a token that begins or ends reasoning.
 var (
@@ -27,6 +27,7 @@ var reasoningMarks = []markPair{
 	{"[unused16]", "[unused17]"},             // Pangu
 	{"<思考>", "</思考>"},
 	{"<思考过程>", "</思考过程>"},
+	{"＜think＞", "＜/think＞"},
 	{"&lt;think&gt;", "&lt;/think&gt;"}, // escaped on its way
 	{"&lt;thinking&gt;", "&lt;/thinking&gt;"},
 }
@@ -54,7 +55,7 @@ var (
 
 // callTags and callMarks stand around calls of tools and the data of citations. Their ends alone mean nothing.
 var (
-	callTags = names(`tool_call tool_calls tool_response tool_result function_call function_calls antml:function_calls
+	callTags = names(`invoke tool_call tool_calls tool_response tool_result function_call function_calls antml:function_calls
 	minimax:tool_call seed:tool_call grok:render xai:function_call`)
 	callMarks = []markPair{
 		{"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"},                 // DeepSeek
@@ -67,14 +68,14 @@ var (
 
 // answerTags stand around the answer, which is shown without them, as without strayMarks.
 var (
-	answerTags = names("answer response final_answer final_response conclusion end_of_turn start_of_turn")
-	strayMarks = []string{"[END FINAL RESPONSE]", "[gMASK]", "<sop>", "[unused9]", "[unused10]"}
+	answerTags = names("answer response final final_answer final_response conclusion end_of_turn start_of_turn")
+	strayMarks = []string{"<回答>", "</回答>", "[END FINAL RESPONSE]", "[gMASK]", "<sop>", "[unused9]", "[unused10]"}
 )
 
 // summaryWords are what the summary of a <details> element begins with that holds reasoning, as Dify 0.15 wrote it.
 var summaryWords = []string{
 	"thinking", "thought", "reasoning", "reasoned", "chain of thought", "show thinking", "view reasoning",
-	"思考", "思维链", "思维过程", "推理过程", "推理中", "深度思考", "已深度思考", "已思考", "正在思考", "查看思考", "展开思考", "点击查看思考", "模型思考",
+	"思考", "思维链", "思维过程", "推理过程", "推理中", "深度思考", "已深度思考", "已思考", "正在思考", "查看思考", "展开思考", "点击查看思考", "模型思考", "内心独白",
 }
 
 type markPair struct{ open, end string }

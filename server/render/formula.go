@@ -56,7 +56,7 @@ func (p *inline) formula(i int, end string) int {
 }
 
 func isFormula(s string) bool {
-	return strings.ContainsAny(s, `\^_={}+<>`) || 0 < len(s) && len(s) <= 2
+	return strings.ContainsAny(s, `\^_={}+<>`) || 0 < len(s) && len(s) <= 2 && digits(s) < len(s) // \[1\] is a reference
 }
 
 // dollar handles formulas in $ $, which stay in their line, and in $$ $$. Prices are not formulas.

@@ -52,7 +52,9 @@ func (f *filter) startItem(tag) {
 // startAnchor begins a link, if the tag has a place to lead to.
 func (f *filter) startAnchor(t tag) {
 	f.endAnchor(t)
+	f.contact, f.said = t.attribute("href"), len(f.out)
 	if attributes := f.o.anchorAttributes(t); attributes != "" {
+		f.contact = ""
 		f.put("")
 		f.anchor, f.skip = len(f.out), true
 		f.out = append(f.out, anchorStart(attributes)...)
@@ -61,12 +63,28 @@ func (f *filter) startAnchor(t tag) {
 
 func (f *filter) endAnchor(tag) {
 	if f.anchor < 0 {
+		f.endContact()
 		return
 	}
 	f.anchor = -1
 	text := len(bytes.TrimRight(f.out, " \t\n"))
 	f.blank = f.blank || text < len(f.out)
 	f.out = append(f.out[:text], linkEnd)
+}
+
+// endContact ends a link to a number or a mailbox.
+func (f *filter) endContact() {
+	if f.contact == "" {
+		return
+	}
+	text := contact(f.contact, string(f.out[min(f.said, len(f.out)):]))
+	f.contact = ""
+	if text != "" {
+		blank := f.blank
+		f.blank = false
+		f.put(verbatim(text))
+		f.blank = blank
+	}
 }
 
 func (f *filter) image(t tag) {
@@ -161,7 +179,12 @@ func (f *filter) endCell(tag) {
 func (f *filter) hide(_ tag, _ string, next int) int { return next }
 
 // script writes a <sup> or a <sub>. Of one that does not end the next character is taken.
+// A link of Markdown in it is read as one: <sup>[[1]](https://a.b)</sup>.
 func (f *filter) script(t tag, content string, next int) int {
+	if strings.Contains(content, "](") {
+		f.from = t.next
+		return t.next
+	}
 	if next == t.next && next < len(f.s) && isAlnum(f.s[next]) {
 		content = f.s[next : next+1]
 		next++
@@ -191,13 +214,20 @@ func (f *filter) code(t tag, content string, next int) int {
 // button writes a button: a tap-link that sends its message, or a link.
 func (f *filter) button(t tag, content string, next int) int {
 	f.edge()
+	label := f.label(content)
 	if message := t.attribute("data-message"); message != "" {
-		f.writeLink(f.o.tapAddress(message), f.text(content), message)
+		f.writeLink(f.o.tapAddress(message), label, message)
 	} else {
-		f.link(t.attribute("data-link", "href"), f.text(content), "")
+		f.link(t.attribute("data-link", "href"), label, "")
 	}
 	f.edge()
 	return next
+}
+
+// label returns the text of a button's content, which may be Markdown.
+func (f *filter) label(content string) string {
+	text := inline{o: f.o}
+	return unmarked(string(text.render(f.text(content), false)))
 }
 
 // media writes a link to what an element plays or shows. What it holds for those who cannot play it goes, unless it names

@@ -4,15 +4,17 @@ import "strings"
 
 // htmlState is what is open where the filter stands.
 type htmlState struct {
-	heading int   // where the open heading starts in out, -1: none
-	anchor  int   // where the open link starts in out, -1: none
-	item    int   // where the text of the last item starts in out
-	lists   []int // number of the next item in each open list, 0 in one of bullets
-	table   int   // open tables
-	cells   int   // cells of the row so far
-	cell    bool  // a cell or a caption is open
-	blank   bool  // white space waits for text
-	skip    bool  // white space is left out until there is text
+	heading int    // where the open heading starts in out, -1: none
+	anchor  int    // where the open link starts in out, -1: none
+	contact string // that the open link of a number or a mailbox leads to
+	said    int    // where its text starts in out
+	item    int    // where the text of the last item starts in out
+	lists   []int  // number of the next item in each open list, 0 in one of bullets
+	table   int    // open tables
+	cells   int    // cells of the row so far
+	cell    bool   // a cell or a caption is open
+	blank   bool   // white space waits for text
+	skip    bool   // white space is left out until there is text
 }
 
 func newHTMLState() htmlState { return htmlState{heading: -1, anchor: -1, item: -1} }

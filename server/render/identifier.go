@@ -3,6 +3,7 @@ package render
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What looks like a mark of emphasis where code and sums stand in text without backticks.
@@ -77,6 +78,39 @@ func (p *inline) isArgument(at run) bool {
 	return word != "" && (first && after == ',' || (first || later) && after == ')' || word == "kwargs" && after != '*')
 }
 
+// isGlob reports whether stars belong to a pattern of file names: **/*.js, src/**/test, *.go.
+func (p *inline) isGlob(at run) bool {
+	if p.open && at.end+2 > len(p.src) { // what follows decides
+		p.holdMarks()
+	}
+	next := clip(p.src[at.end:], 2)
+	if len(next) < 2 {
+		return false
+	}
+	before := p.before(at.start)
+	switch {
+	case next[0] == '/':
+		return before == '/' || next[1] == '*' && (isBlank(before) || strings.ContainsRune("([{\"'=:（【“‘：，、", before))
+	case next[0] == '.' && at.end-at.start == 1:
+		return next[1] == '{' || 'a' <= lower(next[1]) && lower(next[1]) <= 'z'
+	}
+	return false
+}
+
+// ends reports whether no emphasis can begin with the marks because punctuation that ends something follows. So the stars of
+// 张**、李** hide a name, and the lines of 望__，思__。 wait for a word. Punctuation alone may be marked: **。**
+func (p *inline) ends(at run) bool {
+	r := p.after(at.end)
+	if !strings.ContainsRune("，。、；！？）】》」』”’,;)]", r) {
+		return false
+	}
+	rest := p.src[at.end+utf8.RuneLen(r):]
+	if p.open && len(rest) < at.end-at.start { // what follows decides
+		p.holdMarks()
+	}
+	return !strings.HasPrefix(rest, p.src[at.start:at.end])
+}
+
 // holdMarks withholds what the mark that comes next may change.
 func (p *inline) holdMarks() {
 	p.holdAt(len(p.out))
@@ -88,11 +122,11 @@ func (p *inline) holdMarks() {
 // identifiers are names that begin and end with two underscores, without them.
 var identifiers = names(`abs abstractmethods add aenter aexit aiter all and anext annotations asm attribute await bases bool builtins
 	bytes cached call cause ceil class closure code complex concat contains context copy COUNTER cplusplus cuda DATE debug
-	deepcopy defaults del delattr delete delitem device dict dir dirname divmod doc enter eq exit FILE file filename float
+	deepcopy defaults del delattr delete delitem device dict dir dirname divmod doc enter eq exit FILE file filename fixtures float
 	floor floordiv format forceinline fspath func FUNCTION future ge get getattr getattribute getitem getstate global globals
 	gt hash host iadd import index init inline instancecheck int invert iter kwdefaults le len LINE lt main matmul
-	metaclass missing mod module mro mul name ne neg new next nonzero or package path pow prepare proto pycache qualname radd
-	repr restrict reversed rmul round rsub set setattr setitem setstate shared sizeof slots spec str sub subclasses tests
+	metaclass missing mocks mod module mro mul name ne neg new next nonzero or package path pow prepare proto pycache qualname radd
+	repr restrict reversed rmul round rsub set setattr setitem setstate shared sizeof slots snapshots spec str sub subclasses tests
 	TIME traceback truediv trunc typename typeof VA_ARGS version wrapped xor post_init set_name init_subclass match_args`)
 
 // identifier returns the length of what is left as it is from the underscores src[i:end] on, because they belong to a name:

@@ -236,6 +236,9 @@ func (p *inline) autolink(i int) int {
 
 // isAutolink reports whether s, from between angle brackets, is an absolute URI or an e-mail address.
 func isAutolink(s string) bool {
+	if len(s) > len("www.") && hasPrefixFold(s, "www.") {
+		return true
+	}
 	n := strings.IndexAny(s, ":@")
 	if n < 1 {
 		return false

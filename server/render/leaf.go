@@ -116,7 +116,7 @@ func (d *document) codeLine(c *cursor) {
 func (d *document) write(text []byte) {
 	first := true
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
-		if line = bytes.Trim(line, " \t"); len(line) == 0 {
+		if line = bytes.Trim(line, " \t"); len(bytes.TrimSpace(line)) == 0 { // also of wide blanks
 			continue
 		}
 		if first {

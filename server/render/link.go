@@ -7,8 +7,8 @@ import (
 
 func (p *inline) openBracket(i int, image bool) int {
 	if !image {
-		if n, ended := footnoteReference(p.src[i:]); n > 0 {
-			return p.footnote(i, n)
+		if label, n, ended := footnoteReference(p.src[i:]); n > 0 && !p.isLinked(i, n) {
+			return p.footnote(i, n, label)
 		} else if !ended {
 			p.holdAt(len(p.out))
 		}
@@ -25,6 +25,14 @@ func (p *inline) openBracket(i int, image bool) int {
 	p.edits = append(p.edits, edit{pos: len(p.out)})
 	p.brackets = append(p.brackets, bracket{edit: len(p.edits) - 1, text: len(p.out) + n, image: image})
 	return p.literal(i, n)
+}
+
+// isLinked reports whether the citation of n bytes at i is the text of a link.
+func (p *inline) isLinked(i, n int) bool {
+	if i+n == len(p.src) { // it may be
+		p.holdAt(len(p.out))
+	}
+	return p.src[i+1] != '^' && strings.HasPrefix(p.src[i+n:], "(")
 }
 
 // closeBracket ends a link, an image, or a bracket of the text.
@@ -68,6 +76,8 @@ func (p *inline) endLink(b bracket, target string) {
 	}
 	url, ok := p.o.linkable(target)
 	switch {
+	case !ok && !b.image:
+		p.out = append(p.out, contact(target, string(p.out[b.text:]))...)
 	case !ok:
 	case empty && !b.image:
 		p.out = append(p.out, url...)
@@ -165,7 +175,7 @@ func cutParenthesis(s string) (content string, n int, closed bool) {
 
 // readTarget returns the target of content, without its title. Only an address can have blanks.
 func readTarget(content string) (target string, ok bool) {
-	content = strings.Trim(content, " \t\n")
+	content = withoutSize(strings.Trim(content, " \t\n"))
 	if rest, angle := strings.CutPrefix(content, "<"); angle {
 		target, content, ok = strings.Cut(rest, ">")
 		return target, ok && !strings.ContainsAny(target, "<\n") && isTitle(content)
@@ -185,6 +195,15 @@ func readTarget(content string) (target string, ok bool) {
 	return content, true
 }
 
+// withoutSize returns the content of a picture's parentheses without the size behind it: ![](https://a.b/c.png =100x20).
+func withoutSize(content string) string {
+	i := strings.LastIndexByte(content, ' ')
+	if size, ok := strings.CutPrefix(content[i+1:], "="); i > 0 && ok && strings.Trim(size, "0123456789xX*%") == "" {
+		return strings.TrimRight(content[:i], " \t")
+	}
+	return content
+}
+
 // isTitle reports whether s, behind a target, is a title or nothing.
 func isTitle(s string) bool {
 	s = strings.Trim(s, " \t\n")
@@ -201,27 +220,43 @@ func isAddress(s string) bool {
 	return false
 }
 
-// footnoteReference returns the length of the "[^label]" that s starts with. ended is false if s ends
-// where one may go on.
-func footnoteReference(s string) (n int, ended bool) {
-	if len(s) < 2 || s[1] != '^' {
-		return 0, true
+// footnoteReference returns the label and the length of the "[^label]" that s starts with, also as Kimi and DeepSeek write it:
+// [^1^], [citation:1]. ended is false if s ends where one may go on.
+func footnoteReference(s string) (label string, n int, ended bool) {
+	const citation = "[citation:"
+	open := "[^"
+	if strings.HasPrefix(s, citation) {
+		open = citation
 	}
-	for i, r := range clip(s[2:], 64) {
-		if r == ']' && i > 0 {
-			return i + 3, true
-		}
-		if !isWord(r) {
-			return 0, true
-		}
+	label, found := strings.CutPrefix(s, open)
+	if !found {
+		return "", 0, len(s) > 1 && !strings.HasPrefix(citation, s)
 	}
-	return 0, len(s) > 64
+	label = clip(label, 64)
+	end := strings.IndexFunc(label, func(r rune) bool { return !isWord(r) })
+	switch {
+	case end < 0:
+		return "", 0, len(label) == 64
+	case end == 0 || open == citation && digits(label) < end:
+		return "", 0, true
+	}
+	n = len(open) + end
+	switch rest := s[n:]; {
+	case rest[0] == ']':
+		return label[:end], n + 1, true
+	case open == citation || rest[0] != '^':
+		return "", 0, true
+	case rest == "^":
+		return "", 0, false
+	case rest[1] == ']':
+		return label[:end], n + 2, true
+	}
+	return "", 0, true
 }
 
 // footnote writes the footnote or the reference to one, of n bytes, at i as [label]. It returns where to go on.
-func (p *inline) footnote(i, n int) int {
-	p.out = append(p.out, '[')
-	p.out = append(p.out, p.src[i+2:i+n]...)
+func (p *inline) footnote(i, n int, label string) int {
+	p.out = append(p.out, "["+label+"]"...)
 	next := i + n
 	if i > 0 && p.src[i-1] != '\n' {
 		return next

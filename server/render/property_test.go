@@ -77,6 +77,7 @@ var markdown = rapid.Custom(func(t *rapid.T) string {
 		"<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<li>", "</ul>", "<ul>", "<ol>", "<h2>", "</h2>", "<p>", "</p>", "<sup>", "</sup>", "<sub>2</sub>",
 		"<style>", "</style>", "<svg>", "</svg>", "<pre>", "</pre>", "<code>", "</code>", "<button data-message='m'>", "</button>", "<video src=\"https://a.b/v\">",
 		"</video>", "<img src=", "<img src='/files/a' alt='b'>", "<i ", "alt=\"", "<|channel|>analysis<|message|>", "<|end|>", "<|im_end|>", "<|start|>", "assistant", "◁think▷",
+		"[citation:1]", "[^1^]", "](tel:1)", "](//a.b)", "<a href='tel:2'>", "```thinking\n", "<details type='reasoning'>", "/**/", "*.js", "、", "___", "  - ", "\uFEFF", "　",
 		"[THINK]", "<thought>", "</", "<|", "analysis", "&lt;think&gt;", "<answer>",
 	}
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 40).Draw(t, "pieces"), "")

@@ -67,6 +67,17 @@ var tokens = func() map[string]role {
 	return roles
 }()
 
+// mayBeReasoning are the beginnings of the names of reasoning.
+var mayBeReasoning = func() map[string]bool {
+	beginnings := map[string]bool{}
+	for name := range reasoningNames {
+		for i := range len(name) + 1 {
+			beginnings[name[:i]] = true
+		}
+	}
+	return beginnings
+}()
+
 // form handles one of the marks of the tables at i, and returns where to go on, 0 if there is none.
 func (f *filter) form(i int) int {
 	s := f.s[i:]
@@ -123,6 +134,30 @@ func (f *filter) loneEnd(i, next int) int {
 	f.out, f.from, f.openFence, f.tookBack = f.out[:0], next, false, true
 	f.htmlState = newHTMLState()
 	return next
+}
+
+// reasoningFence leaves out the code fence that starts in the line at i if its language is a name of reasoning: ```thinking. It returns
+// where to go on, 0 if there is none.
+func (f *filter) reasoningFence(i int) int {
+	line, _, ended := strings.Cut(f.s[i:], "\n")
+	mark := strings.TrimLeft(line, " ")
+	if len(line)-len(mark) > 3 || mark == "" || mark[0] != '`' && mark[0] != '~' {
+		return 0
+	}
+	n := runLength(mark, mark[0])
+	name := strings.ToLower(strings.Trim(mark[n:], " \t"))
+	switch {
+	case !ended && !f.final && (n == len(mark) || n >= 3 && mayBeReasoning[strings.ReplaceAll(name, "-", "_")]):
+		return f.hold(i)
+	case n < 3 || !isReasoning(name):
+		return 0
+	}
+	next := len(f.s)
+	if end := f.fenceEnd(i, mark[0], min(n, maxFence)); end > 0 {
+		next = end
+	}
+	f.reasoned = true
+	return f.leaveOut(i, next)
 }
 
 // isReasoning reports whether an element of this name holds reasoning.
@@ -227,8 +262,8 @@ func scanToken(s string) (name string, n int) {
 	before := len(name) < end-1
 	bare := strings.TrimRight(name, bars)
 	after := len(bare) < len(name)
-	name = strings.ToLower(bare)
-	inside := func(r rune) bool { return !isWord(r) && !strings.ContainsRune("▁/-", r) }
+	name = strings.ReplaceAll(strings.ToLower(bare), "▁", "_")
+	inside := func(r rune) bool { return !isWord(r) && !strings.ContainsRune("/-", r) }
 	if name == "" || !before && !after || before != after && !halfTokens[name] || strings.ContainsFunc(name, inside) {
 		return "", 0
 	}
@@ -304,7 +339,7 @@ func (f *filter) roleName(i, next int) int {
 	return f.leaveOut(i, next+n)
 }
 
-// details leaves out a details element whose summary says that it holds reasoning.
+// details leaves out a details element whose type or summary says that it holds reasoning.
 func (f *filter) details(i int) int {
 	const open, end = "<summary", "</summary"
 	size := tagEnd(f.s[i:])
@@ -313,6 +348,8 @@ func (f *filter) details(i int) int {
 	switch {
 	case !f.final && (size == 0 && len(f.s)-i < maxTag || len(rest) < len(open) && hasPrefixFold(open, rest)):
 		return f.hold(i)
+	case f.isReasoningType(i, size):
+		return f.detailsReasoning(i, size)
 	case size == 0 || !hasPrefixFold(rest, open):
 		return f.tag(i, "details")
 	case n < 0 && !f.final && len(rest) < maxTag:
@@ -326,13 +363,25 @@ func (f *filter) details(i int) int {
 		if !hasPrefixFold(summary, word) || strings.HasPrefix(summary[len(word):], "题") {
 			continue
 		}
-		if f.mayBeCode(i) {
-			return f.hold(i)
-		}
-		f.reasoned = true
-		return f.leaveOut(i, f.elementEnd(i+size, "details"))
+		return f.detailsReasoning(i, size)
 	}
 	return f.tag(i, "details")
+}
+
+// isReasoningType reports whether the tag of size bytes at i has the type of reasoning, as Open WebUI writes it:
+// <details type="reasoning" done="true">.
+func (f *filter) isReasoningType(i, size int) bool {
+	t, st := f.readTag(i)
+	return size > 0 && st == complete && isReasoning(strings.ToLower(t.attribute("type")))
+}
+
+// detailsReasoning leaves out the details element at i, whose tag has size bytes.
+func (f *filter) detailsReasoning(i, size int) int {
+	if f.mayBeCode(i) {
+		return f.hold(i)
+	}
+	f.reasoned = true
+	return f.leaveOut(i, f.elementEnd(i+size, "details"))
 }
 
 // tagEnd returns the length of the tag that s starts with, 0 if it does not end soon.

@@ -7,8 +7,8 @@ import (
 
 // Options are what rendering cannot know from an answer. Their zero value is of use.
 type Options struct {
-	// Origin is an address of Dify, as https://dify.example.com/v1. Of it scheme and host count: relative addresses of files
-	// (/files/…) lead there. Without it they are not linked.
+	// Origin is an address of Dify, as https://dify.example.com/v1, with or without /v1. Relative addresses of files (/files/…)
+	// lead there. Without it they are not linked.
 	Origin string
 	// FilesOrigin is an address of the host that serves Dify's files, if that is another one.
 	FilesOrigin string

@@ -24,9 +24,10 @@ func isDelimiterRow(line string) bool {
 
 // tableStart turns the last line of the open paragraph into the head of a table if line is a delimiter
 // row. A head below other text must begin with a bar: without one the line may have been shown as text
-// already. The number of columns is not compared; models miscount.
-func (d *document) tableStart(line string) bool {
-	if !isDelimiterRow(line) {
+// already. The number of columns is not compared; models miscount. Of the open boxes, line continues the first n: one that is
+// not indented below an item's text ends the item.
+func (d *document) tableStart(line string, n int) bool {
+	if !isDelimiterRow(line) || n < len(d.open) && (line[0] != '|' || d.lastLine == 0) {
 		return false
 	}
 	head := string(d.para[d.lastLine:])
@@ -37,6 +38,8 @@ func (d *document) tableStart(line string) bool {
 	if len(d.para) > 0 {
 		d.writeParagraph(false)
 	}
+	d.leaf = none
+	d.closeTo(n)
 	d.leaf, d.begun = table, false
 	d.row(head)
 	return true
@@ -82,14 +85,15 @@ func (d *document) row(line string) {
 	d.writeLine(row)
 }
 
-// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it.
+// cutCell cuts line behind its first cell. Bars with a backslash are part of a cell, and lose it. Those in code and in formulas are
+// too, other than in GitHub's tables: models forget the backslash there.
 func cutCell(line string) (cell, rest string, more bool) {
 	escaped := false
 	end := 0
 	for ; end < len(line) && line[end] != '|'; end++ {
-		if line[end] == '\\' && end+1 < len(line) {
-			end++
-			escaped = escaped || line[end] == '|'
+		if n := wholeLength(line[end:]); n > 0 {
+			escaped = escaped || strings.Contains(line[end:end+n], `\|`)
+			end += n - 1
 		}
 	}
 	end = min(end, len(line))
@@ -101,4 +105,33 @@ func cutCell(line string) (cell, rest string, more bool) {
 		cell = strings.ReplaceAll(cell, `\|`, "|")
 	}
 	return strings.Trim(cell, " \t"), rest, more
+}
+
+// wholeLength returns the length of what s starts with that no bar divides: an escape, a code span or its backticks, a formula. It is 0
+// for anything else.
+func wholeLength(s string) int {
+	switch {
+	case s[0] == '`':
+		n := runLength(s, '`')
+		if n > maxTicks {
+			return n
+		}
+		if end := spanEnd(s[n:], n); end >= 0 {
+			return n + end + n
+		}
+		return n
+	case strings.HasPrefix(s, `\(`):
+		if end := strings.Index(clip(s, maxTag), `\)`); end >= 0 {
+			return end + len(`\)`)
+		}
+		return 2
+	case s[0] == '\\':
+		return min(2, len(s))
+	case s[0] == '$' && len(s) > 1 && !isSpace(s[1]):
+		// As formulas in text: a price is none.
+		if end := strings.IndexByte(s[1:], '$'); end > 0 && !isSpace(s[end]) && digits(s[end+2:]) == 0 {
+			return end + 2
+		}
+	}
+	return 0
 }

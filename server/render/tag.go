@@ -98,7 +98,8 @@ func (f *filter) readTag(i int) (t tag, st state) {
 
 // switches are attributes that stand without a value.
 var switches = names(`allowfullscreen async autofocus autoplay checked controls default defer disabled download hidden inert
-	ismap itemscope loop multiple muted nomodule noshade novalidate nowrap open playsinline readonly required reversed selected`)
+	ismap itemscope loop module multiple muted nomodule noshade novalidate nowrap open playsinline readonly required reversed scoped
+	selected setup`)
 
 // notInKey reports whether r does not occur in the name of an attribute.
 func notInKey(r rune) bool {

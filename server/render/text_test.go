@@ -129,7 +129,7 @@ var textCases = []struct{ name, in, want string }{
 	{"link over lines", "[a\nb](https://c)", `<a href="https://c">a b</a>`},
 	{"link without text", "[](https://a.b)", "https://a.b"},
 	{"WeChat's own link", "[继续](weixin://bizmsgmenu?msgmenucontent=1&msgmenuid=2)", `<a href="weixin://bizmsgmenu?msgmenucontent=1&msgmenuid=2">继续</a>`},
-	{"other schemes", "[a](javascript:alert(1)) [b](JaVaScRiPt:x) [c](java&#115;cript:x) [d](mailto:x@y) [e](/rel) [f](//x.y)", "a b c d e f"},
+	{"other schemes", "[a](javascript:alert(1)) [b](JaVaScRiPt:x) [c](java&#115;cript:x) [d](mailto:x@y) [e](/rel) [f](//x.y)", `a b c d（x@y） e <a href="https://x.y">f</a>`},
 	{"schemes in disguise", "[a](<java\tscript:x>) [b](&#x6A;avascript:x) [c](\\javascript:x) [d](vbscript:x) [e](data:text/html,x)", "a b c d e"},
 	{"scheme in capitals", "[a](HTTPS://B.c)", `<a href="https://B.c">a</a>`},
 	{"quotes in a target", `[a](https://b/"onx='c)`, `<a href="https://b/%22onx=%27c">a</a>`},
