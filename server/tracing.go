@@ -84,7 +84,7 @@ func (t *tracing) configure(f files) {
 
 // headersOf are the headers that were checked when the files were read.
 func headersOf(content serverconfig.Secret) http.Header {
-	all, _ := serverconfig.TracingHeaders(content) //nolint:errcheck // it was checked
+	all, _ := serverconfig.TracingHeaders(content)
 	h := http.Header{}
 	for _, one := range all {
 		h.Set(one.Name, one.Value.Reveal())

@@ -284,7 +284,7 @@ func TestTrace_Stopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if ok, err := o.Server.engine.StopTurn(t.Context(), "oStopped"); !ok || err != nil {
+		if ok, err := o.engine.StopTurn(t.Context(), "oStopped"); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		time.Sleep(20 * time.Second)

@@ -67,12 +67,13 @@ func TestTracingHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all, err := TracingHeaders(tt.content)
-			got := message(err)
+			var got strings.Builder
+			got.WriteString(message(err))
 			for _, h := range all {
-				got += h.Name + "=" + h.Value.Reveal() + " "
+				got.WriteString(h.Name + "=" + h.Value.Reveal() + " ")
 			}
-			if got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
+			if got.String() != tt.want {
+				t.Errorf("got %q, want %q", got.String(), tt.want)
 			}
 			s := Secrets{Token: token, DifyAPIKey: apiKey, TracingHeaders: tt.content}
 			if checked := Validate(parse(t, minimal), s); message(checked) != message(err) {

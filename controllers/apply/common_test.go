@@ -3,6 +3,7 @@ package apply
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,7 +38,8 @@ func TestCommon_ForgetsBotsThatAreGone(t *testing.T) {
 	}
 	for i, child := range held {
 		sibling := childOf(fmt.Sprint("there ", i), nil)
-		if c.share(sibling); &sibling.OwnerReferences[0] != &child.OwnerReferences[0] {
+		c.share(sibling)
+		if &sibling.OwnerReferences[0] != &child.OwnerReferences[0] {
 			t.Fatalf("bot %d is not known any more", i)
 		}
 	}
@@ -46,7 +48,7 @@ func TestCommon_ForgetsBotsThatAreGone(t *testing.T) {
 // A bot whose labels change all the time does not fill the memory, and its latest ones are shared.
 func TestCommon_BoundsLabelsOfABot(t *testing.T) {
 	c := newCommon()
-	labels := func(i int) map[string]string { return map[string]string{"i": fmt.Sprint(i)} }
+	labels := func(i int) map[string]string { return map[string]string{"i": strconv.Itoa(i)} }
 	var latest *corev1.ConfigMap
 	for i := range 10 * maxKinMaps {
 		latest = childOf("winter", labels(i))
@@ -66,8 +68,9 @@ func TestCommon_BoundsLabelsOfABot(t *testing.T) {
 func TestTexts_AreBounded(t *testing.T) {
 	words := texts{}
 	for i := range 3 * maxTexts {
-		text := fmt.Sprint(i)
-		if words.share(&text); text != fmt.Sprint(i) || len(words) > maxTexts {
+		text := strconv.Itoa(i)
+		words.share(&text)
+		if text != strconv.Itoa(i) || len(words) > maxTexts {
 			t.Fatalf("%d became %s, and %d are remembered", i, text, len(words))
 		}
 	}

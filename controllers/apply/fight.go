@@ -79,7 +79,8 @@ func (f *fights) refused(object types.UID) {
 	if !ok {
 		return
 	}
-	if one.corrections--; one.corrections == 0 {
+	one.corrections--
+	if one.corrections == 0 {
 		delete(f.known, object)
 	}
 }

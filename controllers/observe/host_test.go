@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func (m *hostModel) longest(most int) []types.NamespacedName {
 // Whatever bots do, a host has as many turns as it may have at once, and those that have waited longest are next.
 func TestHosts_LongestWaitingAreNext(t *testing.T) {
 	for seed := range uint64(50) {
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+		random := rand.New(rand.NewPCG(seed, 1))
 		h, m := hosts{}, &hostModel{map[types.NamespacedName]int{}, map[types.NamespacedName]int{}}
 		for step := range 400 {
 			m.step(t, h, step, random)
@@ -90,7 +91,7 @@ func (m *hostModel) step(t *testing.T, h hosts, step int, random *rand.Rand) {
 // BenchmarkHosts_ManyWait has all bots of one host ask once, as they do after a start of the operator.
 func BenchmarkHosts_ManyWait(b *testing.B) {
 	for _, bots := range []int{1000, 10000} {
-		b.Run(fmt.Sprint(bots), func(b *testing.B) {
+		b.Run(strconv.Itoa(bots), func(b *testing.B) {
 			for b.Loop() {
 				h, now := hosts{}, time.Unix(0, 0)
 				queue := make([]types.NamespacedName, 0, bots)

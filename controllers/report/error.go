@@ -3,7 +3,6 @@ package report
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -171,8 +170,9 @@ func isTransient(err error) bool {
 // isRefusal tells whether a status without a reason refuses the object: an admission webhook need not give one with its
 // refusal, and the API server passes on what it gives.
 func isRefusal(status metav1.Status) bool {
-	return status.Reason == metav1.StatusReasonUnknown && status.Code >= http.StatusBadRequest && status.Code < http.StatusInternalServerError &&
-		status.Code != http.StatusConflict && status.Code != http.StatusTooManyRequests
+	const conflict, tooManyRequests = 409, 429
+	return status.Reason == metav1.StatusReasonUnknown && status.Code/100 == 4 &&
+		status.Code != conflict && status.Code != tooManyRequests
 }
 
 // webhookAway finds the webhook that the API server could not ask. The rest of its words has addresses and times.

@@ -82,7 +82,7 @@ func (c *Client) pauseOf(ctx context.Context, user, run string) *Pause {
 	unknown := &Pause{}
 	ctx, stop := context.WithTimeout(ctx, pauseWait)
 	defer stop()
-	events := c.follow(ctx, Submission{User: user, RunID: run}, url.Values{"include_state_snapshot": {"true"}})
+	events := c.follow(ctx, Submission{User: user, RunID: run}, url.Values{"include_state_snapshot": {"true"}}) //nolint:bodyclose // it is, below
 	if events == nil {
 		return unknown
 	}

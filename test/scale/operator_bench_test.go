@@ -29,7 +29,9 @@ var (
 
 // scraping is how often the metrics are read: the more bots there are the less often, as the operator pays for each page. A
 // quarter of the CPU of a restart with 2,000 bots went into pages that were read twice a second.
-func scraping() time.Duration { return max(500*time.Millisecond, time.Duration(*bots)*200*time.Microsecond) }
+func scraping() time.Duration {
+	return max(500*time.Millisecond, time.Duration(*bots)*200*time.Microsecond)
+}
 
 // process is a running cmd/manager.
 type process struct {

@@ -106,7 +106,7 @@ func stopUntold(t *testing.T, h Harness) {
 	l := a.start("alice", "1")
 	a.enqueue("alice", "2")
 	for _, id := range []string{"1", "2"} {
-		got, ok := b.stop("alice", "stop "+id, false)
+		got, ok := b.stop("stop "+id, false)
 		if !ok || got.Key.ID != id || got.State != session.Failed || got.Failure != session.Stopped || got.Delivered || got.Pushing {
 			t.Errorf("stopped %+v, %v, want turn %s, not delivered", got, ok, id)
 		}
@@ -116,7 +116,7 @@ func stopUntold(t *testing.T, h Harness) {
 	if got := b.wantVerdict("alice", "1", session.Joined); got.Turn.Failure != session.Stopped || got.Turn.Others != 1 {
 		t.Errorf("delivered again: %+v, want it stopped, and turn 2 undelivered too", got.Turn)
 	}
-	if got, ok := b.stop("alice", "stop 3", true); ok {
+	if got, ok := b.stop("stop 3", true); ok {
 		t.Errorf("stopped %+v, which is over", got)
 	}
 }
@@ -126,7 +126,7 @@ func stopTwice(t *testing.T, h Harness) {
 	a.start("alice", "1")
 	a.enqueue("alice", "2")
 	for range 3 {
-		if got, ok := b.stop("alice", "stop", false); !ok || got.Key.ID != "1" {
+		if got, ok := b.stop("stop", false); !ok || got.Key.ID != "1" {
 			t.Errorf("stopped %+v, %v; want turn 1 each time", got, ok)
 		}
 	}

@@ -233,9 +233,9 @@ func (h *handle) cancel(follower, id string) (session.Turn, bool) {
 	return t, ok
 }
 
-func (h *handle) stop(follower, id string, push bool) (session.Turn, bool) {
+func (h *handle) stop(id string, push bool) (session.Turn, bool) {
 	h.t.Helper()
-	t, ok, err := h.store.Stop(h.t.Context(), key(follower, id), push)
+	t, ok, err := h.store.Stop(h.t.Context(), key("alice", id), push)
 	h.check("Stop", err)
 	return t, ok
 }

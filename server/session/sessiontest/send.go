@@ -138,7 +138,7 @@ func stopPushed(t *testing.T, h Harness) {
 	begun, err := a.store.Begin(t.Context(), q, true, a.limits)
 	a.check("Begin", err)
 	a.enqueue("alice", "2")
-	if got, ok := b.stop("alice", "stop", true); !ok || got.Failure != session.Stopped || !got.Pushing {
+	if got, ok := b.stop("stop", true); !ok || got.Failure != session.Stopped || !got.Pushing {
 		t.Fatalf("stopped %+v, %v, want it pushing", got, ok)
 	}
 	a.wantLost(begun.Lease)
@@ -147,7 +147,7 @@ func stopPushed(t *testing.T, h Harness) {
 		t.Fatalf("claimed %+v, want turn 1 as it was stopped", l.Turn)
 	}
 	b.wantSend(l, 0, 0, true, session.SendNow)
-	if got, ok := a.stop("alice", "stop 2", false); !ok || got.Key.ID != "2" {
+	if got, ok := a.stop("stop 2", false); !ok || got.Key.ID != "2" {
 		t.Errorf("stopped %+v, %v, want turn 2: the one before is over", got, ok)
 	}
 	b.endSend(l, session.Sent)
