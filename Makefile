@@ -60,6 +60,14 @@ plugin: ## build `kubectl wechatbot` for Linux, macOS and Windows, and its krew 
 release: bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0) to dist
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' hack/release.sh
 
+.PHONY: bundle
+bundle: bin/kustomize bin/bundle ## write the bundle for the Operator Lifecycle Manager (OLM) to dist/bundle
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' hack/bundle.sh
+
+.PHONY: bundle-test
+bundle-test: bin/kustomize bin/bundle ## write that bundle, and have OLM's validators judge it and what is wrong with broken ones
+	@cd hack/tools/bundle && go test -count 1 .
+
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
 	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' MIN_COVERAGE=$(MIN_COVERAGE) REQUIRE_ALL=$(REQUIRE_ALL) hack/test.sh
@@ -200,6 +208,7 @@ bin/%: hack/tools/%/go.mod hack/tools/%/go.sum
 	@touch $@
 
 bin/sbom: $(wildcard hack/tools/sbom/*.go)
+bin/bundle: $(wildcard hack/tools/bundle/*.go)
 
 .PHONY: clean
 clean: cluster-down ## remove bin and dist
