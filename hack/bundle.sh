@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make bundle VERSION=v0.1.0 REGISTRY=…`: writes the bundle for the Operator Lifecycle Manager to dist/bundle, made of
+# `make bundle VERSION=v0.1.0`: writes the bundle for the Operator Lifecycle Manager to dist/bundle, made of
 # config/default with the image IMAGE:VERSION (docs/release.md). From the environment: VERSION, IMAGE, and OUT, another folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -27,6 +27,7 @@ echo "release: charts"
 cp -R charts "$work"
 sed -i "s#^  repository: .*#  repository: $image#" "$work/charts/wechatbot-operator/values.yaml"
 sed -i "s/^version: .*/version: ${version#v}/; s/^appVersion: .*/appVersion: $version/" "$work"/charts/*/Chart.yaml
+go run ./hack/chartannotations -platforms "${PLATFORMS:-linux/amd64 linux/arm64}" "$work"/charts/*/ # for Artifact Hub
 bin/helm-docs --chart-search-root="$work/charts" --log-level=warning # their README.md say the version
 for chart in "$work"/charts/*/; do
   bin/helm package "$chart" --destination dist >/dev/null
