@@ -16,17 +16,18 @@ import (
 
 const (
 	root    = "../../.."
+	release = "v1.2.3"
 	image   = "registry.example.com/wechatbot-operator"
 	csvFile = "manifests/wechatbot-operator.clusterserviceversion.yaml"
 	crdFile = "manifests/wechatbots.wechatbot.dev.crd.yaml"
 )
 
 // generate runs hack/bundle.sh, which needs bin/kustomize and bin/bundle.
-func generate(t *testing.T, version string) string {
+func generate(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "bundle")
 	command := exec.CommandContext(t.Context(), root+"/hack/bundle.sh")
-	command.Env = append(os.Environ(), "VERSION="+version, "IMAGE="+image, "OUT="+out, "SOURCE_DATE_EPOCH=1700000000")
+	command.Env = append(os.Environ(), "VERSION="+release, "IMAGE="+image, "OUT="+out, "SOURCE_DATE_EPOCH=1700000000")
 	if printed, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, printed)
 	}
@@ -46,6 +47,20 @@ func readYAML(t *testing.T, path string) map[string]any {
 	return object
 }
 
+// only gives the only element of a list.
+func only(t *testing.T, object map[string]any, path ...string) map[string]any {
+	t.Helper()
+	elements, _, _ := unstructured.NestedSlice(object, path...)
+	if len(elements) != 1 {
+		t.Fatalf("%v has %d elements, want 1", path, len(elements))
+	}
+	element, ok := elements[0].(map[string]any)
+	if !ok {
+		t.Fatalf("%v has the element %v", path, elements[0])
+	}
+	return element
+}
+
 // nested gives what is at a path of names, or nil.
 func nested(object map[string]any, path ...string) any {
 	found, _, _ := unstructured.NestedFieldNoCopy(object, path...)
@@ -53,7 +68,7 @@ func nested(object map[string]any, path ...string) any {
 }
 
 func TestBundle_IsValid(t *testing.T) {
-	out := generate(t, "v1.2.3")
+	out := generate(t)
 	warnings, err := validate(out)
 	if err != nil {
 		t.Error(err)
@@ -70,20 +85,20 @@ func TestBundle_IsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The operator's container, and the image that it gives bots.
-	if n := strings.Count(string(content), `"`+image+`:v1.2.3"`); n != 2 {
-		t.Errorf("the image %s:v1.2.3 is named %d times, want 2:\n%s", image, n, content)
+	if n := strings.Count(string(content), `"`+image+":"+release+`"`); n != 2 {
+		t.Errorf("the image %s:%s is named %d times, want 2:\n%s", image, release, n, content)
 	}
 }
 
 // What OLM installs is what kustomize does: the pod, and all that the operator's account may do.
 func TestBundle_InstallsConfigDefault(t *testing.T) {
-	out := generate(t, "v1.2.3")
+	out := generate(t)
 	rendered, err := exec.CommandContext(t.Context(), root+"/bin/kustomize", "build", root+"/config/default").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	manifests := filepath.Join(t.TempDir(), "default.yaml")
-	text := strings.ReplaceAll(string(rendered), "wechatbot-operator:latest", image+":v1.2.3")
+	text := strings.ReplaceAll(string(rendered), "wechatbot-operator:latest", image+":"+release)
 	if err := os.WriteFile(manifests, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +111,13 @@ func TestBundle_InstallsConfigDefault(t *testing.T) {
 	for _, object := range objects {
 		switch file := filepath.Join(out, "manifests", object.GetName()+"."+strings.ToLower(object.GetKind())+".yaml"); object.GetKind() {
 		case "Deployment":
-			equal(t, "the pods", nested(csv, "spec", "install", "spec", "deployments").([]any)[0].(map[string]any)["spec"], object.Object["spec"]) //nolint:errcheck,forcetypeassert // a panic fails as well
+			equal(t, "the pods", only(t, csv, "spec", "install", "spec", "deployments")["spec"], object.Object["spec"])
 		case "CustomResourceDefinition":
 			equal(t, "the CRD", readYAML(t, filepath.Join(out, crdFile)), object.Object)
 		case "ClusterRoleBinding", "RoleBinding":
-			of, err := rulesOf(objects, nested(object.Object, "roleRef", "kind").(string), nested(object.Object, "roleRef", "name").(string)) //nolint:errcheck,forcetypeassert // as above
+			kind, _, _ := unstructured.NestedString(object.Object, "roleRef", "kind")
+			name, _, _ := unstructured.NestedString(object.Object, "roleRef", "name")
+			of, err := rulesOf(objects, kind, name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +136,7 @@ func TestBundle_InstallsConfigDefault(t *testing.T) {
 		}
 	}
 	for binding, part := range map[string]string{"ClusterRoleBinding": "clusterPermissions", "RoleBinding": "permissions"} {
-		granted := nested(csv, "spec", "install", "spec", part).([]any)[0].(map[string]any)["rules"].([]any) //nolint:errcheck,forcetypeassert // as above
+		granted, _, _ := unstructured.NestedSlice(only(t, csv, "spec", "install", "spec", part), "rules")
 		if len(granted) != rules[binding] || len(granted) == 0 {
 			t.Errorf("%s have %d rules, config/default gives %d", part, len(granted), rules[binding])
 		}
@@ -143,7 +160,7 @@ func equal(t *testing.T, what string, got, want any) {
 }
 
 func TestBundle_ExamplesAreTheSamples(t *testing.T) {
-	csv := readYAML(t, filepath.Join(generate(t, "v1.2.3"), csvFile))
+	csv := readYAML(t, filepath.Join(generate(t), csvFile))
 	text, _ := nested(csv, "metadata", "annotations", "alm-examples").(string)
 	var examples []map[string]any
 	if err := json.Unmarshal([]byte(text), &examples); err != nil {
@@ -166,7 +183,8 @@ func TestBundle_ExamplesAreTheSamples(t *testing.T) {
 		}
 	}
 	for _, example := range examples {
-		got = append(got, nested(example, "metadata", "name").(string)) //nolint:errcheck,forcetypeassert // a panic fails as well
+		name, _, _ := unstructured.NestedString(example, "metadata", "name")
+		got = append(got, name)
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -176,7 +194,7 @@ func TestBundle_ExamplesAreTheSamples(t *testing.T) {
 }
 
 func TestBundle_SameInputsGiveSameFiles(t *testing.T) {
-	a, b := generate(t, "v1.2.3"), generate(t, "v1.2.3")
+	a, b := generate(t), generate(t)
 	if out, err := exec.CommandContext(t.Context(), "diff", "-r", a, b).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -184,7 +202,7 @@ func TestBundle_SameInputsGiveSameFiles(t *testing.T) {
 
 // What the test of a valid bundle trusts in: broken ones fail, or are warned of.
 func TestValidate_BrokenBundles(t *testing.T) {
-	valid := generate(t, "v1.2.3")
+	valid := generate(t)
 	replace := func(file, old, instead string) func(*testing.T, string) {
 		return func(t *testing.T, folder string) {
 			t.Helper()
@@ -253,10 +271,10 @@ func TestValidate_BrokenBundles(t *testing.T) {
 }
 
 func TestRun_RefusesVersions(t *testing.T) {
-	for _, version := range []string{"", "1.2.3", "v1.2", "9c0b687", "v01.2.3", "vv1.2.3"} {
-		err := run(options{root: root, manifests: "none.yaml", version: version, out: t.TempDir()}, io.Discard)
+	for _, text := range []string{"", "1.2.3", "v1.2", "9c0b687", "v01.2.3", "vv1.2.3"} {
+		err := run(options{root: root, manifests: "none.yaml", version: text, out: t.TempDir()}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "version") {
-			t.Errorf("%q: got %v", version, err)
+			t.Errorf("%q: got %v", text, err)
 		}
 	}
 }

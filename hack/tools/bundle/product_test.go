@@ -10,16 +10,16 @@ import (
 )
 
 func TestChannels(t *testing.T) {
-	for version, want := range map[string][3]string{ // channel, default channel, maturity
+	for text, want := range map[string][3]string{ // channel, default channel, maturity
 		"0.1.0":      {"preview", "preview", "alpha"},
 		"0.2.0-rc.1": {"preview", "preview", "alpha"},
 		"1.0.0-rc.1": {"preview", "stable", "alpha"},
 		"1.0.0":      {"stable", "stable", "stable"},
 		"2.3.4":      {"stable", "stable", "stable"},
 	} {
-		p := product{version: semver.MustParse(version)}
+		p := product{version: semver.MustParse(text)}
 		if got := [3]string{p.channel(), settled(p.version), maturity(p.version)}; got != want {
-			t.Errorf("%s: got %v, want %v", version, got, want)
+			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
 	}
 }
@@ -98,6 +98,7 @@ func TestFirstParagraph(t *testing.T) {
 		"# Title\n\nA [link](docs/a.md).\n\nMore.":             "",
 		"# Title\n\n![a picture](https://example.com)\n\nMore": "",
 		"No title.\n\nText.\n\nMore.":                          "",
+		"# Title\n\n\n\nBlank.":                                "",
 		"# Title\n\nThe end.":                                  "",
 	} {
 		if got, err := firstParagraph(text); got != want || (err == nil) != (want != "") {

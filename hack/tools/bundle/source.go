@@ -127,7 +127,7 @@ func readSamples(folder, kind string) ([]map[string]any, error) {
 // firstParagraph gives what stands below the title. Relative links would lead nowhere in a catalog.
 func firstParagraph(markdown string) (string, error) {
 	parts := strings.SplitN(strings.ReplaceAll(markdown, "\r\n", "\n"), "\n\n", 3)
-	if len(parts) < 3 || !strings.HasPrefix(parts[0], "# ") || strings.ContainsAny(parts[1][:1], "#!|`<-") {
+	if len(parts) < 3 || !strings.HasPrefix(parts[0], "# ") || strings.ContainsAny(parts[1][:min(1, len(parts[1]))], "#!|`<-") || parts[1] == "" {
 		return "", errors.New("it does not begin with a title and a paragraph")
 	}
 	for _, rest := range strings.Split(parts[1], "](")[1:] {
