@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/blang/semver/v4 v4.0.0
 	github.com/operator-framework/api v0.9.1
+	k8s.io/apiextensions-apiserver v0.20.1
 	k8s.io/apimachinery v0.20.1
 	sigs.k8s.io/yaml v1.2.0
 )
@@ -58,7 +59,6 @@ require (
 	gopkg.in/yaml.v2 v2.3.0 // indirect
 	gopkg.in/yaml.v3 v3.0.0-20200615113413-eeeca48fe776 // indirect
 	k8s.io/api v0.20.1 // indirect
-	k8s.io/apiextensions-apiserver v0.20.1 // indirect
 	k8s.io/apiserver v0.20.1 // indirect
 	k8s.io/client-go v0.20.1 // indirect
 	k8s.io/component-base v0.20.1 // indirect

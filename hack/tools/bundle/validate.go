@@ -38,6 +38,11 @@ func validate(folder string) (warnings []string, err error) {
 			warnings = append(warnings, fmt.Sprintf("%s: %v", result.Name, w))
 		}
 	}
+	for _, object := range bundle.Objects {
+		if object.GetKind() == bundle.CSV.Kind {
+			found = append(found, accepted(object))
+		}
+	}
 	return warnings, errors.Join(append(found, small(folder))...)
 }
 
