@@ -57,7 +57,7 @@ push: needs-registry bin/crane bin/helm ## push what `make image` made, or a rel
 
 .PHONY: chart
 chart: needs-registry bin/helm bin/helm-docs ## package the charts, for the image in REGISTRY, in dist/chart
-	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' OUT=dist/chart hack/chart.sh
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' PLATFORMS='$(strip $(PLATFORMS))' OUT=dist/chart hack/chart.sh
 
 .PHONY: needs-registry
 needs-registry:
@@ -74,6 +74,14 @@ plugin: ## build `kubectl wechatbot` for Linux, macOS and Windows, and its krew 
 .PHONY: release
 release: needs-registry bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0), which will be in REGISTRY, to dist
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' PLUGIN_URL='$(strip $(PLUGIN_URL))' hack/release.sh
+
+.PHONY: bundle
+bundle: needs-registry bin/kustomize bin/bundle ## write the bundle for the Operator Lifecycle Manager (OLM) to dist/bundle
+	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' hack/bundle.sh
+
+.PHONY: bundle-test
+bundle-test: bin/kustomize bin/bundle ## write that bundle, and have OLM's validators judge it and what is wrong with broken ones
+	@cd hack/tools/bundle && CGO_ENABLED=0 go test -trimpath -count 1 . # as bin/bundle is built, to build no package twice
 
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...
@@ -219,6 +227,7 @@ bin/%: hack/tools/%/go.mod hack/tools/%/go.sum
 	@touch $@
 
 bin/sbom: $(wildcard hack/tools/sbom/*.go)
+bin/bundle: $(wildcard hack/tools/bundle/*.go)
 
 .PHONY: clean
 clean: cluster-down ## remove bin and dist

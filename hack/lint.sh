@@ -12,8 +12,10 @@ go vet -tags chromium,redis,chaos,cluster,charts,e2e "${packages[@]}"
 
 echo "lint: golangci-lint"
 bin/golangci-lint run "${packages[@]}"
-if [[ -z ${PKG:-} ]]; then # a module of its own
-  (cd hack/tools/sbom && ../../../bin/golangci-lint run --config ../../../.golangci.yml ./...)
+if [[ -z ${PKG:-} ]]; then # modules of their own
+  for tool in sbom bundle; do
+    (cd "hack/tools/$tool" && ../../../bin/golangci-lint run --config ../../../.golangci.yml ./...)
+  done
 fi
 
 # On a fake clock time.Sleep is exact; on the real one it is a guess that fails on a busy machine.

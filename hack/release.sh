@@ -24,7 +24,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 echo "release: charts"
-IMAGE=$image VERSION=$version OUT=dist hack/chart.sh >/dev/null
+IMAGE=$image VERSION=$version PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64} OUT=dist hack/chart.sh >/dev/null
 
 echo "release: install.yaml and crds.yaml"
 cp -R config "$work"
