@@ -25,6 +25,7 @@ PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 lin
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
 BOTS         ?= 1000         ## bots of `make bench-operator`
 MEMORY       ?= 256MiB       ## memory limit of the operator in `make bench-operator`
+COSIGN_KEY   ?= cosign.key   ## private key of `make sign`: a file, or the address of a key in a KMS
 KEEP         ?=              ## 1: `make e2e` leaves the cluster up
 
 TOOLS := $(notdir $(wildcard hack/tools/*))
@@ -74,6 +75,19 @@ plugin: ## build `kubectl wechatbot` for Linux, macOS and Windows, and its krew 
 .PHONY: release
 release: needs-registry bin/helm bin/helm-docs bin/kustomize bin/sbom ## write the release VERSION (such as v0.1.0), which will be in REGISTRY, to dist
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' BASES='$(strip $(BASES))' PLUGIN_URL='$(strip $(PLUGIN_URL))' hack/release.sh
+
+# Only a whole release is signed.
+.PHONY: sign
+sign: FROM = dist
+sign: bin/cosign bin/crane ## sign the release VERSION of `make push FROM=dist` in REGISTRY, with COSIGN_KEY
+	@hack/packages.sh sign
+	@REGISTRY='$(strip $(REGISTRY))' IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' FROM='$(strip $(FROM))' \
+	  COSIGN_KEY='$(strip $(COSIGN_KEY))' hack/sign.sh
+
+.PHONY: sign-test
+sign-test: bin/cosign bin/crane bin/helm ## sign an image and charts in a registry on this machine, and verify them
+	@hack/packages.sh sign
+	hack/sign-test.sh
 
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# Tests hack/sign.sh, and what docs/release.md tells users to verify, with a key pair made for it, a small image of two platforms, the
+# charts, and a registry on loopback. Whatever else is connected to fails.
+# From the environment: REGISTRY, another registry to use, such as 127.0.0.1:5000; what is pushed there stays there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+version=v0.0.0-test
+dist=$work/dist
+export COSIGN_PASSWORD=$RANDOM-$RANDOM
+export HTTPS_PROXY=http://127.0.0.1:1 HTTP_PROXY=http://127.0.0.1:1 # nobody is there, and loopback needs none
+export HOME=$work/home                                              # no credentials, no caches
+mkdir -p "$dist" "$HOME"
+
+served=
+finish() {
+  [[ -z $served ]] || kill "$served" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+  echo "sign-test: $*" >&2
+  exit 1
+}
+
+passes() { # passes WHAT COMMAND...
+  local what=$1
+  shift
+  "$@" >"$work/out" 2>"$work/err" || fail "$what fails: $(tail -n 5 "$work/err")"
+}
+
+refused() { # refused WHY WHAT COMMAND...: it fails, and says WHY (a regular expression)
+  local why=$1 what=$2
+  shift 2
+  ! "$@" >"$work/out" 2>"$work/err" || fail "$what passes"
+  grep -Eq "$why" "$work/err" || fail "$what fails for another reason than $why: $(tail -n 5 "$work/err")"
+}
+
+serve() { # starts a registry, and sets REGISTRY
+  bin/crane registry serve --address 127.0.0.1:0 >"$work/registry.log" 2>&1 &
+  served=$!
+  REGISTRY=127.0.0.1:$(grep -m 1 -oP 'serving on port \K[0-9]+' < <(timeout 30 tail -n +1 -f --pid="$served" "$work/registry.log")) ||
+    fail "no registry: $(<"$work/registry.log")"
+}
+
+push_part() { # push_part NAME PLATFORM CONTENT: an image with one file, labelled as the Dockerfile does
+  echo "$3" >"$work/content"
+  tar -cf "$work/layer.tar" -C "$work" content
+  bin/crane append --oci-empty-base --new_layer "$work/layer.tar" --new_tag "$1"
+  bin/crane mutate "$1" --tag "$1" --set-platform "$2" --label org.opencontainers.image.version=$version \
+    --label "org.opencontainers.image.revision=$(git rev-parse HEAD)" --label org.opencontainers.image.source=https://example.com/wechatbot
+}
+
+push_image() { # push_image TAG CONTENT: an index of two
+  local arch parts=()
+  for arch in amd64 arm64; do
+    push_part "$image:$1-$arch" "linux/$arch" "$2 $arch"
+    parts+=(--manifest "$image:$1-$arch")
+  done
+  bin/crane index append "${parts[@]}" --tag "$image:$1"
+}
+
+push_charts() {
+  local chart
+  for chart in charts/*/; do
+    bin/helm package "$chart" --version "${version#v}" --destination "$dist"
+  done
+  for chart in "$dist"/*.tgz; do
+    bin/helm push "$chart" "oci://$REGISTRY/charts" --plain-http
+  done
+}
+
+release() { # what `make release` writes to dist, of the image that was pushed
+  local arch
+  for arch in amd64 arm64; do
+    bin/crane pull --format=oci "$image:$version-$arch" "$work/$arch"
+    (cd "$work/$arch" && tar -cf "$dist/wechatbot-operator-$version-linux-$arch.oci.tar" -- *) # as hack/image.sh does
+  done
+  # With what encoders of JSON write in more than one way.
+  echo '{"spdxVersion": "SPDX-2.3", "name": "微信 <a&b> \u0022\/", "packages": [{"filesAnalyzed": false, "size": 12345678901234}, {}], "z": null}' >"$dist/sbom.spdx.json"
+  (cd "$dist" && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
+}
+
+sign() {
+  REGISTRY=$REGISTRY IMAGE=$image VERSION=$version FROM=$dist COSIGN_KEY=$work/own.key hack/sign.sh
+}
+verify() { # verify KEY REF
+  bin/cosign verify --key "$work/$1.pub" --insecure-ignore-tlog "$2"
+}
+verify_attestation() { # verify_attestation KEY TYPE REF
+  bin/cosign verify-attestation --key "$work/$1.pub" --insecure-ignore-tlog --type "$2" "$3"
+}
+predicate() { # of what verify_attestation printed
+  jq -r .payload | base64 -d | jq -S .predicate
+}
+statements() { # statements REF: how many hang at it
+  bin/cosign download attestation "$1" | wc -l
+}
+
+[[ -n ${REGISTRY:-} ]] || serve
+image=$REGISTRY/wechatbot-operator
+for key in own other; do
+  (cd "$work" && "$OLDPWD/bin/cosign" generate-key-pair --output-key-prefix $key) 2>/dev/null
+done
+{ push_image $version first && push_charts && release; } >"$work/log" 2>&1 || fail "preparing: $(<"$work/log")"
+signed=("$image:$version" "$image@$(bin/crane digest "$image:$version-amd64")" "$image@$(bin/crane digest "$image:$version-arm64")")
+charts=("$REGISTRY/charts/wechatbot-operator:${version#v}" "$REGISTRY/charts/wechatbot:${version#v}")
+
+for ref in "${signed[@]}" "${charts[@]}"; do
+  refused 'no (matching )?signatures' "verifying $ref, which is not signed," verify own "$ref"
+done
+start=$EPOCHREALTIME
+passes "signing" sign
+took=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")
+! grep -qF -e "$COSIGN_PASSWORD" -e "PRIVATE KEY" "$work/out" "$work/err" || fail "signing prints secrets"
+
+for ref in "${signed[@]}" "${charts[@]}"; do
+  passes "verifying $ref" verify own "$ref"
+  refused 'signature' "verifying $ref with another key" verify other "$ref"
+done
+for ref in "${signed[@]}"; do
+  passes "verifying the bill of materials of $ref" verify_attestation own spdxjson "$ref"
+  [[ $(predicate <"$work/out") == "$(jq -S . "$dist/sbom.spdx.json")" ]] || fail "the bill of materials of $ref is not the one signed"
+  passes "verifying the provenance of $ref" verify_attestation own slsaprovenance1 "$ref"
+  [[ $(predicate <"$work/out" | jq -r '.buildDefinition.resolvedDependencies[].digest.gitCommit') == "$(git rev-parse HEAD)" ]] ||
+    fail "the provenance of $ref does not say the commit"
+  refused 'signature' "verifying the bill of materials of $ref with another key" verify_attestation other spdxjson "$ref"
+  [[ -z $(bin/cosign download attestation "$ref" | jq -r '.verificationMaterial.tlogEntries[]?') ]] || fail "$ref is in a transparency log"
+done
+
+count=$(statements "$image:$version")
+passes "signing again" sign
+[[ $(statements "$image:$version") == "$count" ]] || fail "signing again adds to what is signed"
+
+first=$image@$(bin/crane digest "$image:$version")
+push_image $version second >"$work/log" 2>&1
+refused 'no (matching )?signatures' "verifying an image that was pushed over" verify own "$image:$version"
+refused 'is not the image of' "signing an image that was pushed over" sign
+[[ $(statements "$image:$version") == 0 ]] || fail "an image that was pushed over was signed"
+passes "verifying the first image by its digest" verify own "$first"
+bin/crane tag "$first" $version 2>/dev/null
+bin/crane copy "$REGISTRY/charts/wechatbot:${version#v}" "$REGISTRY/charts/wechatbot-operator:${version#v}" 2>/dev/null
+refused 'is not the chart of' "signing a chart that was pushed over" sign
+echo >>"$dist/sbom.spdx.json"
+refused 'is not as make release wrote it' "signing with a bill of materials that was changed" sign
+echo "sign-test: passed; signing took $took s"
