@@ -85,6 +85,9 @@ release() { # what `make release` writes to dist, of the image that was pushed
 sign() {
   REGISTRY=$REGISTRY IMAGE=$image VERSION=$version FROM=$dist COSIGN_KEY=$work/own.key hack/sign.sh
 }
+sign_typing() { # sign_typing PASSWORD
+  (unset COSIGN_PASSWORD && sign <<<"$1")
+}
 verify() { # verify KEY REF
   bin/cosign verify --key "$work/$1.pub" --insecure-ignore-tlog "$2"
 }
@@ -112,6 +115,7 @@ for ref in "${signed[@]}" "${charts[@]}"; do
 done
 start=$EPOCHREALTIME
 passes "signing" sign
+[[ ! -e $HOME/.sigstore ]] || fail "signing asks Sigstore" # what it would have got from there is kept here
 took=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")
 ! grep -qF -e "$COSIGN_PASSWORD" -e "PRIVATE KEY" "$work/out" "$work/err" || fail "signing prints secrets"
 
@@ -130,8 +134,10 @@ for ref in "${signed[@]}"; do
 done
 
 count=$(statements "$image:$version")
-passes "signing again" sign
+passes "signing again" sign_typing "$COSIGN_PASSWORD"
 [[ $(statements "$image:$version") == "$count" ]] || fail "signing again adds to what is signed"
+
+refused 'cannot be read with this password' "signing with a wrong password" sign_typing wrong
 
 first=$image@$(bin/crane digest "$image:$version")
 push_image $version second >"$work/log" 2>&1
