@@ -77,6 +77,7 @@ release() { # what `make release` writes to dist, of the image that was pushed
     bin/crane pull --format=oci "$image:$version-$arch" "$work/$arch"
     (cd "$work/$arch" && tar -cf "$dist/wechatbot-operator-$version-linux-$arch.oci.tar" -- *) # as hack/image.sh does
   done
+  cp "$dist/wechatbot-${version#v}.tgz" "$dist/unpushed-1.0.0.tgz"
   # With what encoders of JSON write in more than one way.
   echo '{"spdxVersion": "SPDX-2.3", "name": "微信 <a&b> \u0022\/", "packages": [{"filesAnalyzed": false, "size": 12345678901234}, {}], "z": null}' >"$dist/sbom.spdx.json"
   (cd "$dist" && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
@@ -117,6 +118,7 @@ start=$EPOCHREALTIME
 passes "signing" sign
 [[ ! -e $HOME/.sigstore ]] || fail "signing asks Sigstore" # what it would have got from there is kept here
 took=$(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $start }")
+grep -qF "$REGISTRY/charts/unpushed:1.0.0 is not there, and not signed" "$work/err" || fail "a chart that was not pushed is passed over in silence"
 ! grep -qF -e "$COSIGN_PASSWORD" -e "PRIVATE KEY" "$work/out" "$work/err" || fail "signing prints secrets"
 
 for ref in "${signed[@]}" "${charts[@]}"; do
