@@ -79,7 +79,7 @@ release: needs-registry bin/helm bin/helm-docs bin/kustomize bin/sbom ## write t
 # Only a whole release is signed.
 .PHONY: sign
 sign: FROM = dist
-sign: bin/cosign bin/crane ## sign the release VERSION of `make push FROM=dist` in REGISTRY, with COSIGN_KEY
+sign: needs-registry bin/cosign bin/crane ## sign the release VERSION of `make push FROM=dist` in REGISTRY, with COSIGN_KEY
 	@hack/packages.sh sign
 	@REGISTRY='$(strip $(REGISTRY))' IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' FROM='$(strip $(FROM))' \
 	  COSIGN_KEY='$(strip $(COSIGN_KEY))' hack/sign.sh

@@ -10,10 +10,11 @@ dist=$work/dist
 export COSIGN_PASSWORD=$RANDOM-$RANDOM
 export HTTPS_PROXY=http://127.0.0.1:1 HTTP_PROXY=http://127.0.0.1:1 # nobody is there, and loopback needs none
 export HOME=$work/home                                              # no credentials, no caches
-mkdir -p "$dist" "$HOME"
+mkdir -p "$HOME"
 
 served=
 finish() {
+  [[ ! -e $work/preparing ]] || tail -n 5 "$work/preparing" >&2 # that failed
   [[ -z $served ]] || kill "$served" 2>/dev/null || true
   rm -rf "$work"
 }
@@ -38,49 +39,45 @@ refused() { # refused WHY WHAT COMMAND...: it fails, and says WHY (a regular exp
 }
 
 serve() { # starts a registry, and sets REGISTRY
-  bin/crane registry serve --address 127.0.0.1:0 >"$work/registry.log" 2>&1 &
+  : >"$work/registry.log" # there before tail looks for it
+  bin/crane registry serve --address 127.0.0.1:0 >>"$work/registry.log" 2>&1 &
   served=$!
   REGISTRY=127.0.0.1:$(grep -m 1 -oP 'serving on port \K[0-9]+' < <(timeout 30 tail -n +1 -f --pid="$served" "$work/registry.log")) ||
     fail "no registry: $(<"$work/registry.log")"
 }
 
-push_part() { # push_part NAME PLATFORM CONTENT: an image with one file, labelled as the Dockerfile does
+part() { # part FOLDER ARCH CONTENT: writes the archive of an image with one file, labelled as the Dockerfile does
+  local ref=$REGISTRY/parts:$2
   echo "$3" >"$work/content"
   tar -cf "$work/layer.tar" -C "$work" content
-  bin/crane append --oci-empty-base --new_layer "$work/layer.tar" --new_tag "$1"
-  bin/crane mutate "$1" --tag "$1" --set-platform "$2" --label org.opencontainers.image.version=$version \
+  bin/crane append --oci-empty-base --new_layer "$work/layer.tar" --new_tag "$ref"
+  bin/crane mutate "$ref" --tag "$ref" --set-platform "linux/$2" --label org.opencontainers.image.version=$version \
     --label "org.opencontainers.image.revision=$(git rev-parse HEAD)" --label org.opencontainers.image.source=https://example.com/wechatbot
+  rm -rf "$work/layout"
+  bin/crane pull --format=oci "$ref" "$work/layout"
+  (cd "$work/layout" && tar -cf "$1/wechatbot-operator-$version-linux-$2.oci.tar" -- *) # as hack/image.sh does
 }
 
-push_image() { # push_image TAG CONTENT: an index of two
-  local arch parts=()
+sums() { # sums FOLDER
+  (cd "$1" && rm -f SHA256SUMS && sha256sum -- * >"$work/sums" && mv "$work/sums" SHA256SUMS)
+}
+
+release() { # release FOLDER CONTENT: what `make release` writes
+  local arch chart
+  mkdir -p "$1"
   for arch in amd64 arm64; do
-    push_part "$image:$1-$arch" "linux/$arch" "$2 $arch"
-    parts+=(--manifest "$image:$1-$arch")
+    part "$1" "$arch" "$2 $arch"
   done
-  bin/crane index append "${parts[@]}" --tag "$image:$1"
-}
-
-push_charts() {
-  local chart
   for chart in charts/*/; do
-    bin/helm package "$chart" --version "${version#v}" --destination "$dist"
+    bin/helm package "$chart" --version "${version#v}" --app-version "$2" --destination "$1"
   done
-  for chart in "$dist"/*.tgz; do
-    bin/helm push "$chart" "oci://$REGISTRY/charts" --plain-http
-  done
+  # With what encoders of JSON write in more than one way.
+  echo '{"spdxVersion": "SPDX-2.3", "name": "微信 <a&b> \u0022\/", "packages": [{"size": 12345678901234}, {}], "z": null}' >"$1/sbom.spdx.json"
+  sums "$1"
 }
 
-release() { # what `make release` writes to dist, of the image that was pushed
-  local arch
-  for arch in amd64 arm64; do
-    bin/crane pull --format=oci "$image:$version-$arch" "$work/$arch"
-    (cd "$work/$arch" && tar -cf "$dist/wechatbot-operator-$version-linux-$arch.oci.tar" -- *) # as hack/image.sh does
-  done
-  cp "$dist/wechatbot-${version#v}.tgz" "$dist/unpushed-1.0.0.tgz"
-  # With what encoders of JSON write in more than one way.
-  echo '{"spdxVersion": "SPDX-2.3", "name": "微信 <a&b> \u0022\/", "packages": [{"filesAnalyzed": false, "size": 12345678901234}, {}], "z": null}' >"$dist/sbom.spdx.json"
-  (cd "$dist" && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
+push() { # push FOLDER
+  REGISTRY=$REGISTRY IMAGE=$image VERSION=$version FROM=$1 hack/push.sh
 }
 
 sign() {
@@ -107,7 +104,14 @@ image=$REGISTRY/wechatbot-operator
 for key in own other; do
   (cd "$work" && "$OLDPWD/bin/cosign" generate-key-pair --output-key-prefix $key) 2>/dev/null
 done
-{ push_image $version first && push_charts && release; } >"$work/log" 2>&1 || fail "preparing: $(<"$work/log")"
+for content in first second; do
+  release "$work/$content" $content >"$work/preparing" 2>&1
+done
+rm "$work/preparing"
+mv "$work/first" "$dist"
+passes "pushing" push "$dist"
+cp "$dist/wechatbot-${version#v}.tgz" "$dist/unpushed-1.0.0.tgz"
+sums "$dist"
 signed=("$image:$version" "$image@$(bin/crane digest "$image:$version-amd64")" "$image@$(bin/crane digest "$image:$version-arm64")")
 charts=("$REGISTRY/charts/wechatbot-operator:${version#v}" "$REGISTRY/charts/wechatbot:${version#v}")
 
@@ -142,13 +146,15 @@ passes "signing again" sign_typing "$COSIGN_PASSWORD"
 refused 'cannot be read with this password' "signing with a wrong password" sign_typing wrong
 
 first=$image@$(bin/crane digest "$image:$version")
-push_image $version second >"$work/log" 2>&1
+passes "pushing over it" push "$work/second"
 refused 'no (matching )?signatures' "verifying an image that was pushed over" verify own "$image:$version"
 refused 'is not the image of' "signing an image that was pushed over" sign
 [[ $(statements "$image:$version") == 0 ]] || fail "an image that was pushed over was signed"
 passes "verifying the first image by its digest" verify own "$first"
 bin/crane tag "$first" $version 2>/dev/null
-bin/crane copy "$REGISTRY/charts/wechatbot:${version#v}" "$REGISTRY/charts/wechatbot-operator:${version#v}" 2>/dev/null
+for ref in "${charts[@]}"; do
+  refused 'no (matching )?signatures' "verifying a chart that was pushed over" verify own "$ref"
+done
 refused 'is not the chart of' "signing a chart that was pushed over" sign
 echo >>"$dist/sbom.spdx.json"
 refused 'is not as make release wrote it' "signing with a bill of materials that was changed" sign
