@@ -25,6 +25,7 @@ PLATFORMS    ?=              ## platforms of the image, such as "linux/amd64 lin
 BASES        ?=              ## local: make the image's base images on this machine instead of pulling them (root)
 BOTS         ?= 1000         ## bots of `make bench-operator`
 MEMORY       ?= 256MiB       ## memory limit of the operator in `make bench-operator`
+COSIGN_KEY   ?= cosign.key   ## private key of `make sign`: a file, or the address of a key in a KMS
 KEEP         ?=              ## 1: `make e2e` leaves the cluster up
 
 TOOLS := $(notdir $(wildcard hack/tools/*))
@@ -82,6 +83,19 @@ bundle: needs-registry bin/kustomize bin/bundle ## write the bundle for the Oper
 .PHONY: bundle-test
 bundle-test: bin/kustomize bin/bundle ## write that bundle, and have OLM's validators judge it and what is wrong with broken ones
 	@cd hack/tools/bundle && CGO_ENABLED=0 go test -trimpath -count 1 . # as bin/bundle is built, to build no package twice
+
+# Only a whole release is signed.
+.PHONY: sign
+sign: FROM = dist
+sign: needs-registry bin/cosign bin/crane ## sign the release VERSION of `make push FROM=dist` in REGISTRY, with COSIGN_KEY
+	@hack/packages.sh sign
+	@REGISTRY='$(strip $(REGISTRY))' IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' FROM='$(strip $(FROM))' \
+	  COSIGN_KEY='$(strip $(COSIGN_KEY))' hack/sign.sh
+
+.PHONY: sign-test
+sign-test: bin/cosign bin/crane bin/helm ## sign an image and charts in a registry on this machine, and verify them
+	@hack/packages.sh sign
+	hack/sign-test.sh
 
 .PHONY: test
 test: controlplane ## run the tests with the race detector, and report the coverage of ./server/...

@@ -2,7 +2,7 @@
 # What the project's tests use of a Debian machine, beside Go, git, make and a C compiler: the one list of it.
 #   hack/packages.sh GROUP...            says what is missing for these groups, and how to install it; fails if anything is
 #   hack/packages.sh --install GROUP...  installs what is missing (root)
-# Groups: browser (pages in a browser), redis (the Redis store), image (make image), cluster (make cluster-up).
+# Groups: browser (pages in a browser), redis (the Redis store), image (make image), cluster (make cluster-up), sign (make sign).
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -54,6 +54,9 @@ for group in "$@"; do
     need nftables nft
     need redis-server redis-server
     need runc runc
+    ;;
+  sign)
+    need jq jq
     ;;
   *)
     echo "hack/packages.sh: no group $group" >&2

@@ -25,6 +25,13 @@ func TestEveryMakeTargetExists(t *testing.T) {
 		return names
 	}
 	targets, variables := find(`(?m)^([a-z][a-z0-9-]*):`), find(`\b([A-Z][A-Z_]+)\b`)
+	tools, err := filepath.Glob(filepath.Join(repository, "hack", "tools", "*"))
+	if err != nil || len(tools) == 0 {
+		t.Fatalf("tools: %v, %v", tools, err)
+	}
+	for _, tool := range tools { // the rule bin/% makes each
+		targets = append(targets, "bin/"+filepath.Base(tool))
+	}
 	quoted := regexp.MustCompile(`"[^"]*"`)
 	used := regexp.MustCompile(`^(?:[A-Z_]+=\S+ )*make((?: +[^ #&;|]+)*)`)
 	for _, p := range docs.Read(t, repository) {
