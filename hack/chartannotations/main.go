@@ -218,28 +218,29 @@ func add(content []byte, annotations map[string]string) ([]byte, error) {
 	if err := yaml.Unmarshal(content, &before); err != nil {
 		return nil, fmt.Errorf("reading the annotations: %w", err)
 	}
-	text := strings.TrimRight(string(content), "\n") + "\n"
+	var text strings.Builder
+	text.WriteString(strings.TrimRight(string(content), "\n") + "\n")
 	want := maps.Clone(before.Annotations)
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[name]
-		if strings.HasSuffix(value, "\n") {
-			text += "  " + prefix + name + ": |\n    " + strings.ReplaceAll(strings.TrimSuffix(value, "\n"), "\n", "\n    ") + "\n"
+		if block, ok := strings.CutSuffix(value, "\n"); ok {
+			text.WriteString("  " + prefix + name + ": |\n    " + strings.ReplaceAll(block, "\n", "\n    ") + "\n")
 		} else {
-			text += "  " + prefix + name + ": " + strconv.Quote(value) + "\n"
+			text.WriteString("  " + prefix + name + ": " + strconv.Quote(value) + "\n")
 		}
 		if _, ok := want[prefix+name]; ok || want == nil {
 			return nil, fmt.Errorf("the chart has no annotations, or %s%s already", prefix, name)
 		}
 		want[prefix+name] = value
 	}
-	if err := yaml.UnmarshalStrict([]byte(text), &map[string]any{}); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(text.String()), &map[string]any{}); err != nil {
 		return nil, fmt.Errorf("the annotations are not the last thing in Chart.yaml: %w", err)
 	}
-	if err := yaml.Unmarshal([]byte(text), &after); err != nil {
+	if err := yaml.Unmarshal([]byte(text.String()), &after); err != nil {
 		return nil, fmt.Errorf("reading what was written: %w", err)
 	}
 	if !maps.Equal(after.Annotations, want) {
 		return nil, errors.New("the annotations are not the last thing in Chart.yaml")
 	}
-	return []byte(text), nil
+	return []byte(text.String()), nil
 }

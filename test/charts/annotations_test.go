@@ -262,8 +262,9 @@ func servedBy(object *unstructured.Unstructured) (names []string) {
 	kind, _, _ := unstructured.NestedString(object.Object, "spec", "names", "kind")
 	versions, _, _ := unstructured.NestedSlice(object.Object, "spec", "versions")
 	for _, v := range versions {
-		if version, ok := v.(map[string]any); ok && version["served"] == true {
-			name, _ := version["name"].(string)
+		version, _ := v.(map[string]any)
+		if served, _, _ := unstructured.NestedBool(version, "served"); served {
+			name, _, _ := unstructured.NestedString(version, "name")
 			names = append(names, object.GetName()+" "+name+" "+kind)
 		}
 	}

@@ -52,7 +52,8 @@ func sortOut(objects []unstructured.Unstructured) (installation, error) {
 	if i.account == "" {
 		return i, errors.New("the Deployment names no ServiceAccount")
 	}
-	return i, i.divide(rest)
+	err := i.divide(rest)
+	return i, err
 }
 
 // divide takes the operator's account and its rights out of the objects: OLM makes them of the ClusterServiceVersion.
