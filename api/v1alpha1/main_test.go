@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +26,10 @@ var controlPlane *envtest.ControlPlane
 func TestMain(m *testing.M) {
 	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
 		controlPlane = c
+		var err error
+		if valuesQuoted, err = quotesValues(context.Background()); err != nil {
+			return 1, err
+		}
 		return m.Run(), nil
 	}))
 }
@@ -115,15 +118,6 @@ func merge(into, change map[string]any) map[string]any {
 	}
 
 	return merged
-}
-
-// refusal is what the API server says of an object, without the part that is always the same.
-func refusal(err error) string {
-	if err == nil {
-		return ""
-	}
-
-	return strings.TrimPrefix(err.Error(), `WechatBot.wechatbot.dev "winter" is invalid: `)
 }
 
 // golden compares got with a file of testdata, or writes it with -update.
