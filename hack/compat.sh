@@ -12,10 +12,10 @@ if [[ ${RUN:-.} != . ]]; then # a selection cannot tell which rights no test nee
 fi
 export KUBEBUILDER_ASSETS="${KUBEBUILDER_ASSETS:-$PWD/bin/oldest}"
 
-# with_control_plane: the packages whose tests import test/envtest. Those that measure have no answer that is right.
+# with_control_plane: the packages whose tests import test/envtest.
 with_control_plane() {
   go list -test -tags charts -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}} {{end}}' "${looked_at[@]}" |
-    grep -F "$(go list -m)/test/envtest " | cut -d ' ' -f 1 | grep -v '/test/scale$' | sort -u
+    grep -F "$(go list -m)/test/envtest " | cut -d ' ' -f 1 | sort -u
 }
 
 packages=$(with_control_plane) || { echo "no package of ${looked_at[*]} has tests with a control plane" >&2; exit 1; }

@@ -202,7 +202,7 @@ spec: {session: {type: Redis, redis: {managed: {}}}}`, `<nil>: Invalid value: wi
 			b := newBots(t)
 			bot := changed(t, parse(t, minimal), c.change)
 			_, err := b.create(t.Context(), bot)
-			if diff := otherThan(c.want, err); diff != "" {
+			if diff := otherThan(t, c.want, err); diff != "" {
 				t.Errorf("refused with (-want +got):\n%s", diff)
 			}
 		})
