@@ -94,8 +94,8 @@ func TestTheDocumentationShowsWhatKubectlPrints(t *testing.T) {
 		}
 		return
 	}
-	comparable := func(s string) string { return controlPlane.Comparable(t, replace(s, uncompared)) }
-	if diff := cmp.Diff(comparable(string(doc)), comparable(written.String())); diff != "" {
+	compared := func(s string) string { return controlPlane.Comparable(t, replace(s, uncompared)) }
+	if diff := cmp.Diff(compared(string(doc)), compared(written.String())); diff != "" {
 		t.Errorf("differs from %s; if that is meant: go test ./controllers -run Documentation -update (-want +got):\n%s", path, diff)
 	}
 }

@@ -43,7 +43,7 @@ func (c *ControlPlane) askForQuotes(ctx context.Context) (bool, error) {
 var (
 	refusedValue = regexp.MustCompile(`Invalid value: (?:(?:"(?:[^"\\]|\\.)*"|null|true|false|-?[0-9.]+): )?`)
 	goType       = regexp.MustCompile(`Duplicate value: map\[string\]interface \{\}`)
-	tooLong      = regexp.MustCompile(`may not be longer than ([0-9]+)`)
+	tooLong      = regexp.MustCompile(`may not be longer than (\d+)`)
 )
 
 // sentences gives a refusal without what depends on the API server's version: the value, and its words for one that is
