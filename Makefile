@@ -109,6 +109,10 @@ check: bin/golangci-lint bin/helm bin/helm-unittest bin/kustomize ## before a co
 charts-test: controlplane bin/helm bin/kustomize ## lint the charts, run their suites, apply every rendering to a real API server
 	hack/charts-test.sh
 
+.PHONY: compat
+compat: bin/oldest/.built bin/helm bin/kustomize ## run the tests that need a control plane with the oldest Kubernetes that the charts take
+	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' hack/compat.sh
+
 .PHONY: alerts-test
 alerts-test: ## check the alerts, and have promtool (of the PATH, or Debian's) run their unit tests
 	hack/alerts-test.sh
@@ -225,10 +229,16 @@ bin/controlplane/.built: hack/cluster/build.sh hack/cluster/go.mod hack/cluster/
 	hack/cluster/build.sh controlplane bin/controlplane
 	@touch $@
 
+# etcd and kubectl are the newest: the oldest Kubernetes is an API server of its own.
+bin/oldest/.built: hack/cluster/build.sh hack/cluster/oldest/go.mod hack/cluster/oldest/go.sum | bin/controlplane/.built
+	hack/cluster/build.sh oldest bin/oldest
+	ln -sfn ../controlplane/etcd ../controlplane/kubectl bin/oldest/
+	@touch $@
+
 .PHONY: cluster-binaries
 cluster-binaries: bin/cluster/.built ## build what the cluster is made of (half an hour, once)
 
-bin/cluster/.built: bin/controlplane/.built $(wildcard hack/cluster/*/go.* hack/cluster/*/*.go)
+bin/cluster/.built: bin/controlplane/.built $(filter-out hack/cluster/oldest/%,$(wildcard hack/cluster/*/go.* hack/cluster/*/*.go))
 	hack/packages.sh cluster
 	hack/cluster/build.sh cluster bin/cluster
 	@touch $@

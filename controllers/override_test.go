@@ -2,13 +2,18 @@ package controllers_test
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	reviewv1 "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -21,43 +26,37 @@ import (
 	"github.com/wechatbot/wechatbot-operator/api/v1alpha1"
 )
 
-// relabel is an admission policy of the cluster's that writes its own managed-by into everything of one namespace.
+// relabel has a webhook of the cluster's write its own managed-by into everything of one namespace. An admission policy
+// would do the same, but not before Kubernetes 1.36.
 func relabel(t *testing.T, namespace string) {
 	t.Helper()
-	scope := admissionv1.NamespacedScope
-	policy := &admissionv1.MutatingAdmissionPolicy{
+	server := httptest.NewTLSServer(http.HandlerFunc(admitRelabelled))
+	t.Cleanup(server.Close)
+	webhook := &admissionv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "relabel-" + namespace},
-		Spec: admissionv1.MutatingAdmissionPolicySpec{
-			FailurePolicy: new(admissionv1.Fail), ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
-			MatchConstraints: &admissionv1.MatchResources{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}},
-				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-					Rule: admissionv1.Rule{APIGroups: []string{"", "apps", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}, APIVersions: []string{"*"}, Scope: &scope,
-						Resources: []string{"serviceaccounts", "configmaps", "services", "deployments", "ingresses", "networkpolicies", "poddisruptionbudgets", "roles", "rolebindings"}},
-				}}},
+		Webhooks: []admissionv1.MutatingWebhook{{
+			Name: "relabel.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNone),
+			ClientConfig: admissionv1.WebhookClientConfig{
+				URL: new(server.URL), CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 			},
-			Mutations: []admissionv1.Mutation{{
-				PatchType: admissionv1.PatchTypeApplyConfiguration,
-				ApplyConfiguration: &admissionv1.ApplyConfiguration{
-					Expression: `Object{metadata: Object.metadata{labels: {"app.kubernetes.io/managed-by": "platform"}}}`,
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}},
+			Rules: []admissionv1.RuleWithOperations{{
+				Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+				Rule: admissionv1.Rule{
+					APIGroups: []string{"", "apps", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}, APIVersions: []string{"*"},
+					Resources: []string{"serviceaccounts", "configmaps", "services", "deployments", "ingresses", "networkpolicies", "poddisruptionbudgets", "roles", "rolebindings"},
 				},
 			}},
-		},
+		}},
 	}
-	binding := &admissionv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: policy.Name}, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: policy.Name},
+	if err := admin.Create(t.Context(), webhook); err != nil {
+		t.Fatal(err)
 	}
-	for _, o := range []client.Object{policy, binding} {
-		if err := admin.Create(t.Context(), o); err != nil {
-			t.Fatal(err)
+	t.Cleanup(func() {
+		if err := admin.Delete(context.Background(), webhook); err != nil {
+			t.Error(err)
 		}
-		t.Cleanup(func() {
-			if err := admin.Delete(context.Background(), o); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	})
 	eventually(t, func() error { // until the API server keeps to it
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "probe-"}}
 		if err := admin.Create(t.Context(), probe, client.DryRunAll); err != nil {
@@ -67,7 +66,30 @@ func relabel(t *testing.T, namespace string) {
 	})
 }
 
-// An admission policy takes every child out of the operator's caches. No other bot waits for that, each child is written
+// admitRelabelled allows every object, as one that the platform manages.
+func admitRelabelled(w http.ResponseWriter, r *http.Request) {
+	var review reviewv1.AdmissionReview
+	var object metav1.PartialObjectMetadata
+	err := json.NewDecoder(r.Body).Decode(&review)
+	if err == nil {
+		err = json.Unmarshal(review.Request.Object.Raw, &object)
+	}
+	labels := map[string]string{}
+	maps.Copy(labels, object.Labels)
+	labels["app.kubernetes.io/managed-by"] = "platform"
+	patch, failed := json.Marshal([]map[string]any{{"op": "add", "path": "/metadata/labels", "value": labels}})
+	if err := errors.Join(err, failed); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	review.Response = &reviewv1.AdmissionResponse{
+		UID: review.Request.UID, Allowed: true, Patch: patch, PatchType: new(reviewv1.PatchTypeJSONPatch),
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(review) // the API server says what it misses
+}
+
+// A webhook takes every child out of the operator's caches. No other bot waits for that, each child is written
 // a few times and no more, the bot runs, and what it no longer wants still goes.
 func TestRelabelling_HoldsNobodyUp(t *testing.T) {
 	w := newWorld(t)

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,13 +117,22 @@ func merge(into, change map[string]any) map[string]any {
 	return merged
 }
 
+var alwaysTheSame = regexp.MustCompile(`^WechatBot\.wechatbot\.dev "[^"]*" is invalid: `)
+
 // refusal is what the API server says of an object, without the part that is always the same.
 func refusal(err error) string {
 	if err == nil {
 		return ""
 	}
 
-	return strings.TrimPrefix(err.Error(), `WechatBot.wechatbot.dev "winter" is invalid: `)
+	return alwaysTheSame.ReplaceAllString(err.Error(), "")
+}
+
+// otherThan compares what the API server says of an object with the words that are wanted, and gives the difference.
+func otherThan(t *testing.T, want string, err error) string {
+	t.Helper()
+
+	return cmp.Diff(controlPlane.Comparable(t, want), controlPlane.Comparable(t, refusal(err)))
 }
 
 // golden compares got with a file of testdata, or writes it with -update.

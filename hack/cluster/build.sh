@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds Kubernetes, and what a cluster has beside it, from the versions that the go.mod files here pin.
 #   build.sh controlplane FOLDER   etcd, kube-apiserver, kubectl: what tests of the operator need
+#   build.sh oldest FOLDER         kube-apiserver of the oldest Kubernetes that the charts take (oldest/go.mod)
 #   build.sh cluster FOLDER        the rest: the node, DNS, volumes, metrics, ingress, certificates, with their CRDs
 # All but containerd and Traefik are of one module, so that what they share is compiled once.
 set -euo pipefail
@@ -36,12 +37,22 @@ wait_for() {
   done
 }
 
+if [[ $part == oldest ]]; then
+  cd oldest
+fi
+
 # Unstamped binaries call themselves v0.0.0-master, and clients then turn features off.
 kubernetes=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 IFS=. read -r major minor _ <<<"${kubernetes#v}"
 version=k8s.io/component-base/version
 stamp="-X $version.gitVersion=$kubernetes -X $version.gitMajor=$major -X $version.gitMinor=$minor"
 stamp+=" -X $version.gitTreeState=clean -X $version.gitCommit=unknown -X $version.buildDate=1970-01-01T00:00:00Z"
+
+if [[ $part == oldest ]]; then
+  echo "building kube-apiserver $kubernetes (the first time takes minutes)"
+  build "" tool
+  exit
+fi
 
 if [[ $part == controlplane ]]; then
   echo "building etcd, kube-apiserver and kubectl $kubernetes (the first time takes minutes)"

@@ -44,6 +44,26 @@ func TestTheAPIServerTakesEveryRendering(t *testing.T) {
 	}
 }
 
+// The charts are refused where the CRD would not work as it should: that is what hack/cluster/oldest builds, and no older.
+func TestCharts_OldestKubernetes(t *testing.T) {
+	for _, chart := range []string{operatorChart, botChart} {
+		for version, taken := range map[string]bool{
+			"v1.30.99": false, "v1.31.0": true, "v1.31.0-gke.100": true, "v1.31.14-eks-a1b2c3": true, "v1.37.1": true,
+		} {
+			t.Run(filepath.Base(chart)+"/"+version, func(t *testing.T) {
+				_, err := tryTool(t, "helm", "template", "release", chart, "--namespace", namespace, "--kube-version", version,
+					"--values", valuesOf(t, chart)[map[string]string{operatorChart: "default", botChart: "minimal"}[chart]])
+				if taken && err != nil {
+					t.Error(err)
+				}
+				if !taken && (err == nil || !strings.Contains(err.Error(), "requires kubeVersion")) {
+					t.Errorf("got %v, want a refusal that names kubeVersion", err)
+				}
+			})
+		}
+	}
+}
+
 // A value that is null, as a parent chart or --set writes it, is as if it were not there.
 func TestOperatorChart_NullValuesRender(t *testing.T) {
 	content, err := os.ReadFile(operatorChart + "/values.yaml")

@@ -7,6 +7,8 @@ package charts_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,14 +31,32 @@ const (
 
 var controlPlane *envtest.ControlPlane
 
+// kubernetes is the control plane's version, which the charts are rendered for.
+var kubernetes string
+
 func TestMain(m *testing.M) {
 	os.Exit(envtest.Main(func(c *envtest.ControlPlane) (int, error) {
 		controlPlane = c
-		if err := prepare(); err != nil {
+		if err := errors.Join(askVersion(), prepare()); err != nil {
 			return 1, err
 		}
 		return m.Run(), nil
 	}))
+}
+
+func askVersion() error {
+	answer, err := controlPlane.Kubectl(context.Background(), "", "get", "--raw", "/version")
+	if err != nil {
+		return err
+	}
+	var version struct {
+		GitVersion string `json:"gitVersion"`
+	}
+	if err := json.Unmarshal([]byte(answer), &version); err != nil {
+		return fmt.Errorf("reading the version of the API server: %w", err)
+	}
+	kubernetes = version.GitVersion
+	return nil
 }
 
 // prepare makes what the charts' objects need to be there.
@@ -84,7 +104,7 @@ func tryTool(t *testing.T, name string, args ...string) (string, error) {
 // render gives what a chart makes of values, which are files or --set flags.
 func render(t *testing.T, release, namespace, chart string, values ...string) string {
 	t.Helper()
-	args := []string{"template", release, chart, "--namespace", namespace}
+	args := []string{"template", release, chart, "--namespace", namespace, "--kube-version", kubernetes}
 	for _, v := range values {
 		if !strings.HasPrefix(v, "--") {
 			args = append(args, "--values")

@@ -183,30 +183,3 @@ func TestThePagesNameMetricsThatExist(t *testing.T) {
 		}
 	}
 }
-
-// docs/compatibility.md says what is tested: what go.mod has.
-func TestTheTestedVersionsAreThoseOfGoMod(t *testing.T) {
-	module, err := os.ReadFile(filepath.Join(repository, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := os.ReadFile(filepath.Join(repository, "docs", "compatibility.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for row, version := range map[string]string{
-		"Kubernetes": `k8s\.io/api v0\.(\S+)`, "Gateway API": `sigs\.k8s\.io/gateway-api v(\S+)`, "Go, to build": `(?m)^go (\d+\.\d+)`,
-	} {
-		m := regexp.MustCompile(version).FindStringSubmatch(string(module))
-		if m == nil {
-			t.Fatalf("go.mod has no %s", version)
-		}
-		want := m[1]
-		if row == "Kubernetes" {
-			want = "1." + want
-		}
-		if !regexp.MustCompile(`(?m)^\| ` + row + ` \|[^|]*\b` + regexp.QuoteMeta(want) + `\b`).Match(page) {
-			t.Errorf("docs/compatibility.md does not say that %s %s is tested", row, want)
-		}
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,11 @@ type ControlPlane struct {
 	env        *envtest.Environment
 	dir        string
 	kubeconfig string
+
+	// Whether the API server quotes what it refuses, once that was asked.
+	asked        sync.Once
+	quotesValues bool
+	askedErr     error
 
 	// After the first KillAPIServer: its arguments, and the process that has taken its place, if there is one.
 	args  []string

@@ -40,6 +40,14 @@ func TestControlPlane_WholeLife(t *testing.T) {
 	if out, err := c.Kubectl(t.Context(), "", "get", "namespace", namespace, "-o", "name"); err != nil || out != "namespace/"+namespace+"\n" {
 		t.Errorf("kubectl get namespace = %q, %v", out, err)
 	}
+	bot := strings.ReplaceAll(refusedBot, "Bot.", "bot.")
+	if out, err := c.Kubectl(t.Context(), bot, "create", "--dry-run=server", "--namespace=default", "-f", "-"); err != nil {
+		t.Errorf("the bot that Comparable asks with is refused for more than its domain: %q, %v", out, err)
+	}
+	refused := `spec.domain: Invalid value: "string": write a name`
+	if got := c.Comparable(t, refused); (got == refused) != c.quotesValues {
+		t.Errorf("of an API server that quotes values (%v) %q is compared as %q", c.quotesValues, refused, got)
+	}
 	manifest := "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"
 	if _, err := c.Kubectl(t.Context(), manifest, "apply", "-n", namespace, "-f", "-"); err != nil {
 		t.Errorf("kubectl apply from stdin: %v", err)
