@@ -114,7 +114,7 @@ compat: bin/oldest/.built bin/helm bin/kustomize ## run the tests that need a co
 	@PKG='$(strip $(PKG))' RUN='$(strip $(RUN))' hack/compat.sh
 
 .PHONY: alerts-test
-alerts-test: ## check the alerts, and have promtool (of the PATH, or Debian's) run their unit tests
+alerts-test: ## check the alerts, have promtool (of the PATH, or Debian's) run their unit tests, and check the dashboard by Grafana's schema
 	hack/alerts-test.sh
 
 .PHONY: licences

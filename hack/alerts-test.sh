@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make alerts-test`: checks the alerts, and has promtool run their unit tests. promtool is that of the PATH, or of Debian's package
+# `make alerts-test`: checks the alerts, has promtool run their unit tests, and holds the dashboard to Grafana's schema. promtool is that of the PATH, or of Debian's package
 # prometheus, which is unpacked and not installed. From the environment: PROMTOOL, another one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,3 +14,4 @@ if [[ -z $promtool ]]; then
 fi
 "$promtool" check rules --lint=all --lint-fatal charts/wechatbot-operator/files/rules.yaml
 "$promtool" test rules config/prometheus/tests.yaml
+(cd hack/dashboard && go test -count 1 .)

@@ -13,8 +13,8 @@ go vet -tags chromium,redis,chaos,cluster,charts,e2e "${packages[@]}"
 echo "lint: golangci-lint"
 bin/golangci-lint run "${packages[@]}"
 if [[ -z ${PKG:-} ]]; then # modules of their own
-  for tool in sbom bundle; do
-    (cd "hack/tools/$tool" && ../../../bin/golangci-lint run --config ../../../.golangci.yml ./...)
+  for module in tools/sbom tools/bundle dashboard; do
+    (cd "hack/$module" && "$OLDPWD/bin/golangci-lint" run --config "$OLDPWD/.golangci.yml" ./...)
   done
 fi
 
