@@ -1,6 +1,7 @@
 package crowd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -258,14 +259,15 @@ func (a *Asker) place(asking *Question, r reply, unasked bool, at time.Time) (*Q
 	return q, wrongs
 }
 
-// meant is the question whose turn a reply without a text of Dify's is about.
+// meant is the question whose turn a reply without a text of Dify's is about. Without a quotation it is about what the follower has
+// asked just now, or goes on reading.
 func (a *Asker) meant(asking *Question, r reply) *Question {
 	for _, q := range a.Questions {
 		if r.quoted != "" && r.quoted == q.Text() {
 			return q
 		}
 	}
-	return asking
+	return cmp.Or(asking, a.last)
 }
 
 // Story tells what the follower did and saw while the question was open, for a person who looks for the cause.

@@ -144,6 +144,20 @@ func TestJudgeReadsFailures(t *testing.T) {
 	}
 }
 
+// All that came before the answer broke off has been read: only the notice is left, and nothing to quote for it.
+func TestJudgeReadsAFailureBehindTheLastPage(t *testing.T) {
+	a, q, _, _ := bench(t)
+	q.Plan.CutAfter = 3
+	first, _, _ := strings.Cut(q.Answer(1), "\n\n")
+	a.take(q, replied(first+moreLink))
+	if wrongs := a.take(nil, replied("[[cutShort]]"+retryLink)); len(wrongs) > 0 {
+		t.Errorf("called wrong: %v", wrongs)
+	}
+	if !q.CutShort || a.last != q {
+		t.Errorf("the question is not known to be broken off: %v, and the follower would not ask again", q.CutShort)
+	}
+}
+
 // A question that was accepted and has no whole answer is lost, whatever else it is.
 func TestJudgeFindsLostQuestions(t *testing.T) {
 	for name, c := range map[string]struct {
