@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `make chart`: the two charts as packages, whose operator runs IMAGE:VERSION. From the environment: IMAGE, VERSION, PLATFORMS (of the image;
-# default: this machine's), and OUT, the folder they are written to. A VERSION such as v0.1.0 is the charts' too; with any other they keep that of the tree.
+# `make chart`: the two charts as packages, whose operator runs IMAGE:VERSION. From the environment: IMAGE, VERSION, PLATFORMS (of
+# the image; default: this machine's), and OUT, the folder they are written to. A VERSION such as v0.1.0 is the charts' too; with
+# any other they keep that of the tree.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 image=${IMAGE:?} version=${VERSION:?} out=${OUT:?}

@@ -1,5 +1,5 @@
 // Command chartannotations writes what Artifact Hub shows of a chart into its Chart.yaml, as far as it depends on the
-// release: changes, CRDs with examples, images. hack/release.sh runs it on the charts that it is about to package, when
+// release: changes, CRDs with examples, images. hack/chart.sh runs it on the charts that it is about to package, when
 // they say the release's version and image. The annotations are those of
 // https://artifacthub.io/docs/topics/annotations/helm/.
 package main

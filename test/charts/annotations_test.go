@@ -41,7 +41,7 @@ var hubWords = map[string][]string{
 	"license":              {"Apache-2.0"},
 }
 
-// packaged packages a chart as hack/release.sh does, and gives the archive and its annotations.
+// packaged packages a chart as hack/chart.sh does, and gives the archive and its annotations.
 func packaged(t *testing.T, chart string) (archive string, annotations map[string]string) {
 	t.Helper()
 	folder, out := filepath.Join(t.TempDir(), filepath.Base(chart)), t.TempDir()
