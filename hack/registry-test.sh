@@ -17,21 +17,18 @@ trap cleanup EXIT
 make --no-print-directory cluster-up bin/crane bin/helm bin/helm-docs
 . hack/cluster-env.sh
 
-# beside COMMAND...: in the node's network, and on this machine otherwise.
-beside() {
-  nsenter --target "$(cat "$cluster_state/pid")" --net -- "$@"
-}
+beside=(nsenter --target "$(cat "$cluster_state/pid")" --net --) # in the node's network, and on this machine otherwise
 
 mkfifo "$work/says"
-beside bin/crane registry serve --address "${registry%/*}" >/dev/null 2>"$work/says" &
+"${beside[@]}" bin/crane registry serve --address "${registry%/*}" >/dev/null 2>"$work/says" &
 server=$!
 exec 3<"$work/says"
 { read -r line && [[ $line == *'serving on'* ]]; } <&3 || { echo "the registry says: $line" >&2; exit 1; }
 cat <&3 >"$work/requests" & # a registry that nobody listens to any more would end
 
 rm -rf dist/image dist/chart
-beside make --no-print-directory image push chart REGISTRY=$registry VERSION=$version BASES=local
-digest=$(beside bin/crane digest $registry/wechatbot-operator:$version)
+"${beside[@]}" make --no-print-directory image push chart REGISTRY=$registry VERSION=$version BASES=local
+digest=$("${beside[@]}" bin/crane digest $registry/wechatbot-operator:$version)
 helm install wechatbot-operator dist/chart/wechatbot-operator-*.tgz --namespace $namespace --create-namespace --wait --timeout 3m
 helm test wechatbot-operator --namespace $namespace --timeout 2m >/dev/null
 
