@@ -49,6 +49,7 @@ build: ## build the commands of ./cmd into bin
 
 .PHONY: image
 image: ## build the image IMAGE:VERSION with buildah or docker; with a REGISTRY also as archives in dist/image, for `make push`
+	@rm -rf dist/image # what is pushed is what is built now
 	@IMAGE='$(strip $(IMAGE))' VERSION='$(strip $(VERSION))' PLATFORMS='$(strip $(PLATFORMS))' BASES='$(strip $(BASES))' \
 	  ARCHIVES='$(if $(strip $(REGISTRY)),dist/image)' hack/image.sh
 

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 shopt -s nullglob
-archives=("$from/${image##*/}-$version"-*.oci.tar)
+archives=("$from/${image##*/}-$version"-linux-*.oci.tar)
 if ((${#archives[@]} == 0)); then
   echo "make push: $from has no image of version $version: make image REGISTRY=$registry VERSION=$version makes it" >&2
   exit 1

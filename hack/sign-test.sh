@@ -68,6 +68,7 @@ release() { # release FOLDER CONTENT: what `make release` writes
   for arch in amd64 arm64; do
     part "$1" "$arch" "$2 $arch"
   done
+  : >"$1/wechatbot-operator-$version-rc.1-linux-amd64.oci.tar" # another version's, whose name begins as this one's
   for chart in charts/*/; do
     bin/helm package "$chart" --version "${version#v}" --app-version "$2" --destination "$1"
   done

@@ -27,7 +27,7 @@ check_folder() {
 
 find_images() { # writes the digests of IMAGE:VERSION and of each platform's image to images, the latter alone to platforms
   local digest archive
-  for archive in "$from/${image##*/}-$version"-*.oci.tar; do
+  for archive in "$from/${image##*/}-$version"-linux-*.oci.tar; do
     tar -xOf "$archive" index.json | jq -er '.manifests[].digest'
   done | sort >"$work/archived"
   digest=$(bin/crane digest "$image:$version") || fail "$image:$version is not there: make push FROM=$from pushes it"
