@@ -246,6 +246,7 @@ type Question struct {
 	Media  []Media
 	Window *Window // that the message opens; nil if nothing is ever sent
 	Ref    string  // the turn's, until its lease holder notes another
+	Again  string  // the turn that failed whose question this is; once this one is recorded, that one counts as delivered
 }
 
 // Verdict is what became of a question.

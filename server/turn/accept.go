@@ -48,7 +48,7 @@ func (e *Engine) take(ctx context.Context, s *Settings, m Message, c clock, ques
 // long as this delivery may take: the question's key makes that the same question. What could start at once is started,
 // also if this delivery has stopped waiting for the store by then.
 func (e *Engine) begin(ctx context.Context, s *Settings, m Message, c clock, question string) (*session.Begun, error) {
-	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m), Ref: m.ref}
+	q := session.Question{Key: m.key(), Text: question, Media: m.Media, Window: e.window(s, m), Ref: m.ref, Again: m.again}
 	return within(ctx, e, c.reply, func(ctx context.Context) (*session.Begun, error) {
 		ctx, cancel := context.WithDeadline(ctx, c.deadline)
 		defer cancel()

@@ -241,7 +241,7 @@ func (e *Engine) retry(ctx context.Context, s *Settings, m Message) Reply {
 	}
 	for _, t := range slices.Backward(have.Turns) {
 		if t.Key.ID == m.ID || (t.State.Over() && t.Failure != "") {
-			m.Media = t.Media
+			m.Media, m.again = t.Media, t.Key.ID
 			if ref := parseReference(t.Ref); ref.submits != nil {
 				m.ref = reference{message: ref.message, submits: ref.submits}.String()
 			}

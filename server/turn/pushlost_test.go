@@ -124,3 +124,27 @@ func TestPush_LostRecordOfASendIsNotSentAgain(t *testing.T) {
 		})
 	}
 }
+
+// A failure that was perhaps sent has been read by whoever asks again: `1` does not come back to it behind the new answer.
+func TestPush_WhatIsAskedAgainIsNotShownBehindItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPhone()
+		p.send = func(int) session.SendResult { return session.Uncertain }
+		d := &scripted{chat: func(ctx context.Context, n int, r dify.ChatRequest, say func(string)) (dify.Answer, error) {
+			if n > 1 {
+				return dify.Answer{Text: "第二次。", ConversationID: "c1"}, nil
+			}
+			return hang("第一次。")(ctx, n, r, say)
+		}}
+		b := start(t, setup{pusher: p, settings: func(s *turn.Settings) { s.Sends, s.Limits.Timeout = 4, 20*time.Second }, dify: d})
+		f := caller(b)
+		f.Send(ask).want(t, turn.Pushed, "")
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if p.tried != 1 {
+			t.Errorf("%d sends, want one", p.tried)
+		}
+		f.Send("/retry").want(t, turn.Answer, "第二次。")
+		f.Send("1").want(t, turn.Answer, ask+rule+"第二次。")
+	})
+}

@@ -57,6 +57,7 @@ type Message struct {
 	// Window is when and how often the account may write to the follower because of the message; nil if it may not.
 	Window *session.Window
 	ref    string // what the turn that it begins has as Ref
+	again  string // the turn that it asks again
 	Tap    string // what was given to LinkAs for the link that was tapped; empty if the message was typed
 }
 

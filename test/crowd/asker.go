@@ -57,9 +57,10 @@ type Failure struct {
 
 // wrong is something that a follower must never be shown.
 type wrong struct {
-	at   time.Time
-	what string
-	open *Question // that was asked last
+	at    time.Time
+	what  string
+	shown reply     // what is wrong
+	open  *Question // that was asked last
 }
 
 // chat asks while asking lives.
@@ -164,7 +165,7 @@ func (a *Asker) send(ctx context.Context, asking *Question, send func(context.Co
 
 func (a *Asker) note(wrongs []string) {
 	for _, w := range wrongs {
-		a.wrongs = append(a.wrongs, wrong{time.Now(), w, a.open})
+		a.wrongs = append(a.wrongs, wrong{time.Now(), w, a.latest, a.open})
 	}
 }
 
@@ -271,19 +272,19 @@ func (a *Asker) meant(asking *Question, r reply) *Question {
 }
 
 // Story tells what the follower did and saw while the question was open, for a person who looks for the cause.
-func (q *Question) Story() string {
+func (q *Question) Story() string { return q.storyUntil(cmp.Or(q.Over, time.Now())) }
+
+// storyUntil tells what the follower did and saw from the question on.
+func (q *Question) storyUntil(end time.Time) string {
 	var b strings.Builder
 	for _, x := range q.Asker.Exchanges {
-		if x.Start.Before(q.Asked) || !q.Over.IsZero() && x.Start.After(q.Over) {
-			continue
+		if !x.Start.Before(q.Asked) && !x.Start.After(end) {
+			fmt.Fprintf(&b, "\n      %s %q: %s (%s); %s", x.Start.Format(Clock), x.Sent, x.Outcome, Deliveries(x), read(x.Text))
 		}
-		r := read(x.Text)
-		fmt.Fprintf(&b, "\n      %s %q: %s (%s); quoted %q, %v, %q", x.Start.Format(Clock), x.Sent, x.Outcome, Deliveries(x),
-			r.quoted, r.notices, firstRunes(r.body, 20))
 	}
 	for _, m := range q.Asker.messages {
-		if r := read(m.Text); !m.At.Before(q.Asked) && (q.Over.IsZero() || !m.At.After(q.Over)) {
-			fmt.Fprintf(&b, "\n      %s came: quoted %q, %v, %q and %d bytes", m.At.Format(Clock), r.quoted, r.notices, firstRunes(r.body, 20), len(r.body))
+		if !m.At.Before(q.Asked) && !m.At.After(end) {
+			fmt.Fprintf(&b, "\n      %s came: %s", m.At.Format(Clock), read(m.Text))
 		}
 	}
 	return b.String()

@@ -1,6 +1,7 @@
 package crowd
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,6 +53,11 @@ func read(text string) reply {
 	}
 	r.body = squeeze(label.Replace(notice.ReplaceAllString(text, "")))
 	return r
+}
+
+// String tells of a reply what a person needs who looks for a cause.
+func (r reply) String() string {
+	return fmt.Sprintf("quoted %q, %v, %q and %d bytes", r.quoted, r.notices, firstRunes(r.body, 20), len(r.body))
 }
 
 func (r reply) says(key string) bool { return slices.Contains(r.notices, key) }

@@ -52,9 +52,9 @@ func (c *Crowd) Judge() *Verdict {
 		for _, w := range a.wrongs {
 			story := ""
 			if c.Pushed && w.open != nil {
-				story = w.open.Story()
+				story = w.open.storyUntil(w.at)
 			}
-			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s%s", w.at.Format(Clock), a.Number, w.what, story))
+			v.Wrongs = append(v.Wrongs, fmt.Sprintf("%s follower %d was shown: %s: %s%s", w.at.Format(Clock), a.Number, w.what, w.shown, story))
 			if len(twices) > 0 && twices[0].Wrong == w.what {
 				v.Twice = append(v.Twice, Twice{v.Wrongs[len(v.Wrongs)-1], twices[0].First, twices[0].Last})
 				twices = twices[1:]

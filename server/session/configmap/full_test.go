@@ -167,12 +167,12 @@ func TestWritesAreFewAndFarBetween(t *testing.T) {
 			})
 		}
 		all.Wait()
-		a.breaks(nil) // the last write does not wait
-		closeStore(t, s)
 		took := time.Since(began)
 		writes, bytes := a.writes()
 		writes -= claims
-		if most := shardCount * (2*int(took/time.Second+1) + 1); writes > most {
+		a.breaks(nil) // the last write does not wait
+		closeStore(t, s)
+		if most := shardCount * (int(took/defaultInterval) + 1); writes > most {
 			t.Errorf("%d writes in %v, want at most %d", writes, took, most)
 		}
 		if limit := defaultInterval + 50*time.Millisecond; time.Duration(slowest.Load()) > limit {

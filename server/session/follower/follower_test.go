@@ -51,6 +51,7 @@ func TestModelFindsMutants(t *testing.T) {
 		"what may have arrived is sent again",
 		"what is being sent is shown too",
 		"a lost reply leaves no doubt",
+		"what is asked again is shown all the same",
 	} {
 		t.Run(mutant, func(t *testing.T) {
 			t.Parallel()

@@ -17,9 +17,9 @@ func (p *play) act() string {
 }
 
 func (p *play) beginQuestion() string {
-	id, claim := p.id("q", 6), p.r.IntN(2) == 0
+	id, claim, again := p.id("q", 6), p.r.IntN(2) == 0, p.id("q", 18)
 	st := p.step()
-	p.say("%v begin %s, claiming %v", p.m.now, id, claim)
+	p.say("%v begin %s, claiming %v, asking %s again", p.m.now, id, claim, again)
 	l := p.limits
 	if p.mutant == "turns have no deadline" {
 		l.Timeout = 0
@@ -27,19 +27,22 @@ func (p *play) beginQuestion() string {
 	if p.mutant == "what is refused costs" && l.Questions > 0 {
 		defer func() { p.rec.Allowance = p.rec.Allowance.add(time.Second) }()
 	}
-	k := session.Key{Follower: "f", ID: id}
+	k, asked := session.Key{Follower: "f", ID: id}, again
+	if p.mutant == "what is asked again is shown all the same" {
+		again = ""
+	}
 	if p.mutant == "every delivery is a question" {
 		k.ID = fmt.Sprint(id, "'", p.r.Uint32())
 	}
-	got := st.Begin(session.Question{Key: k, Text: "question"}, false, claim, l)
-	want := p.modelBegin(id, claim)
+	got := st.Begin(session.Question{Key: k, Text: "question", Again: again}, false, claim, l)
+	want := p.modelBegin(id, claim, asked)
 	if got.Verdict != want.Verdict || got.Delivery != want.Delivery || (got.Receipt == nil) != (want.Receipt == nil) {
 		return fmt.Sprintf("begun %+v, want %+v", got, want)
 	}
 	return ""
 }
 
-func (p *play) modelBegin(id string, claim bool) session.Begun {
+func (p *play) modelBegin(id string, claim bool, again string) session.Begun {
 	m := p.m
 	k := m.known[id]
 	if k != nil && k.turn != nil {
@@ -72,6 +75,12 @@ func (p *play) modelBegin(id string, claim bool) session.Begun {
 	claim = claim && m.head() == nil && running < p.limits.Concurrency
 	if !claim && m.open()-running >= p.limits.Queue {
 		return refuse(session.Busy)
+	}
+	if t := m.find(again); t != nil && t.state.Over() && t.sending != session.Sending {
+		t.delivered = true
+		if t.pushing {
+			m.stopPushing(t)
+		}
 	}
 	t := &modelTurn{id: id, state: session.Accepted, accepted: m.now}
 	if p.limits.Timeout > 0 {

@@ -42,6 +42,7 @@ func (s *Step) Begin(q session.Question, again, claim bool, l session.Limits) se
 		s.Guard = Guard{Waiting: l.Queue}
 	}
 	s.Guard.Used, s.Guard.FollowerUsed = l.Tokens.Bot, l.Tokens.Follower
+	s.supersede(q.Again)
 	t, media := s.accept(q, l.Timeout)
 	t.cost, s.Allowance = cost, allowance
 	if claim {
@@ -66,6 +67,19 @@ func (s *Step) joined(k session.Key, again bool) (b session.Begun, known bool) {
 		return session.Begun{Verdict: session.Gone, Delivery: m.Deliveries}, true
 	}
 	return session.Begun{}, false
+}
+
+// supersede leaves nothing to show of a turn whose question is asked again: whoever asks again has read that it failed, and its text
+// would come behind the new answer. The end of a part that is being sent is left to its sender.
+func (s *Step) supersede(id string) {
+	t := s.Find(id)
+	if t == nil || !t.State.Over() || t.Sending.State == session.Sending {
+		return
+	}
+	t.Delivered = true
+	if t.Pushing {
+		s.stopPushing(t)
+	}
 }
 
 // accept records the question as the follower's last turn. Media that were kept for it are part of it.

@@ -21,6 +21,7 @@ func sendCases() []Case {
 		{"nothing is sent while a person serves", servedByPerson},
 		{"media wait for their question, once each", mediaKept},
 		{"what was heard is the question", questionHeard},
+		{"a turn whose question is asked again counts as delivered", askedAgain},
 	}
 }
 
@@ -272,5 +273,28 @@ func mediaKept(t *testing.T, h Harness) {
 	b.finish(l, "answer", "c")
 	if l := a.start("alice", "5"); len(l.Turn.Media) != 0 {
 		t.Errorf("the next question has the media %+v", l.Turn.Media)
+	}
+}
+
+func askedAgain(t *testing.T, h Harness) {
+	a, b := open(t, h, options())
+	failed := a.pushed(message)
+	a.wantSend(failed, 0, 5, false, session.SendNow)
+	again := func(id string) session.Begun {
+		q := session.Question{Key: key("alice", id), Text: "question 1", Again: "1"}
+		begun, err := b.store.Begin(t.Context(), q, true, b.limits)
+		b.check("Begin", err)
+		return begun
+	}
+	if begun := again("2"); begun.Verdict != session.Started || begun.Lease != nil || a.peek(key("alice", "1")).Delivered {
+		t.Errorf("begun %+v while a part is being sent, want it queued, and the part's end left to its sender", begun)
+	}
+	a.endSend(failed, session.Uncertain)
+	if begun := again("3"); begun.Verdict != session.Started || begun.Lease != nil || !a.peek(key("alice", "1")).Delivered {
+		t.Errorf("begun %+v, want it queued, and what it asks again delivered", begun)
+	}
+	a.wantNext("alice", "2") // nothing more is sent of the one before
+	if b.peek(key("alice", "2")).Delivered {
+		t.Error("another turn is delivered")
 	}
 }
