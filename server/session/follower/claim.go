@@ -95,7 +95,9 @@ func (s *Step) Finish(l Held, o session.Outcome) bool {
 	files := encode(o.Answer.Files)
 	t.Answer = len(o.Answer.Markdown) + len(files)
 	s.set(t.ID, AnswerText, o.Answer.Markdown)
-	s.set(t.ID, FilesText, files)
+	if files != "" {
+		s.set(t.ID, FilesText, files)
+	}
 	if o.Ref != "" {
 		t.Ref = o.Ref
 	}

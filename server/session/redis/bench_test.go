@@ -51,7 +51,7 @@ func turnOf(b *testing.B, s *Store, k session.Key) {
 
 func benchOptions() session.Options {
 	o := options()
-	o.History = 20
+	o.History, o.IdleTimeout = 20, 24*time.Hour // as by default
 	return o
 }
 

@@ -18,7 +18,7 @@ const (
 	versionField = "v" // of the record
 	openidField  = "o"
 	headField    = "h" // JSON of the record but its turns
-	leaseField   = "l" // who holds a turn; there while somebody does
+	leaseField   = "l" // who holds a turn; empty or not there while nobody does
 	turnField    = "t" // and a turn's ID: JSON of the turn
 )
 
@@ -87,11 +87,7 @@ func (c *commitCall) changes(before kept) (err error) {
 	case was && !is:
 		c.gone = append(c.gone, openidField)
 	}
-	switch was, is := leaseOf(before.record), leaseOf(after); is {
-	case was:
-	case "":
-		c.gone = append(c.gone, leaseField)
-	default:
+	if was, is := leaseOf(before.record), leaseOf(after); is != was {
 		c.set = append(c.set, leaseField, is)
 	}
 	for i := range after.Turns {

@@ -195,50 +195,93 @@ func textField(k follower.TextKind, turn string) string { return string(k) + tur
 
 // commit runs the script that keeps a step.
 func (p *Port) commit(ctx context.Context, doing string, c commitCall) (committed, error) {
-	guarded := func(n int) string {
-		if c.guard == (follower.Guard{}) {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
-	first := ""
-	if c.guard.First {
-		first = "1"
-	}
-	keep, event := "", ""
-	if c.keep > 0 {
-		keep = strconv.FormatInt(c.keep.Milliseconds(), 10)
-	}
-	if c.event != "" {
-		event = p.id + " " + c.event
-	}
-	each := ""
-	if c.spent.Each {
-		each = "1"
-	}
-	args := make([]any, 0, 22+len(c.set)+len(c.gone)+len(c.setTexts)+len(c.goneTexts))
-	args = append(args, c.field, c.want, c.version, c.member, c.ready, c.lease,
-		guarded(c.guard.Running), first, guarded(c.guard.Waiting), c.opened, keep, p.keys.events, event,
-		len(c.set), len(c.gone), len(c.setTexts), len(c.goneTexts),
-		c.guard.Used, c.guard.FollowerUsed, c.spent.Tokens, c.spent.Until.Time().UnixMilli(), each)
-	for _, more := range [][]any{c.set, c.gone, c.setTexts, c.goneTexts} {
-		args = append(args, more...)
-	}
+	keys, args := p.acts(&c)
 	began := time.Now()
-	r, err := p.run(ctx, doing, commitScript,
-		[]string{p.keys.record(c.member), p.keys.texts(c.member), p.keys.ready, p.keys.leases, p.keys.bot, p.keys.used(c.member)}, args...)
+	r, err := p.run(ctx, doing, commitScript, keys, args...)
 	if err != nil {
 		return committed{}, err
 	}
-	p.clock.hear(time.UnixMicro(r.int(1)*1_000_000+r.int(2)), began)
 	is := committed{code: r.int(0)}
 	switch is.code {
 	case conflict:
-		is.fields = r.list(3)
+		is.fields = r.list(1)
+		return is, nil
 	case full:
 		is.totals = follower.Totals{Running: int(r.int(3)), Ready: int(r.int(4)), Open: int(r.int(5)), Used: r.int(6), FollowerUsed: r.int(7)}
 	}
+	if seconds := r.int(1); seconds != 0 {
+		p.clock.hear(time.UnixMicro(seconds*1_000_000+r.int(2)), began)
+	}
 	return is, nil
+}
+
+// The places of the script's keys, from 1.
+const (
+	recordKey = iota + 1
+	textsKey
+	leasesKey
+	botKey
+	readyKey
+	usedKey
+)
+
+// acts are the script's keys and arguments for a call: Redis pays for each, so only those that the call needs.
+func (p *Port) acts(c *commitCall) (keys []string, args []any) {
+	args = make([]any, 0, 32+len(c.set)+len(c.gone)+len(c.setTexts)+len(c.goneTexts))
+	g, opened := c.guard, c.opened
+	timed := g != (follower.Guard{}) || c.spent.Tokens != 0 || c.lease != "" && c.lease != notThere
+	args = append(args, c.field, c.want, c.version, timed)
+	last := recordKey
+	act := func(key int, name string, with ...any) {
+		if len(with) > 0 {
+			last = max(last, key)
+			args = append(append(args, name, len(with)), with...)
+		}
+	}
+	if g != (follower.Guard{}) {
+		key := readyKey
+		if g.FollowerUsed > 0 {
+			key = usedKey
+		}
+		act(key, "room", g.Running, g.Waiting, g.First, opened, g.Used, g.FollowerUsed)
+		opened = 0
+	}
+	act(recordKey, "set", c.set...)
+	act(recordKey, "unset", c.gone...)
+	act(textsKey, "setTexts", c.setTexts...)
+	act(textsKey, "unsetTexts", c.goneTexts...)
+	if c.keep > 0 {
+		act(textsKey, "keep", c.keep.Milliseconds())
+	}
+	switch c.ready {
+	case "":
+	case notThere:
+		act(readyKey, "unready", c.member)
+	default:
+		act(readyKey, "ready", c.ready, c.member)
+	}
+	switch c.lease {
+	case "":
+	case notThere:
+		act(leasesKey, "unlease", c.member)
+	default:
+		act(leasesKey, "lease", c.lease, c.member)
+	}
+	if opened != 0 {
+		act(botKey, "open", opened)
+	}
+	if c.spent.Tokens != 0 {
+		key := botKey
+		if c.spent.Each {
+			key = usedKey
+		}
+		act(key, "tokens", c.spent.Tokens, c.spent.Until.Time().UnixMilli(), c.spent.Each)
+	}
+	if c.event != "" {
+		act(recordKey, "publish", p.keys.events, p.id+" "+c.event)
+	}
+	all := [...]string{p.keys.record(c.member), p.keys.texts(c.member), p.keys.leases, p.keys.bot, p.keys.ready, p.keys.used(c.member)}
+	return all[:last], args
 }
 
 // Progress replaces the answer of a turn. The record stays as it is, unless it says that there is no text yet. See
