@@ -106,7 +106,7 @@ func (d *direct) do(ctx context.Context, head, content []byte) (resp *http.Respo
 	s.stopClosing = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	// Even if writing fails, the server may have sent a response: it may refuse a request before it has read it all.
 	_, writeErr := conn.Write(append(head, content...))
-	if resp, err = s.readHeader(conn); err != nil {
+	if resp, err = s.readHeader(&paced{Conn: conn, ctx: ctx}); err != nil {
 		_ = s.Close()
 		return nil, true, errors.Join(err, writeErr)
 	}
