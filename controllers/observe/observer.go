@@ -193,6 +193,12 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 				s.Unready = since
 			}
 		}
+		if s.PodProblem == "" && !RolledOut(d) {
+			var err error
+			if s.PodProblem, err = o.startProblem(ctx, pods.Items, s); err != nil {
+				return err
+			}
+		}
 	}
 	if c.Redis != nil && c.Redis.Status.ReadyReplicas == 0 {
 		var pods corev1.PodList
@@ -203,19 +209,23 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 			s.RedisProblem = max(s.RedisProblem, PodProblem(&pods.Items[i]))
 		}
 		if s.RedisProblem == "" {
-			return o.redisWarning(ctx, bot, s)
+			return o.redisWarning(ctx, bot, pods.Items, s)
 		}
 	}
 	return nil
 }
 
-// redisWarning finds what keeps a managed Redis from having a volume or a pod: their controllers say so in events only.
-func (o *Observer) redisWarning(ctx context.Context, bot *v1alpha1.WechatBot, s *State) (err error) {
+// redisWarning finds what keeps a managed Redis from having a volume or a pod, or the pod from starting: their controllers say so in
+// events only.
+func (o *Observer) redisWarning(ctx context.Context, bot *v1alpha1.WechatBot, pods []corev1.Pod, s *State) (err error) {
 	if claim := s.Children.RedisClaim; claim != nil && claim.Status.Phase == corev1.ClaimPending {
 		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "PersistentVolumeClaim", claim.Name)
 	}
 	if s.RedisProblem == "" && err == nil && s.Children.Redis.Status.Replicas == 0 {
 		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "StatefulSet", s.Children.Redis.Name)
+	}
+	if s.RedisProblem == "" && err == nil {
+		s.RedisProblem, err = o.startProblem(ctx, pods, s)
 	}
 	return err
 }
