@@ -48,7 +48,8 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	s := &State{Now: o.Now(), Servers: Servers{Off: o.Servers == nil}}
 	var err error
 	api := o.GatewayAPI(ctx, bot.Namespace)
-	if !api.Known && bot.Spec.Gateway != nil {
+	// Who waits for an address may wait for an HTTPRoute to give it up.
+	if !api.Known && (bot.Spec.Gateway != nil || ClaimOf(bot, Address(bot)) == ClaimLost) {
 		return nil, ErrNotYetKnown
 	}
 	s.GatewayAPI, s.GatewayProblem = api.Served, api.Problem
@@ -58,7 +59,7 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if err := o.secrets(ctx, bot, s); err != nil {
 		return nil, err
 	}
-	if s.ConflictingBot, err = o.conflictingBot(ctx, bot); err != nil {
+	if err := o.conflictingBot(ctx, bot, s); err != nil {
 		return nil, err
 	}
 	if err := o.class(ctx, bot, s); err != nil {

@@ -62,6 +62,8 @@ type State struct {
 	TLSListener TLSListener
 	// ConflictingBot is the bot that has the same domain and path and keeps it, nil if there is none.
 	ConflictingBot *types.NamespacedName
+	// ConflictMoves: that bot's spec says another address by now, but its Ingress or HTTPRoute does not yet.
+	ConflictMoves bool
 	// Certificate is that of the Ingress's domain.
 	Certificate Certificate
 }
