@@ -29,6 +29,9 @@ type gatewayAPI struct {
 	now        func() time.Time
 	recheck    time.Duration
 
+	waiting handler.MapFunc // the bots that wait for the addresses of a route
+	indexed bool            // only one question is asked at a time
+
 	mu     sync.Mutex
 	asking bool
 	answer observe.GatewayAPI
@@ -73,6 +76,12 @@ func (g *gatewayAPI) watch(ctx context.Context, namespace string) (bool, error) 
 	if err := g.mgr.GetAPIReader().List(ctx, new(gatewayv1.HTTPRouteList), client.InNamespace(namespace), client.Limit(1)); err != nil {
 		return false, err
 	}
+	if !g.indexed {
+		if err := g.mgr.GetFieldIndexer().IndexField(ctx, &gatewayv1.HTTPRoute{}, observe.IndexLed, observe.Led); err != nil {
+			return false, fmt.Errorf("indexing HTTPRoutes by address: %w", err)
+		}
+		g.indexed = true
+	}
 	// The informer before the watch: the first read would fail before the watch has made it.
 	informer, err := g.mgr.GetCache().GetInformer(ctx, &gatewayv1.HTTPRoute{}, cache.BlockUntilSynced(true))
 	if err != nil {
@@ -84,6 +93,10 @@ func (g *gatewayAPI) watch(ctx context.Context, namespace string) (bool, error) 
 	owner := handler.TypedEnqueueRequestForOwner[*gatewayv1.HTTPRoute](g.mgr.GetScheme(), g.mgr.GetRESTMapper(), &v1alpha1.WechatBot{}, handler.OnlyControllerOwner())
 	if err := g.controller.Watch(source.Kind(g.mgr.GetCache(), &gatewayv1.HTTPRoute{}, owner)); err != nil {
 		return false, fmt.Errorf("watching HTTPRoutes: %w", err)
+	}
+	waiting := source.Kind[client.Object](g.mgr.GetCache(), &gatewayv1.HTTPRoute{}, handler.EnqueueRequestsFromMapFunc(g.waiting), ledChanged())
+	if err := g.controller.Watch(waiting); err != nil {
+		return false, fmt.Errorf("watching HTTPRoutes for who waits for their addresses: %w", err)
 	}
 	return true, nil
 }

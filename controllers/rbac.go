@@ -53,7 +53,7 @@ package controllers
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways;listenersets,verbs=get
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get
 //
-// Events about the bots. And those about a managed Redis that has no pod or volume, to say why: its controllers say so
-// nowhere else.
+// Events about the bots. And those about a managed Redis that has no pod or volume, and about one pod that does not start, to
+// say why: the kubelet and the controllers say so nowhere else. They are listed for one object, and never watched.
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list

@@ -112,6 +112,9 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("indexing bots by address: %w", err)
 	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &networkingv1.Ingress{}, observe.IndexLed, observe.Led); err != nil {
+		return fmt.Errorf("indexing Ingresses by address: %w", err)
+	}
 	for _, kind := range []client.Object{&corev1.Pod{}, &corev1.ConfigMap{}} {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, kind, observe.IndexOwned, observe.Owned); err != nil {
 			return fmt.Errorf("indexing %T by bot: %w", kind, err)
@@ -142,6 +145,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			wake: func(ctx context.Context, bot types.NamespacedName) { wake(ctx, answers, bot) },
 		},
 	}
+	gateway.waiting = r.waitingBots
 	gateway.controller, err = r.watches(mgr, o, answers)
 	if err != nil {
 		return fmt.Errorf("building the controller: %w", err)
@@ -238,6 +242,7 @@ func (r *Reconciler) watches(mgr manager.Manager, o Options, answers <-chan even
 	b := ctrl.NewControllerManagedBy(mgr).Named(o.Name).
 		For(&v1alpha1.WechatBot{}, meant).
 		Watches(&v1alpha1.WechatBot{}, handler.EnqueueRequestsFromMapFunc(r.conflictingBots), builder.WithPredicates(claimChanged())).
+		Watches(&networkingv1.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.waitingBots), builder.WithPredicates(ledChanged())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(podProblemChanged())).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(botOf), builder.WithPredicates(volumeChanged())).
 		Watches(&corev1.ConfigMap{}, child, builder.WithPredicates(madeByOthers(), unlessConversation())).
@@ -265,15 +270,29 @@ func (r *Reconciler) conflictingBots(ctx context.Context, o client.Object) []rec
 	if !ok {
 		return nil
 	}
+	return r.othersAt(ctx, observe.Addresses(bot), bot.UID)
+}
+
+// waitingBots are the bots that an Ingress or an HTTPRoute of another one may have kept from their address.
+func (r *Reconciler) waitingBots(ctx context.Context, o client.Object) []reconcile.Request {
+	var owner types.UID
+	if controller := metav1.GetControllerOf(o); controller != nil {
+		owner = controller.UID
+	}
+	return r.othersAt(ctx, observe.Led(o), owner)
+}
+
+// othersAt are the bots of some addresses but one.
+func (r *Reconciler) othersAt(ctx context.Context, addresses []string, but types.UID) []reconcile.Request {
 	var all []reconcile.Request
-	for _, address := range observe.Addresses(bot) {
+	for _, address := range addresses {
 		var bots v1alpha1.WechatBotList
 		err := r.client.List(ctx, &bots, client.MatchingFields{observe.IndexAddress: address}, client.UnsafeDisableDeepCopy)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Could not list the other bots of an address")
 			return nil
 		}
-		all = append(all, requests(&bots, func(other *v1alpha1.WechatBot) bool { return other.UID != bot.UID })...)
+		all = append(all, requests(&bots, func(other *v1alpha1.WechatBot) bool { return other.UID != but })...)
 	}
 	return all
 }
@@ -356,6 +375,18 @@ func claimChanged() predicate.Predicate {
 		GenericFunc: func(event.GenericEvent) bool { return false },
 		UpdateFunc:  func(e event.UpdateEvent) bool { return said(e.ObjectOld) != said(e.ObjectNew) },
 	})
+}
+
+// ledChanged passes an Ingress or an HTTPRoute that leads elsewhere, or nowhere any more.
+func ledChanged() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
+				!slices.Equal(observe.Led(e.ObjectOld), observe.Led(e.ObjectNew))
+		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
 }
 
 // volumeChanged passes what a bot's condition says of a volume.

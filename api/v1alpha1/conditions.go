@@ -128,7 +128,8 @@ const (
 	ReasonNoTLSListener = "NoTLSListener"
 	// ReasonGatewayAPIMissing: the cluster does not know HTTPRoutes, or the operator cannot list them; it is looked at again, no restart is needed.
 	ReasonGatewayAPIMissing = "GatewayAPIMissing"
-	// ReasonDomainConflict: another bot has the same domain and path and keeps it: the one that is exposed there, else the older.
+	// ReasonDomainConflict: another bot has the same domain and path and keeps it: the one that is exposed there, else the one whose
+	// Ingress or HTTPRoute leads there, else the older.
 	ReasonDomainConflict = "DomainConflict"
 )
 

@@ -48,7 +48,8 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	s := &State{Now: o.Now(), Servers: Servers{Off: o.Servers == nil}}
 	var err error
 	api := o.GatewayAPI(ctx, bot.Namespace)
-	if !api.Known && bot.Spec.Gateway != nil {
+	// Who waits for an address may wait for an HTTPRoute to give it up.
+	if !api.Known && (bot.Spec.Gateway != nil || ClaimOf(bot, Address(bot)) == ClaimLost) {
 		return nil, ErrNotYetKnown
 	}
 	s.GatewayAPI, s.GatewayProblem = api.Served, api.Problem
@@ -58,7 +59,7 @@ func (o *Observer) Bot(ctx context.Context, bot *v1alpha1.WechatBot) (*State, er
 	if err := o.secrets(ctx, bot, s); err != nil {
 		return nil, err
 	}
-	if s.ConflictingBot, err = o.conflictingBot(ctx, bot); err != nil {
+	if err := o.conflictingBot(ctx, bot, s); err != nil {
 		return nil, err
 	}
 	if err := o.class(ctx, bot, s); err != nil {
@@ -193,6 +194,12 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 				s.Unready = since
 			}
 		}
+		if s.PodProblem == "" && !RolledOut(d) {
+			var err error
+			if s.PodProblem, err = o.startProblem(ctx, pods.Items, s); err != nil {
+				return err
+			}
+		}
 	}
 	if c.Redis != nil && c.Redis.Status.ReadyReplicas == 0 {
 		var pods corev1.PodList
@@ -203,19 +210,23 @@ func (o *Observer) pods(ctx context.Context, bot *v1alpha1.WechatBot, s *State) 
 			s.RedisProblem = max(s.RedisProblem, PodProblem(&pods.Items[i]))
 		}
 		if s.RedisProblem == "" {
-			return o.redisWarning(ctx, bot, s)
+			return o.redisWarning(ctx, bot, pods.Items, s)
 		}
 	}
 	return nil
 }
 
-// redisWarning finds what keeps a managed Redis from having a volume or a pod: their controllers say so in events only.
-func (o *Observer) redisWarning(ctx context.Context, bot *v1alpha1.WechatBot, s *State) (err error) {
+// redisWarning finds what keeps a managed Redis from having a volume or a pod, or the pod from starting: their controllers say so in
+// events only.
+func (o *Observer) redisWarning(ctx context.Context, bot *v1alpha1.WechatBot, pods []corev1.Pod, s *State) (err error) {
 	if claim := s.Children.RedisClaim; claim != nil && claim.Status.Phase == corev1.ClaimPending {
 		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "PersistentVolumeClaim", claim.Name)
 	}
 	if s.RedisProblem == "" && err == nil && s.Children.Redis.Status.Replicas == 0 {
 		s.RedisProblem, err = o.warning(ctx, bot.Namespace, "StatefulSet", s.Children.Redis.Name)
+	}
+	if s.RedisProblem == "" && err == nil {
+		s.RedisProblem, err = o.startProblem(ctx, pods, s)
 	}
 	return err
 }

@@ -27,6 +27,8 @@ func PodProblem(pod *corev1.Pod) string {
 			return ""
 		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable:
 			return "Unschedulable: no node takes the pod" + scheduler(condition.Message)
+		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonSchedulerError:
+			return "SchedulerError: the scheduler fails to place the pod"
 		case condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonSchedulingGated:
 			return "SchedulingGated: the pod's spec.schedulingGates keep it from the scheduler until who set them, a queue for example, takes them away"
 		}
@@ -158,6 +160,9 @@ func newestWarning(all []corev1.Event) string {
 }
 
 func seen(e *corev1.Event) time.Time {
+	if e.Series != nil && !e.Series.LastObservedTime.IsZero() {
+		return e.Series.LastObservedTime.Time
+	}
 	for _, t := range []time.Time{e.LastTimestamp.Time, e.EventTime.Time} {
 		if !t.IsZero() {
 			return t

@@ -39,6 +39,8 @@ type State struct {
 	PodProblem string
 	// RedisProblem is the same of a managed Redis.
 	RedisProblem string
+	// StartLook is when to look at events for what keeps a pod from starting, if it has not started by then; zero if none starts.
+	StartLook time.Time
 	// Unready is since when a server has run without being ready, which it is when its session store answers; zero if none
 	// does, or if others are ready.
 	Unready time.Time
@@ -60,6 +62,8 @@ type State struct {
 	TLSListener TLSListener
 	// ConflictingBot is the bot that has the same domain and path and keeps it, nil if there is none.
 	ConflictingBot *types.NamespacedName
+	// ConflictMoves: that bot's spec says another address by now, but its Ingress or HTTPRoute does not yet.
+	ConflictMoves bool
 	// Certificate is that of the Ingress's domain.
 	Certificate Certificate
 }

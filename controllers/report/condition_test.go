@@ -178,6 +178,8 @@ func TestExposed(t *testing.T) {
 	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, "a WechatBot of another namespace")
 	conflicting.ConflictingBot.Namespace = winter().Namespace
 	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, `WechatBot "b"`)
+	conflicting.ConflictMoves = true
+	expect(t, winter(), conflicting, v1alpha1.ConditionExposed, v1alpha1.ReasonDomainConflict, `WechatBot "b" moves away from https://`)
 }
 
 func TestRouted(t *testing.T) {

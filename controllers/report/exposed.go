@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -31,7 +30,7 @@ func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 			otherClasses(state), keptClass(state))
 	}
 	if i := state.Children.Ingress; i != nil {
-		if led := ledByIngress(i); !slices.Contains(led, desired.URL(bot)) {
+		if led := observe.Led(i); !slices.Contains(led, desired.URL(bot)) {
 			return bad(v1alpha1.ReasonAddressPending, "the Ingress %s does not lead %s to the bot yet%s", i.Name, desired.URL(bot), still(led))
 		}
 		for _, address := range i.Status.LoadBalancer.Ingress {
@@ -51,36 +50,6 @@ func exposed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 		class, state.Classes.Controller)
 }
 
-// ledByIngress are the addresses that an Ingress leads to its bot. They are not the spec's where the API server has refused
-// to change it.
-func ledByIngress(i *networkingv1.Ingress) []string {
-	var all []string
-	for _, rule := range i.Spec.Rules {
-		if rule.HTTP == nil {
-			continue
-		}
-		for _, path := range rule.HTTP.Paths {
-			all = append(all, "https://"+rule.Host+path.Path)
-		}
-	}
-	return all
-}
-
-// ledByRoute are those that an HTTPRoute leads to its bot.
-func ledByRoute(route *gatewayv1.HTTPRoute) []string {
-	var all []string
-	for _, host := range route.Spec.Hostnames {
-		for _, rule := range route.Spec.Rules {
-			for _, match := range rule.Matches {
-				if match.Path != nil && match.Path.Value != nil {
-					all = append(all, "https://"+string(host)+*match.Path.Value)
-				}
-			}
-		}
-	}
-	return all
-}
-
 // still says where followers reach the bot instead; the webhook's address is the first.
 func still(led []string) string {
 	if len(led) == 0 {
@@ -94,6 +63,10 @@ func addressConflict(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	other := "a WechatBot of another namespace"
 	if state.ConflictingBot.Namespace == bot.Namespace {
 		other = fmt.Sprintf("WechatBot %q", state.ConflictingBot.Name)
+	}
+	if state.ConflictMoves {
+		return bad(v1alpha1.ReasonDomainConflict, "%s moves away from %s, but its Ingress or HTTPRoute still leads there: its conditions say what keeps it",
+			other, desired.URL(bot))
 	}
 	return bad(v1alpha1.ReasonDomainConflict, "%s has %s and keeps it: change spec.domain or spec.path", other, desired.URL(bot))
 }
@@ -131,7 +104,7 @@ func routed(bot *v1alpha1.WechatBot, state *observe.State) *finding {
 	}
 	route := state.Children.HTTPRoute
 	if route != nil {
-		if led := ledByRoute(route); !slices.Contains(led, desired.URL(bot)) {
+		if led := observe.Led(route); !slices.Contains(led, desired.URL(bot)) {
 			return bad(v1alpha1.ReasonRouteNotAccepted, "the HTTPRoute %s does not lead %s to the bot yet%s", route.Name, desired.URL(bot), still(led))
 		}
 	}

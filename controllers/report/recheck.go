@@ -63,6 +63,9 @@ func Recheck(waits Waits, bot *v1alpha1.WechatBot, status *v1alpha1.WechatBotSta
 	if d, ok := storeWait(bot, state); ok {
 		sooner(d)
 	}
+	if state.StartLook.After(state.Now) {
+		sooner(state.StartLook.Sub(state.Now))
+	}
 	if state.Leaving.After(state.Now) {
 		sooner(state.Leaving.Sub(state.Now))
 	}

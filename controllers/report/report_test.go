@@ -358,6 +358,7 @@ func TestRecheck(t *testing.T) {
 		"Dify is asked":    {healthy(func(s *observe.State) { s.Dify = observe.Dify{Pending: now} }), nil, resync},
 		"Dify is down":     {healthy(func(s *observe.State) { s.Dify.Err = errors.New("away") }), nil, resync},
 		"a Secret":         {healthy(func(s *observe.State) { s.Secrets = make([]observe.SecretProblem, 1) }), nil, 15 * time.Second},
+		"a pod starts":     {healthy(func(s *observe.State) { s.StartLook = s.Now.Add(20 * time.Second) }), nil, 20 * time.Second},
 		"a name is taken":  {healthy(), &apply.NotOursError{}, resync},
 		"nothing was seen": {nil, apierrors.NewInternalError(errors.New("x")), time.Minute},
 	} {

@@ -43,6 +43,7 @@ func TestConvert(t *testing.T) {
 		"displayed formula":     {"见\n$$\n- a\n+ b_1\n$$\n后", "<p>见</p>\n<pre><code>- a\n+ b_1\n</code></pre>\n<p>后</p>\n"},
 		"displayed in brackets": {"\\[\nx = 1\n\\]", "<pre><code>x = 1\n</code></pre>\n"},
 		"reasoning":             {"<think>secret</think>\n答案", "<p>答案</p>\n"},
+		"in a wrapper":          {"```markdown\n# 甲\n\n```go\n**a**\n```\n\n**乙**\n```", "<h1>甲</h1>\n<pre><code>**a**\n</code></pre>\n<p><strong>乙</strong></p>\n"},
 		"HTML":                  {"<b>甲</b><br/>乙<sub>2</sub>", "<p><b>甲</b><br/>乙<sub>2</sub></p>\n"},
 		"details":               {"<details><summary>更多</summary>\n\n*甲*\n\n</details>", "<details><summary>更多</summary>\n<p><em>甲</em></p>\n</details>"},
 		"picture":               {"![图](https://a.example/b.png?x=1&y=2)", `<p><img loading="lazy" src="/a/TOKEN/0" alt="图"></p>` + "\n"},

@@ -23,6 +23,7 @@
 //	---                   ————         also below a line of text: no underlined headings
 //	| a | b |             a｜b         the delimiter row goes
 //	`a`, ```a```          a            verbatim; tags and marks stay what they are
+//	```markdown           nothing      around a whole answer (wrapper.go)
 //	[a](https://b)        <a href="https://b">a</a>, also with blanks in the address
 //	[a](/b), [a](js:b)    a            but /files/… leads to Dify
 //	[a](tel:1)            a（1）       so mailto:, unless the text says it

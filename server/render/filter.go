@@ -30,6 +30,9 @@ type filter struct {
 	openFence   bool   // a fence is open
 	noFence     [2]int // per fence character: fences at least this long have no end; 0: not known
 
+	begun   bool    // there is text that is shown, or a fence that is none of a wrapper
+	wrapper wrapper // that is open
+
 	reasoned bool // a block of reasoning has been left out
 	channels bool // a channel's header has been read
 	tookBack bool // what had been written was reasoning
@@ -54,6 +57,10 @@ func (f *filter) run() string {
 	for i := f.preamble(); i < len(f.s) && !f.held; {
 		if f.table == 0 && (i == 0 || f.s[i-1] == '\n') {
 			if after := f.reasoningFence(i); after > 0 {
+				i = after
+				continue
+			}
+			if after := f.unwrap(i); after > 0 {
 				i = after
 				continue
 			}
@@ -148,6 +155,8 @@ func (f *filter) line(i, eol int) int {
 	var noSpan [maxTicks + 1]bool
 	for i < eol && !f.held {
 		switch c := f.s[i]; {
+		case (c == '`' || c == '~') && f.endedInLine(i):
+			i = max(i, f.unwrap(i))
 		case c == '`':
 			i = f.codeSpan(i, eol, &noSpan)
 		case c == '<':

@@ -19,7 +19,7 @@ var hostile = []string{
 	"<source src=", "<img src=\"data:", "<h2>", "</h2>", "<ul><li>", "</ul>", "<p>", "<details>", "<b x=1 ", "<b 重 ", "</b", "<|", "<|a", "<|a|>", "<|channel|>a",
 	"<|channel|>a<|message|>", "<|channel>a", "<channel|>", "<|end|>", "<|start|>", "<|im_start|>assistant", "</thinking>", "<thinking><think>", "[THINK]", "[/THINK]", "◁think▷",
 	"【1†", "【1", "&lt;think&gt;", " (https://a ", "[a] (https://a", "[a]（https://a", "[a](https://a b", "** ", " **", "~~ ", "***a ***", "****", "__a", "_a_b", "(**a", "**kwargs",
-	"a**2 ", "##", "analysis", "[!NOTE]", "> [!NOTE]\n", "<tool_call>", "<answer>",
+	"a**2 ", "##", "analysis", "[!NOTE]", "> [!NOTE]\n", "<tool_call>", "<answer>", "```md\n", "```md\n```\n", "<think></think>```m", "```md\n```\na\n",
 }
 
 // atoms are marks whose pairs are tried.

@@ -74,6 +74,7 @@ func (f *filter) put(text string) {
 		f.out = append(f.out, ' ')
 	}
 	f.blank, f.skip = false, false
+	f.begun = f.begun || strings.TrimLeft(text, " \t\n") != ""
 	f.out = append(f.out, text...)
 }
 

@@ -78,7 +78,7 @@ var markdown = rapid.Custom(func(t *rapid.T) string {
 		"<style>", "</style>", "<svg>", "</svg>", "<pre>", "</pre>", "<code>", "</code>", "<button data-message='m'>", "</button>", "<video src=\"https://a.b/v\">",
 		"</video>", "<img src=", "<img src='/files/a' alt='b'>", "<i ", "alt=\"", "<|channel|>analysis<|message|>", "<|end|>", "<|im_end|>", "<|start|>", "assistant", "◁think▷",
 		"[citation:1]", "[^1^]", "](tel:1)", "](//a.b)", "<a href='tel:2'>", "```thinking\n", "<details type='reasoning'>", "/**/", "*.js", "、", "___", "  - ", "\uFEFF", "　",
-		"[THINK]", "<thought>", "</", "<|", "analysis", "&lt;think&gt;", "<answer>",
+		"[THINK]", "<thought>", "</", "<|", "analysis", "&lt;think&gt;", "<answer>", "```markdown\n", "~~~~MD\n", "```python\n", "````\n", "```m",
 	}
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 40).Draw(t, "pieces"), "")
 })
@@ -151,6 +151,15 @@ func TestPartialIsTheBeginningOfText(t *testing.T) {
 	})
 }
 
+func TestPartial_Wrapped(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		begin := rapid.SampledFrom([]string{"```markdown\n", "~~~md\n", "<think>。</think>```MD\n", "\n````Markdown \n"}).Draw(t, "begin")
+		md := begin + markdown.Draw(t, "markdown")
+		checkText(t, textOf(md))
+		checkPartial(t, md, 1)
+	})
+}
+
 func TestPartial_RecordedAnswers(t *testing.T) {
 	seen := map[string]bool{}
 	for name, md := range answers(t) {
@@ -199,6 +208,13 @@ func TestPartial(t *testing.T) {
 		{"reasoning", "<think>想。\n再想。", ""},
 		{"tag that may open", "好。<thi", "好。"},
 		{"reasoning behind the answer", "好。\n<think>想。\n", "好。"},
+		{"what may be a wrapper", "```mark", ""},
+		{"wrapper", "```markdown\n# 标题\n**甲**。再", "【标题】\n\n甲。"},
+		{"bare fence that may end the wrapper", "```markdown\n甲\n```", "甲"},
+		{"bare fence that may begin code", "```markdown\n甲\n```\n**乙**\n", "甲"},
+		{"bare fences of code", "```markdown\n甲\n```\n**乙**\n```\n", "甲\n\n**乙**"},
+		{"code that goes on in a wrapper", "```markdown\n甲\n```go\n**乙**\n丙", "甲\n\n**乙**"},
+		{"behind the wrapper", "```markdown\n甲\n```\n\n**乙**。再", "甲\n\n乙。"},
 		{"rune that is cut", "好。\xe4\xb8", "好。"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

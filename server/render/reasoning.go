@@ -132,6 +132,7 @@ func (f *filter) loneEnd(i, next int) int {
 		return f.leaveOut(i, next)
 	}
 	f.out, f.from, f.openFence, f.tookBack = f.out[:0], next, false, true
+	f.begun, f.wrapper = false, wrapper{}
 	f.htmlState = newHTMLState()
 	return next
 }
@@ -139,21 +140,18 @@ func (f *filter) loneEnd(i, next int) int {
 // reasoningFence leaves out the code fence that starts in the line at i if its language is a name of reasoning: ```thinking. It returns
 // where to go on, 0 if there is none.
 func (f *filter) reasoningFence(i int) int {
-	line, _, ended := strings.Cut(f.s[i:], "\n")
-	mark := strings.TrimLeft(line, " ")
-	if len(line)-len(mark) > 3 || mark == "" || mark[0] != '`' && mark[0] != '~' {
-		return 0
-	}
-	n := runLength(mark, mark[0])
-	name := strings.ToLower(strings.Trim(mark[n:], " \t"))
+	fence, ok := readFence(f.s[i:])
+	name := strings.ToLower(fence.info)
 	switch {
-	case !ended && !f.final && (n == len(mark) || n >= 3 && mayBeReasoning[strings.ReplaceAll(name, "-", "_")]):
+	case !ok:
+		return 0
+	case !fence.ended && !f.final && (name == "" || fence.run >= 3 && mayBeReasoning[strings.ReplaceAll(name, "-", "_")]):
 		return f.hold(i)
-	case n < 3 || !isReasoning(name):
+	case fence.run < 3 || !isReasoning(name):
 		return 0
 	}
 	next := len(f.s)
-	if end := f.fenceEnd(i, mark[0], min(n, maxFence)); end > 0 {
+	if end := f.fenceEnd(i, fence.char, min(fence.run, maxFence)); end > 0 {
 		next = end
 	}
 	f.reasoned = true

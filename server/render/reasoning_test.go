@@ -217,6 +217,7 @@ func TestVisible(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"<think>想</think>\n\n# 标题\n\n<table><tr><td>**甲**</td></tr></table><!-- 注 -->", "\n\n# 标题\n\n<table><tr><td>**甲**</td></tr></table>"},
 		{"<details><summary><b>思考</b></summary>想</details>[a](/files/b)<|im_end|>", "[a](/files/b)"},
+		{"<think>想</think>\n\n```markdown\n# 标题\n\n```go\na\n```\n\n<b>甲</b>\n```\n", "\n\n# 标题\n\n```go\na\n```\n\n<b>甲</b>\n\n"},
 		{"`<think>`\r\n<script>a</script>", "`<think>`\n<script>a</script>"},
 	} {
 		if got := Visible(c.in); got != c.want {

@@ -57,7 +57,8 @@ func Text(markdown string, files []File, o Options) string {
 
 // Partial renders the part of a still growing answer that can already be shown, "" if there is none
 // yet. It ends at the end of a sentence or of a line, and never shows a part of a reasoning tag, of a
-// link or of a mark that is still open; the lines of an open code block are shown as they come.
+// link or of a mark that is still open; the lines of an open code block are shown as they come, but for one in a wrapper that
+// names no language, which might be the wrapper's end.
 //
 // However the Markdown goes on, and whatever files come, Text of the whole starts with Partial of its beginning, but for
 // one case that no reader of a stream can foresee: a lone </think> that declares everything before it
