@@ -45,6 +45,20 @@ func load(path, secretsDir string, byOperator bool) (files, error) {
 	return f, serverconfig.Validate(f.config, f.secrets)
 }
 
+// loadAgain is load for a server that runs: a configuration that has not changed is the one in force, which is not parsed and
+// judged again.
+func (s *Server) loadAgain() (files, error) {
+	if !serverconfig.Unchanged(s.options.ConfigPath, s.files.hash) {
+		return load(s.options.ConfigPath, s.config.SecretsDir, s.options.ConfigByOperator)
+	}
+	f := s.files
+	var err error
+	if f.secrets, err = serverconfig.LoadSecrets(s.config.SecretsDir); err != nil || reflect.DeepEqual(f.secrets, s.files.secrets) {
+		return f, err
+	}
+	return f, serverconfig.Validate(f.config, f.secrets)
+}
+
 // reload looks at the files until ctx ends. Mounted ones are replaced as a whole behind a symbolic link, for which
 // looking again is the one way that works on every file system; they are small and cached.
 func (s *Server) reload(ctx context.Context) {
@@ -63,7 +77,7 @@ func (s *Server) reload(ctx context.Context) {
 
 // look applies what has changed and returns the problem of files that were refused, to report it once.
 func (s *Server) look(now time.Time, refused string) string {
-	f, err := load(s.options.ConfigPath, s.config.SecretsDir, s.options.ConfigByOperator)
+	f, err := s.loadAgain()
 	if err == nil {
 		s.tellUnknown(f.unknown)
 		err = s.apply(f, now)
@@ -85,10 +99,14 @@ func (s *Server) look(now time.Time, refused string) string {
 
 // apply takes what can be taken in place. It changes all or nothing.
 func (s *Server) apply(f files, now time.Time) error {
-	changed := f.config.Diff(&s.files.config)
+	var changed []string
+	if f.hash != s.files.hash {
+		changed = f.config.Diff(&s.files.config)
+	}
 	rotated := !reflect.DeepEqual(f.secrets, s.files.secrets)
 	if len(changed) == 0 && !rotated && !s.rotation.due(now) {
-		s.hash.Store(&f.hash) // of other comments, perhaps
+		s.files = f // with other comments, perhaps
+		s.hash.Store(&f.hash)
 		return nil
 	}
 	rotation := s.rotation.next(s.files, f, now)

@@ -53,6 +53,27 @@ func TestChangedTextsTakeEffect(t *testing.T) {
 	}
 }
 
+// A server looks every few seconds for as long as it runs, and nearly always nothing has changed.
+func TestLook_UnchangedFilesAreNotParsed(t *testing.T) {
+	p := newPlace(t, minimal)
+	s := p.server(t)
+	parsing := testing.AllocsPerRun(10, func() {
+		if _, err := serverconfig.Parse([]byte(minimal)); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, change := range []string{"", "# a comment\n"} {
+		p.write(t, "bot.yaml", minimal+change)
+		p.look(t, s, 0)
+		if looking := testing.AllocsPerRun(10, func() { p.look(t, s, 0) }); looking > parsing/2 {
+			t.Errorf("%q: looking again allocates %v times, parsing alone %v times", change, looking, parsing)
+		}
+		if got := *s.hash.Load(); got != serverconfig.Hash([]byte(minimal+change)) {
+			t.Errorf("%q: the status names %s", change, got)
+		}
+	}
+}
+
 func TestReplacedTokenIsAcceptedForAWhile(t *testing.T) {
 	p := newPlace(t, minimal)
 	s := p.server(t)

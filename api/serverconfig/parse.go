@@ -119,6 +119,12 @@ func Hash(file []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// Unchanged tells whether the file at path is still the one that Hash names so: reading it is cheap, parsing it is not.
+func Unchanged(path, hash string) bool {
+	file, err := readFile(path, MaxFileBytes)
+	return err == nil && Hash(file) == hash
+}
+
 func load(path string, parse func([]byte) (Config, []string, error)) (File, error) {
 	file, err := readFile(path, MaxFileBytes)
 	if err != nil {

@@ -313,6 +313,23 @@ func TestLoad(t *testing.T) {
 			t.Errorf("secretsDir %s, want /secrets; hash %s", c.Config.SecretsDir, c.Hash)
 		}
 	})
+	t.Run("a file is unchanged until a byte of it is another", func(t *testing.T) {
+		path := write("again.yaml", minimal)
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !Unchanged(path, c.Hash) {
+			t.Error("an untouched file has changed")
+		}
+		write("again.yaml", minimal+"#")
+		if Unchanged(path, c.Hash) {
+			t.Error("a comment more is no change")
+		}
+		if Unchanged(path+"x", c.Hash) {
+			t.Error("a missing file is unchanged")
+		}
+	})
 	t.Run("wrong file is named", func(t *testing.T) {
 		path := write("wrong.yaml", "secretsDir: x\n")
 		_, err := Load(path)

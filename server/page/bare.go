@@ -1,67 +1,57 @@
 package page
 
 import (
-	"bytes"
 	"html"
 	"net/url"
 	"strings"
 )
 
-// text writes text, escaped already, with links of the web addresses in it: also behind a Chinese character, where GFM
-// sees none.
-func (r *references) text(escaped []byte) {
-	if r.openOf["a"] > 0 || r.openOf["code"] > 0 || r.openOf["pre"] > 0 {
-		r.out.Write(escaped)
-		return
-	}
-	for {
-		n, size := bareAddress(escaped)
+// text writes text with links of the web addresses in it: also behind a Chinese character, where GFM sees none.
+func (r *references) text(s string) {
+	linked := r.openOf["a"] == 0 && r.openOf["code"] == 0 && r.openOf["pre"] == 0
+	for linked {
+		n, size := bareAddress(s)
 		if size == 0 {
-			r.out.Write(escaped)
-			return
+			break
 		}
-		r.out.Write(escaped[:n])
-		address := escaped[n : n+size]
-		escaped = escaped[n+size:]
-		u, err := url.Parse(html.UnescapeString(string(address)))
+		address := s[n : n+size]
+		r.out.WriteString(html.EscapeString(s[:n]))
+		s = s[n+size:]
+		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || u.User != nil || len(address) > maxURL {
-			r.out.Write(address)
+			r.out.WriteString(html.EscapeString(address))
 			continue
 		}
-		r.out.WriteString(`<a href="` + html.EscapeString(u.String()) + `">`)
-		r.out.Write(address)
-		r.out.WriteString("</a>")
+		r.out.WriteString(anchorTo(u.String()) + html.EscapeString(address) + "</a>")
 	}
+	r.out.WriteString(html.EscapeString(s))
 }
 
 // bareAddress returns where the first address is, and its length; 0 if there is none.
-func bareAddress(s []byte) (at, size int) {
+func bareAddress(s string) (at, size int) {
 	for at < len(s) {
-		n := bytes.Index(s[at:], []byte("http"))
+		n := strings.Index(s[at:], "http")
 		if n < 0 {
 			return 0, 0
 		}
 		at += n
 		start := len("http")
-		if bytes.HasPrefix(s[at+start:], []byte("s")) {
+		if strings.HasPrefix(s[at+start:], "s") {
 			start++
 		}
-		if !bytes.HasPrefix(s[at+start:], []byte("://")) || at > 0 && isAlnum(s[at-1]) {
+		if !strings.HasPrefix(s[at+start:], "://") || at > 0 && isAlnum(s[at-1]) {
 			at += 4
 			continue
 		}
 		end := at + start + 3
 		first := end
-		for end < len(s) && isAddressByte(s[end:]) {
+		for end < len(s) && isAddressByte(s[end]) {
 			end++
 		}
 		for end > first && strings.IndexByte(".,;:!?'*_~", s[end-1]) >= 0 {
-			if s[end-1] == ';' && bytes.HasSuffix(s[:end], []byte("&amp;")) {
-				break
-			}
 			end--
 		}
-		if end > first && s[end-1] == ')' && !bytes.ContainsRune(s[first:end], '(') {
+		if end > first && s[end-1] == ')' && !strings.Contains(s[first:end], "(") {
 			end--
 		}
 		if end > first {
@@ -72,12 +62,9 @@ func bareAddress(s []byte) (at, size int) {
 	return 0, 0
 }
 
-// isAddressByte tells whether an address, escaped for HTML, goes on with the first byte of s.
-func isAddressByte(s []byte) bool {
-	if s[0] == '&' {
-		return bytes.HasPrefix(s, []byte("&amp;"))
-	}
-	return isAlnum(s[0]) || strings.IndexByte("-._~:/?#@!$'()*+,;=%", s[0]) >= 0
+// isAddressByte tells whether a byte may be in an address.
+func isAddressByte(c byte) bool {
+	return isAlnum(c) || strings.IndexByte("-._~:/?#@!$&'()*+,;=%", c) >= 0
 }
 
 func isAlnum(c byte) bool {

@@ -1,7 +1,7 @@
 // Package page shows one whole answer as a web page, for followers whose answer is longer than a reply: at an address that
 // only the bot can make, that names nobody, and that ends.
 //
-// An answer is text from outside. It becomes HTML without any script, style or form (html.go), below a policy that would let
+// An answer is text from outside. It becomes HTML without any script, style or form (references.go, allowed.go), below a policy that would let
 // none of them work, and its pictures and files come through the page's own path (file.go), fetched when they are asked for.
 // Who asks too often is refused before anything costs time (limit.go).
 //

@@ -1,5 +1,3 @@
-//go:build chromium
-
 package page
 
 import "strings"

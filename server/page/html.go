@@ -3,12 +3,10 @@ package page
 import (
 	"bytes"
 	"html"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
@@ -79,42 +77,6 @@ func (checkBoxes) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 	})
 }
 
-// policy is what HTML a page has at most. Whatever comes out of it does nothing but be read.
-var policy = sync.OnceValue(func() *bluemonday.Policy {
-	p := bluemonday.NewPolicy()
-	for name := range allowed {
-		p.AllowElements(name)
-	}
-	p.AllowElements("br", "hr", "img")
-	p.AllowNoAttrs().OnElements("span", "details")
-	p.AllowStandardURLs()
-	p.AllowURLSchemes("http", "https", "mailto", "tel")
-	p.AllowRelativeURLs(true) // of the page's own; references has removed others
-	p.RequireNoReferrerOnLinks(true)
-	p.RequireNoFollowOnLinks(true)
-	p.AllowAttrs("href").OnElements("a")
-	p.AllowAttrs("src").Matching(regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/\d{1,3}$`)).OnElements("img")
-	p.AllowAttrs("alt").OnElements("img")
-	p.AllowAttrs("loading").Matching(regexp.MustCompile(`^lazy$`)).OnElements("img")
-	p.AllowAttrs("align").Matching(regexp.MustCompile(`^(left|center|right)$`)).OnElements("td", "th")
-	small := regexp.MustCompile(`^\d{1,2}$`)
-	p.AllowAttrs("colspan", "rowspan").Matching(small).OnElements("td", "th")
-	p.AllowAttrs("start").Matching(regexp.MustCompile(`^\d{1,9}$`)).OnElements("ol")
-	p.AllowAttrs("open").Matching(regexp.MustCompile(`^(open)?$`)).OnElements("details")
-	return p
-})
-
-// allowed are the elements of a page that have an end tag.
-var allowed = func() map[string]bool {
-	all := map[string]bool{}
-	for name := range strings.FieldsSeq(`a b strong i em u s del ins mark small sub sup kbd samp var code pre q cite abbr p div span
-		h1 h2 h3 h4 h5 h6 ul ol li dl dt dd blockquote table caption thead tbody tfoot tr th td details summary figure figcaption
-		ruby rt rp center`) {
-		all[name] = true
-	}
-	return all
-}()
-
 // article is an answer as HTML, and what its pictures and links to files lead to: the nth is the page's own address, a slash
 // and n.
 type article struct {
@@ -129,11 +91,9 @@ func convert(a Answer, at string, o Settings) article {
 	var out bytes.Buffer
 	out.Grow(2*len(markdown) + 1024)
 	for piece := range pieces(markdown) {
-		out.Write(policy().SanitizeBytes(refs.rewrite(toHTML(piece))))
+		out.Write(refs.rewrite(toHTML(piece)))
 	}
-	if files := refs.files(a.Files, markdown); files != nil {
-		out.Write(policy().SanitizeBytes(files))
-	}
+	out.Write(refs.files(a.Files, markdown))
 	return article{html: out.Bytes(), targets: refs.targets}
 }
 

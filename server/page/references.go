@@ -24,21 +24,25 @@ type target struct {
 	picture bool
 }
 
-// references goes through HTML before the policy does: it leaves out the elements that the policy does not allow and balances
-// the others, so that an answer cannot end what stands around it, has pictures and files come through the page's own path, and makes links of players.
+// references writes HTML anew, from what was understood of it: every tag is one of ours and all else is escaped, so that what
+// comes out does nothing but be read. It leaves out elements and attributes that are not allowed, balances the others, so that an
+// answer cannot end what stands around it, has pictures and files come through the page's own path, and makes links of players.
 type references struct {
 	at       string // the page's own address
 	settings *Settings
 	targets  []target
 
 	out     bytes.Buffer
-	open    []string
+	open    []element
 	openOf  map[string]int
 	dropped map[string]int // elements that stand too deep
 	unread  bool           // the next text is what an element holds that nobody reads
 }
 
-// rewrite returns the HTML as it is given to the policy. It is good until the next call.
+// element is one that is open.
+type element struct{ name, end string } // end is its tag; none of a link that leads nowhere
+
+// rewrite returns the HTML that a page may have. It is good until the next call.
 func (r *references) rewrite(from []byte) []byte {
 	r.out.Reset()
 	r.out.Grow(len(from) + 256)
@@ -56,7 +60,7 @@ func (r *references) rewrite(from []byte) []byte {
 			r.end(string(name))
 		case nethtml.TextToken:
 			if !r.unread {
-				r.text(z.Raw())
+				r.text(string(z.Text()))
 			}
 			r.unread = false
 		case nethtml.CommentToken, nethtml.DoctypeToken:
@@ -66,7 +70,6 @@ func (r *references) rewrite(from []byte) []byte {
 
 // start handles a start tag.
 func (r *references) start(z *nethtml.Tokenizer) {
-	raw := string(z.Raw()) // the tokenizer writes over it
 	b, more := z.TagName()
 	name := string(b)
 	attributes := map[string]string{}
@@ -77,6 +80,7 @@ func (r *references) start(z *nethtml.Tokenizer) {
 			attributes[string(key)] = string(value)
 		}
 	}
+	tag, end := startTag(name, attributes), "</"+name+">"
 	switch name {
 	case "img":
 		r.picture(attributes["src"], attributes["alt"])
@@ -84,9 +88,11 @@ func (r *references) start(z *nethtml.Tokenizer) {
 	case "video", "audio", "source", "embed", "iframe":
 		r.player(attributes["src"], name)
 	case "a":
-		raw = r.anchor(attributes["href"])
+		if tag = r.anchor(attributes["href"]); tag == "" {
+			end = ""
+		}
 	case "br", "hr":
-		r.out.WriteString(raw)
+		r.out.WriteString(tag)
 		return
 	}
 	r.unread = unreadElements[name]
@@ -97,15 +103,9 @@ func (r *references) start(z *nethtml.Tokenizer) {
 		r.dropped[name]++
 		return
 	}
-	r.open = append(r.open, name)
+	r.open = append(r.open, element{name, end})
 	r.openOf[name]++
-	r.out.WriteString(raw)
-}
-
-// unreadElements hold text that is no HTML, and that nobody reads.
-var unreadElements = map[string]bool{
-	"script": true, "style": true, "title": true, "textarea": true, "xmp": true, "iframe": true, "noembed": true, "noframes": true,
-	"noscript": true, "plaintext": true,
+	r.out.WriteString(tag)
 }
 
 // end handles an end tag: one that ends nothing goes, one that ends more than its own element ends that first.
@@ -116,7 +116,7 @@ func (r *references) end(name string) {
 		r.dropped[name]--
 	case r.openOf[name] > 0:
 		for i, open := range slices.Backward(r.open) {
-			if open == name {
+			if open.name == name {
 				r.closeTo(i)
 				return
 			}
@@ -127,10 +127,10 @@ func (r *references) end(name string) {
 // closeTo ends elements until n are open.
 func (r *references) closeTo(n int) {
 	for len(r.open) > n {
-		name := r.open[len(r.open)-1]
+		e := r.open[len(r.open)-1]
 		r.open = r.open[:len(r.open)-1]
-		r.openOf[name]--
-		r.out.WriteString("</" + name + ">")
+		r.openOf[e.name]--
+		r.out.WriteString(e.end)
 	}
 }
 
@@ -181,31 +181,35 @@ func (r *references) link(u *url.URL, label, otherwise string) {
 		}
 		address = addressOfTarget(r.at, n)
 	}
-	r.out.WriteString(`<a href="` + html.EscapeString(address) + `">` + html.EscapeString(label) + "</a>")
+	r.out.WriteString(anchorTo(address) + html.EscapeString(label) + "</a>")
 }
 
-// anchor is the start tag of a link: to the web as it is, to a file through the page, and nowhere else.
+// anchor is the start tag of a link: to the web as it is, to a file through the page, and nowhere else; empty then.
 func (r *references) anchor(href string) string {
 	href = strings.TrimSpace(href)
 	if len(href) > maxURL {
-		return "<a>"
+		return ""
 	}
-	if lower := strings.ToLower(href); strings.HasPrefix(lower, "mailto:") || strings.HasPrefix(lower, "tel:") {
-		return `<a href="` + html.EscapeString(href) + `">`
+	if u, err := url.Parse(href); err == nil && (u.Scheme == "mailto" || u.Scheme == "tel") && !strings.Contains(href, " ") {
+		return anchorTo(u.String())
 	}
 	u := r.absolute(href)
 	if u == nil {
-		return "<a>"
+		return ""
 	}
 	address := u.String()
 	if r.isFile(u) {
 		n := r.add(u, "", false)
 		if n < 0 {
-			return "<a>"
+			return ""
 		}
 		address = addressOfTarget(r.at, n)
 	}
-	return `<a href="` + html.EscapeString(address) + `">`
+	return anchorTo(address)
+}
+
+func anchorTo(address string) string {
+	return `<a href="` + html.EscapeString(address) + `" rel="nofollow noreferrer">`
 }
 
 // filesPath is in the addresses of the files that an app keeps.
@@ -285,7 +289,7 @@ func (r *references) files(files []File, markdown string) []byte {
 				if label == "" {
 					label = w.file
 				}
-				r.out.WriteString(`<a href="` + addressOfTarget(r.at, n) + `">` + html.EscapeString(label) + "</a>")
+				r.out.WriteString(anchorTo(addressOfTarget(r.at, n)) + html.EscapeString(label) + "</a>")
 			}
 		}
 		r.out.WriteString("</p>")

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/wechatbot/wechatbot-operator/server/dify"
@@ -78,7 +79,7 @@ func (r *run) pause(o *session.Outcome, p *dify.Pause) {
 	if f == nil {
 		return
 	}
-	if words := strings.TrimSpace(placeholder.ReplaceAllString(cmp.Or(f.Content, f.Title), "")); words != "" {
+	if words := strings.TrimSpace(placeholder().ReplaceAllString(cmp.Or(f.Content, f.Title), "")); words != "" {
 		o.Answer.Markdown = join(strings.TrimRight(o.Answer.Markdown, "\n"), words)
 	}
 	actions := actionsOf(f)
@@ -92,8 +93,8 @@ func (r *run) pause(o *session.Outcome, p *dify.Pause) {
 	o.Ref = ref.String()
 }
 
-// placeholder stands in a form's content where an input is.
-var placeholder = regexp.MustCompile(`\{\{#\$output\.[^#{}]{1,255}#\}\}`)
+// placeholder stands in a form's content where an input is. Few bots have forms, and it takes 100 KB to compile.
+var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{\{#\$output\.[^#{}]{1,255}#\}\}`) })
 
 // offered is the form that a follower may submit; nil if there is none.
 func (r *run) offered(p *dify.Pause) *dify.Form {
