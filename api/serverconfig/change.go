@@ -22,10 +22,10 @@ func (c *Config) atStart() []leaf {
 	return leaves(startFields{c.Bot, c.Listen, c.AdminListen, c.Path, c.SecretsDir, c.Session})
 }
 
-// defaultStart are those of Default. They are not to be changed.
-var defaultStart = sync.OnceValue(func() []leaf {
+// defaultStart are the values of Default's. They are not to be changed.
+var defaultStart = sync.OnceValue(func() map[string]string {
 	defaults := Default()
-	return defaults.atStart()
+	return values(defaults.atStart())
 })
 
 // Diff names the fields in which c differs from old, in the file's order. A mapping or list that a person writes counts
@@ -49,11 +49,11 @@ func diff(now, before []leaf) (changed []string) {
 // the operator puts it on the pods. A field at its default does not count, so a field that a later version adds leaves
 // the hash of existing bots as it was.
 func (c *Config) StartHash() string {
-	h := sha256.New()
-	is := c.atStart()
-	value := values(is)
-	for _, field := range diff(is, defaultStart()) {
-		h.Write([]byte(field + "=" + value[field] + "\n"))
+	h, usual := sha256.New(), defaultStart()
+	for _, l := range c.atStart() {
+		if differ(l.value, usual[l.field]) {
+			h.Write([]byte(l.field + "=" + l.value + "\n"))
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

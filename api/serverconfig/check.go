@@ -44,6 +44,9 @@ func (c *Config) Check() error {
 
 // checkCharacters refuses texts that YAML cannot carry and no log, header or WeChat reply can show.
 func (c *Config) checkCharacters() error {
+	if encoded := encode(c); isPrintable(encoded) && !strings.Contains(encoded, `\`) {
+		return nil // nothing was escaped, so all texts are in it as they are
+	}
 	for i, texts := range []map[string]string{c.WeChat.VerificationFiles, c.Dify.Inputs, c.Reply.Texts} {
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
 			if !isPrintable(key) || !isPrintable(texts[key]) {

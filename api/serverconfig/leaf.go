@@ -33,26 +33,34 @@ var freeform = []string{"wechat.verificationFiles", "dify.inputs", "reply.texts"
 // leaves are all fields that say something of a Config, or of a part of one with the same names. One that is zero and has no
 // other default is the same as none.
 func leaves(config any) []leaf {
-	var encoded bytes.Buffer
-	e := json.NewEncoder(&encoded)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(config); err != nil {
-		panic("serverconfig: " + err.Error()) // texts, numbers and lists of them always encode
-	}
-	var all []leaf
+	all := make([]leaf, 0, usualLeaves)
 	var add func(object, path string)
 	add = func(object, path string) {
 		for name, value := range members(object) {
-			field := child(path, name)
+			field := path + name
 			if value[0] == '{' && !slices.Contains(freeform, field) {
-				add(value, field)
+				add(value, field+".")
 			} else {
 				all = append(all, leaf{field, value})
 			}
 		}
 	}
-	add(encoded.String(), "")
+	add(encode(config), "")
 	return all
+}
+
+// usualLeaves is more than most Configs have.
+const usualLeaves = 64
+
+// encode writes a Config, or a part of one, as JSON.
+func encode(config any) string {
+	var encoded strings.Builder
+	e := json.NewEncoder(&encoded)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(config); err != nil {
+		panic("serverconfig: " + err.Error()) // texts, numbers and lists of them always encode
+	}
+	return encoded.String()
 }
 
 // members goes through an object as json.Encoder writes structs: without blanks, and with names that need no escapes. A decoder
