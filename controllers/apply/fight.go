@@ -123,7 +123,7 @@ func (w *Writer) blame(ctx context.Context, live client.Object, kind string, wan
 // overriddenAtAdmission says what of an object is not as it was just sent, although nobody wrote it since; nil if the API
 // server only added to it, or if it cannot be told.
 func overriddenAtAdmission(live client.Object, kind string, sent, owned any) error {
-	if _, ok := ownedFields(live); !ok {
+	if _, _, ok := ownedFields(live); !ok {
 		return nil
 	}
 	changed := differences(asMap(sent), asMap(owned), nil)

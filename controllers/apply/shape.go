@@ -46,7 +46,7 @@ func (s *shapes) add(shape digest) {
 // only if the object has every value that is wanted, where that can be told without the schema: not of a list that
 // others have added to, say.
 func shapeOf(want any, live client.Object) (shape digest, ok bool) {
-	fields, ok := ownedFields(live)
+	version, fields, ok := ownedFields(live)
 	if !ok {
 		return digest{}, false
 	}
@@ -54,28 +54,28 @@ func shapeOf(want any, live client.Object) (shape digest, ok bool) {
 	defer walks.Put(w)
 	w.shape = w.shape[:0]
 	w.text(reflect.TypeOf(live).String())
-	for _, part := range fields {
-		w.text(part)
-	}
+	w.text(version)
+	w.shape = appendWithoutOwner(w.shape, fields, live.GetOwnerReferences()[0].UID)
+	w.number(0) // ends the JSON, in which there is none
 	if !w.holds(reflect.ValueOf(want), reflect.ValueOf(live)) {
 		return digest{}, false
 	}
 	return sha256.Sum256(w.shape), true
 }
 
-// ownedFields are the API version and the managedFields that the operator's applies left, without the owner's UID.
-func ownedFields(live client.Object) (parts [2]string, ok bool) {
-	owners := live.GetOwnerReferences()
+// ownedFields are the API version and the managedFields that the operator's applies left on an object that has an owner. They
+// are the object's own.
+func ownedFields(live client.Object) (version string, fields []byte, ok bool) {
 	for _, entry := range live.GetManagedFields() {
 		if entry.Manager != naming.FieldOwner || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" {
 			continue
 		}
-		if ok || entry.FieldsV1 == nil || len(owners) == 0 {
-			return parts, false // applied by way of two API versions
+		if ok || entry.FieldsV1 == nil || len(live.GetOwnerReferences()) == 0 {
+			return "", nil, false // applied by way of two API versions
 		}
-		parts, ok = [2]string{entry.APIVersion, withoutOwner(entry.FieldsV1.GetRawString(), owners[0].UID)}, true
+		version, fields, ok = entry.APIVersion, entry.FieldsV1.GetRawBytes(), true
 	}
-	return parts, ok
+	return version, fields, ok
 }
 
 // walk goes through a configuration and the object at once. It notes which fields are set, not their values.
@@ -154,25 +154,28 @@ var twins = struct {
 
 // twinsOf relies on that the fields of apply configurations are called as those of the API's types.
 func twinsOf(want, have reflect.Type) []twin {
-	pair := [2]reflect.Type{want, have}
 	twins.RLock()
-	known, ok := twins.known[pair]
+	known, ok := twins.known[[2]reflect.Type{want, have}]
 	twins.RUnlock()
-	if ok {
-		return known
+	if !ok {
+		known = findTwins(want, have)
+		twins.Lock()
+		defer twins.Unlock()
+		twins.known[[2]reflect.Type{want, have}] = known
 	}
+	return known
+}
+
+func findTwins(want, have reflect.Type) (found []twin) {
 	for field := range want.Fields() {
 		name := field.Name
 		if field.Anonymous {
 			name = strings.TrimSuffix(name, "ApplyConfiguration")
 		}
 		other, _ := have.FieldByName(name)
-		known = append(known, twin{other.Index, field.Anonymous && name == "TypeMeta"}) // an object that was read has no TypeMeta
+		found = append(found, twin{other.Index, field.Anonymous && name == "TypeMeta"}) // an object that was read has no TypeMeta
 	}
-	twins.Lock()
-	defer twins.Unlock()
-	twins.known[pair] = known
-	return known
+	return found
 }
 
 func isSet(v reflect.Value) bool {

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"maps"
 	"reflect"
@@ -74,14 +75,15 @@ type common struct {
 	bots    map[types.UID]*kin
 	sweepAt int // with so many bots those that are gone are dropped
 	texts   texts
-	fields  map[[3]string][]metav1.ManagedFieldsEntry // by API version, and fields before and behind the owner
+	fields  map[[2]string][]metav1.ManagedFieldsEntry // by API version and fields without the owner
+	raw     []byte                                    // those of the child at hand
 	pods    map[digest]*corev1.PodSpec                // without what each bot has its own of
 }
 
 func newCommon() *common {
 	return &common{
 		bots: map[types.UID]*kin{}, sweepAt: minSwept, texts: texts{},
-		fields: map[[3]string][]metav1.ManagedFieldsEntry{}, pods: map[digest]*corev1.PodSpec{},
+		fields: map[[2]string][]metav1.ManagedFieldsEntry{}, pods: map[digest]*corev1.PodSpec{},
 	}
 }
 
@@ -211,19 +213,18 @@ func (c *common) shareFields(child client.Object, owner types.UID) {
 	if len(fields) != 1 || fields[0].FieldsV1 == nil || fields[0].Subresource != "" {
 		return
 	}
-	raw := fields[0].FieldsV1.GetRawString()
-	before, after, _ := strings.Cut(raw, ownerKey(owner)) // without a copy: there are two kilobytes of a child, of which most are known
-	key := [3]string{fields[0].APIVersion, before, after}
-	known, ok := c.fields[key]
+	// Most are known, and nothing of them is kept: there are two kilobytes of a child.
+	c.raw = appendWithoutOwner(c.raw[:0], fields[0].FieldsV1.GetRawBytes(), owner)
+	known, ok := c.fields[[2]string{fields[0].APIVersion, string(c.raw)}]
 	if !ok {
 		if len(c.fields) >= maxFieldSets {
 			clear(c.fields)
 		}
 		known = []metav1.ManagedFieldsEntry{{
 			Manager: naming.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, APIVersion: fields[0].APIVersion,
-			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(withoutOwner(raw, owner)),
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(c.raw)),
 		}}
-		c.fields[key] = known
+		c.fields[[2]string{fields[0].APIVersion, string(c.raw)}] = known
 	}
 	child.SetManagedFields(known)
 }
@@ -233,8 +234,13 @@ const anyOwner = "owner"
 
 func ownerKey(uid types.UID) string { return `k:{\"uid\":\"` + string(uid) + `\"}` }
 
-func withoutOwner(fields string, owner types.UID) string {
-	return strings.Replace(fields, ownerKey(owner), ownerKey(anyOwner), 1)
+func appendWithoutOwner(to, fields []byte, owner types.UID) []byte {
+	before, after, found := bytes.Cut(fields, []byte(ownerKey(owner)))
+	to = append(to, before...)
+	if found {
+		to = append(to, ownerKey(anyOwner)...)
+	}
+	return append(to, after...)
 }
 
 // whole gives back to a child from a cache, as a copy, the managedFields that Slim has shared.

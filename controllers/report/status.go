@@ -55,7 +55,7 @@ func Status(bot *v1alpha1.WechatBot, state *observe.State, err error) v1alpha1.W
 	status := *bot.Status.DeepCopy()
 	set := func(condition string, f *finding) {
 		if f == nil {
-			meta.RemoveStatusCondition(&status.Conditions, condition)
+			status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Type == condition })
 			return
 		}
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
@@ -167,11 +167,11 @@ func servesOn(status *v1alpha1.WechatBotStatus, state *observe.State) string {
 	return meanwhile(state.Children.Deployment)
 }
 
-func rank(condition string) int {
-	order := slices.Concat([]string{v1alpha1.ConditionReady}, positive, told,
-		[]string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended})
-	return slices.Index(order, condition)
-}
+// order is that of all conditions in a status.
+var order = slices.Concat([]string{v1alpha1.ConditionReady}, positive, told,
+	[]string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended})
+
+func rank(condition string) int { return slices.Index(order, condition) }
 
 // line is Ready's message as kubectl get shows it, or of a bot that is ready what WeChat's side lacks, and how many other
 // conditions are not as they should be.
