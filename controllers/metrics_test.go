@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -131,5 +134,24 @@ func TestTheOperatorsMetricsAreDocumented(t *testing.T) {
 	}
 	if diff := cmp.Diff(docs.Described(writes, &conditions{}), listed); diff != "" {
 		t.Errorf("docs/monitoring.md lists others (-exported +listed):\n%s", diff)
+	}
+}
+
+// BenchmarkConditions makes a page of metrics of as many bots as have names there.
+func BenchmarkConditions(b *testing.B) {
+	cache := &cached{}
+	for i := range maxNamed {
+		one := bot("a", fmt.Sprintf("bot-%04d", maxNamed-i))
+		for _, condition := range []string{"Ready", "SecretsResolved", "DifyReachable", "SessionStoreReady", "Available", "Exposed", "CertificateReady", "Connected"} {
+			one.Status.Conditions = append(one.Status.Conditions, metav1.Condition{Type: condition, Status: metav1.ConditionTrue, Reason: "Good"})
+		}
+		cache.bots = append(cache.bots, one)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&conditions{bots: cache})
+	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	b.ReportAllocs()
+	for b.Loop() {
+		page.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", http.NoBody))
 	}
 }
