@@ -41,7 +41,7 @@ func (f *Flags) Logger(sampled bool) (*zap.Logger, error) {
 	default:
 		return nil, fmt.Errorf("--log-format: %q is neither json nor console", f.format)
 	}
-	logger, err := c.Build()
+	logger, err := c.Build(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return lazy{Core: core} }))
 	if err != nil {
 		return nil, fmt.Errorf("making the log: %w", err)
 	}
