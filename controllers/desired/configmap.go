@@ -18,9 +18,10 @@ func ConfigMap(bot *v1alpha1.WechatBot, config serverconfig.Config, startHash st
 
 // Sessions are the ConfigMaps that the server keeps conversations in. Their content is the server's.
 func Sessions(bot *v1alpha1.WechatBot) (s [serverconfig.SessionObjects]*corev1.ConfigMapApplyConfiguration) {
+	labels := naming.Labels(bot, naming.Sessions)
 	for i, name := range sessionStore(bot).Objects() {
 		s[i] = corev1.ConfigMap(name, bot.Namespace).
-			WithLabels(naming.Labels(bot, naming.Sessions)).
+			WithLabels(labels).
 			WithOwnerReferences(owner(bot))
 	}
 	return s

@@ -53,7 +53,7 @@ func (o *Observer) class(ctx context.Context, bot *v1alpha1.WechatBot, s *State)
 		return nil
 	}
 	var classes networkingv1.IngressClassList
-	if err := o.Cache.List(ctx, &classes, client.UnsafeDisableDeepCopy); err != nil {
+	if err := o.Cache.List(ctx, &classes, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return fmt.Errorf("listing IngressClasses: %w", err)
 	}
 	s.Class = s.Classes.find(classes.Items, desired.HasClassAnnotation(bot))

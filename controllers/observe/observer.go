@@ -244,7 +244,7 @@ func (o *Observer) warning(ctx context.Context, namespace, kind, name string) (s
 }
 
 func (o *Observer) list(ctx context.Context, bot *v1alpha1.WechatBot, pods *corev1.PodList, component string) error {
-	err := o.Cache.List(ctx, pods, client.InNamespace(bot.Namespace), owned(bot, component), client.UnsafeDisableDeepCopy)
+	err := o.Cache.List(ctx, pods, client.InNamespace(bot.Namespace), owned(bot, component), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return fmt.Errorf("listing the pods: %w", err)
 	}
