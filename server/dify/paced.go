@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// readEvery is how often a stream is read at most, but for the first readBurst times. A fast model writes an event every few
-	// milliseconds, and to be woken for each costs more than to parse it. A reply waits for the end of the answer, so that the
-	// follower gets that by so much later at most; of a slow stream, whose reads are further apart, the end is read at once.
+	// readEvery is how often a stream is read at most, but for the first readBurst times: all fast ones at the same ticks. A fast
+	// model writes an event every few milliseconds, and to be woken for each costs more than to parse it. A reply waits for the end of
+	// the answer, so that the follower gets that by so much later at most; of a slow stream, whose reads are further apart, the end is
+	// read at once.
 	readEvery = 50 * time.Millisecond
 	readBurst = 4
 )
@@ -33,21 +34,21 @@ func (p *paced) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
-// pause waits until the next step, at most until the stream is not needed any more.
+// pause waits for the next tick if the stream was read often of late, at most until the stream is not needed any more.
 func (p *paced) pause() {
 	now := time.Now()
 	if p.free.Before(now) {
 		p.free = now
 	}
 	p.free = p.free.Add(readEvery)
-	early := p.free.Sub(now) - readBurst*readEvery
-	if early <= 0 {
+	if p.free.Sub(now) <= readBurst*readEvery {
 		return
 	}
+	tick := now.Truncate(readEvery).Add(readEvery).Sub(now)
 	if p.wait == nil {
-		p.wait = time.NewTimer(early)
+		p.wait = time.NewTimer(tick)
 	} else {
-		p.wait.Reset(early)
+		p.wait.Reset(tick)
 	}
 	select {
 	case <-p.wait.C:
