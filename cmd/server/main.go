@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"math"
@@ -15,7 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 
 	"github.com/wechatbot/wechatbot-operator/api/serverlocal"
@@ -27,46 +29,51 @@ import (
 var version = "dev"
 
 func main() {
-	if err := command().Execute(); err != nil {
+	if err := command(context.Background(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func command() *cobra.Command {
+// command does what the arguments say. With flags of pflag's alone an idle server is smaller by what cobra is.
+func command(ctx context.Context, args []string, out io.Writer) error {
 	var config, local string
-	var byOperator bool
-	var flags logging.Flags
-	c := &cobra.Command{
-		Use:           "server --config FILE",
-		Short:         "Answers a WeChat Official Account's followers through a Dify app",
-		Version:       version,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
-			defer stop()
-			// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
-			context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
-			if !cmd.Flags().Changed("local-listen") {
-				local = localListen(byOperator)
-			}
-			return run(ctx, server.Options{ConfigPath: config, ConfigByOperator: byOperator, Local: local}, flags)
-		},
-	}
-	c.SetContext(context.Background())
-	c.Flags().StringVar(&config, "config", "", "configuration file (docs/server.md)")
+	var byOperator, help, shown bool
+	var logs logging.Flags
+	f := pflag.NewFlagSet("server", pflag.ContinueOnError)
+	f.StringVar(&config, "config", "", "configuration file (docs/server.md)")
 	// A variable too, as a server of a release that does not know the flag would end by it.
-	c.Flags().BoolVar(&byOperator, "config-by-operator", os.Getenv("CONFIG_BY_OPERATOR") == "true",
+	f.BoolVar(&byOperator, "config-by-operator", os.Getenv("CONFIG_BY_OPERATOR") == "true",
 		"an operator writes the file: fields that are not known are logged and counted, as it may be newer than this server")
-	c.Flags().StringVar(&local, "local-listen", "", fmt.Sprintf("loopback address, such as 127.0.0.1:%d, at which whoever reaches it may list, clear and stop sessions;"+
+	f.StringVar(&local, "local-listen", "", fmt.Sprintf("loopback address, such as 127.0.0.1:%d, at which whoever reaches it may list, clear and stop sessions;"+
 		" that one by default with --config-by-operator, else none", serverlocal.Port))
-	flags.Define(c.Flags())
-	if err := c.MarkFlagRequired("config"); err != nil {
-		panic(err) // the flag is defined above
+	logs.Define(f)
+	f.BoolVarP(&help, "help", "h", false, "this text")
+	f.BoolVarP(&shown, "version", "v", false, "the version")
+	f.SetOutput(io.Discard)
+	err := f.Parse(args)
+	switch {
+	case err != nil:
+		return err
+	case help:
+		_, err := fmt.Fprintf(out, "Answers a WeChat Official Account's followers through a Dify app\n\nUsage:\n  server --config FILE [flags]\n\nFlags:\n%s", f.FlagUsages())
+		return err
+	case shown:
+		_, err := fmt.Fprintln(out, "server version", version)
+		return err
+	case f.NArg() > 0:
+		return fmt.Errorf("unknown argument %q: all that is said to the server are flags", f.Arg(0))
+	case config == "":
+		return errors.New("--config FILE is missing: the server's configuration (docs/server.md)")
 	}
-	return c
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	// A second Ctrl-C ends the process at once. A second SIGTERM does not: a kubelet that restarts sends it again.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
+	if !f.Changed("local-listen") {
+		local = localListen(byOperator)
+	}
+	return run(ctx, server.Options{ConfigPath: config, ConfigByOperator: byOperator, Local: local}, logs)
 }
 
 // localListen is where a server listens for kubectl wechatbot if no flag says it: in a pod.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http/httptest"
 	"os"
@@ -76,11 +77,12 @@ func TestExitCodes(t *testing.T) {
 		stdout, stderr string
 	}{
 		"help":              {[]string{"--help"}, 0, "--log-format", ""},
-		"no file":           {nil, 1, "", `required flag(s) "config" not set`},
+		"its version":       {[]string{"--version"}, 0, "server version dev", ""},
+		"no file":           {nil, 1, "", "--config FILE is missing"},
 		"a missing file":    {[]string{"--config", "/nowhere/bot.yaml"}, 1, "", "/nowhere/bot.yaml: no such file"},
 		"a broken file":     {[]string{"--config", broken}, 1, "", "reply.deadlin: unknown field"},
 		"an unknown flag":   {[]string{"--config", good, "--verbose"}, 1, "", "unknown flag: --verbose"},
-		"an argument":       {[]string{"--config", good, "more"}, 1, "", `unknown command "more"`},
+		"an argument":       {[]string{"--config", good, "more"}, 1, "", `unknown argument "more"`},
 		"an unknown level":  {[]string{"--config", good, "--log-level", "loud"}, 1, "", `--log-level: unrecognized level: "loud"`},
 		"a local address":   {[]string{"--config", good, "--local-listen", "0.0.0.0:9091"}, 1, "", "not a loopback address"},
 		"an unknown format": {[]string{"--config", good, "--log-format", "xml"}, 1, "", `--log-format: "xml" is neither json nor console`},
@@ -276,9 +278,7 @@ func TestCommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			cmd := command()
-			cmd.SetArgs(c.args)
-			err := cmd.ExecuteContext(ctx)
+			err := command(ctx, c.args, io.Discard)
 			if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
