@@ -20,19 +20,26 @@ func refusal() *metav1.Status {
 	return &metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: "the host is taken"}
 }
 
+// refusedToMove is a bot that serves, whose Ingress nobody may change, and whose domain has been edited; and the domain of before.
+func refusedToMove(t *testing.T) (w *world, r *refuser, before string) {
+	t.Helper()
+	w = newWorld(t)
+	w.create()
+	w.serve()
+	r = newRefuser(t, w, "networking.k8s.io", "ingresses")
+	r.answer.Store(refusal())
+	before = w.bot.Spec.Domain
+	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Domain = "moved." + before })
+	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonApplyFailed)
+	return w, r, before
+}
+
 // A refused Ingress still leads the domain of before to the bot: the new one is not exposed, and nobody else gets the one of
 // before until the Ingress is changed.
 func TestExposed_IngressOfAnotherDomain(t *testing.T) {
 	t.Parallel()
 	sharedOperator(t)
-	w := newWorld(t)
-	w.create()
-	w.serve()
-	r := newRefuser(t, w, "networking.k8s.io", "ingresses")
-	r.answer.Store(refusal())
-	before := w.bot.Spec.Domain
-	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Domain = "moved." + before })
-	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonApplyFailed)
+	w, r, before := refusedToMove(t)
 	says(t, w.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonAddressPending), before, "moved."+before)
 
 	other := newWorld(t)
@@ -58,14 +65,7 @@ func TestExposed_IngressOfAnotherDomain(t *testing.T) {
 func TestExposed_RefusedMoveIsTakenBack(t *testing.T) {
 	t.Parallel()
 	sharedOperator(t)
-	w := newWorld(t)
-	w.create()
-	w.serve()
-	r := newRefuser(t, w, "networking.k8s.io", "ingresses")
-	r.answer.Store(refusal())
-	before := w.bot.Spec.Domain
-	w.edit(func(s *v1alpha1.WechatBotSpec) { s.Domain = "moved." + before })
-	w.expect(v1alpha1.ConditionReady, isFalse, v1alpha1.ReasonApplyFailed)
+	w, _, before := refusedToMove(t)
 	other := newWorld(t)
 	other.create(func(b *v1alpha1.WechatBot) { b.Spec.Domain = before })
 	other.expect(v1alpha1.ConditionExposed, isFalse, v1alpha1.ReasonDomainConflict)

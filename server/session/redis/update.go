@@ -253,20 +253,18 @@ func (p *Port) acts(c *commitCall) (keys []string, args []any) {
 	if c.keep > 0 {
 		act(textsKey, "keep", c.keep.Milliseconds())
 	}
-	switch c.ready {
-	case "":
-	case notThere:
-		act(readyKey, "unready", c.member)
-	default:
-		act(readyKey, "ready", c.ready, c.member)
+	// An index takes the follower in, by ready and lease, or lets it go, by unready and unlease.
+	place := func(key int, name, at string) {
+		switch at {
+		case "":
+		case notThere:
+			act(key, "un"+name, c.member)
+		default:
+			act(key, name, at, c.member)
+		}
 	}
-	switch c.lease {
-	case "":
-	case notThere:
-		act(leasesKey, "unlease", c.member)
-	default:
-		act(leasesKey, "lease", c.lease, c.member)
-	}
+	place(readyKey, "ready", c.ready)
+	place(leasesKey, "lease", c.lease)
 	if opened != 0 {
 		act(botKey, "open", opened)
 	}

@@ -13,9 +13,10 @@ if have ~= ARGV[2] then
   return {CONFLICT, call('HGETALL', KEYS[1])}
 end
 local now = ARGV[4] == '1' and call('TIME') or {}
+local millis = now[1] and now[1] * 1000 + math.floor(now[2] / 1000)
 
--- How many tokens were used on the day that lasts, by a clock in milliseconds; nil if none does.
-local function tokens(millis)
+-- How many tokens were used on the day that lasts; nil if none does.
+local function tokens()
   local of = call('HMGET', KEYS[4], 'tokens', 'tokensUntil')
   local left = tonumber(of[2] or 0) - millis
   return left > 0 and left <= LONGEST_DAY and tonumber(of[1] or 0) or nil
@@ -36,7 +37,7 @@ while ARGV[at] do
     call('PEXPIRE', KEYS[1], ARGV[from])
     call('PEXPIRE', KEYS[2], ARGV[from])
   elseif act == 'lease' then -- for so many milliseconds
-    call('ZADD', KEYS[3], now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[from], ARGV[last])
+    call('ZADD', KEYS[3], millis + ARGV[from], ARGV[last])
   elseif act == 'unlease' then
     call('ZREM', KEYS[3], ARGV[from])
   elseif act == 'ready' then
@@ -49,7 +50,7 @@ while ARGV[at] do
     call('PUBLISH', ARGV[from], ARGV[last])
   elseif act == 'tokens' then -- so many are counted until a time, of the follower too if it is asked for
     local n, ends, each = unpack(ARGV, from, last)
-    if tokens(now[1] * 1000 + math.floor(now[2] / 1000)) then
+    if tokens() then
       call('HINCRBY', KEYS[4], 'tokens', n)
     else
       call('HSET', KEYS[4], 'tokens', n, 'tokensUntil', ends)
@@ -67,7 +68,7 @@ while ARGV[at] do
       open = 0
       call('HSET', KEYS[4], 'open', opened)
     end
-    local used = budget > 0 and tokens(now[1] * 1000 + math.floor(now[2] / 1000)) or 0
+    local used = budget > 0 and tokens() or 0
     local own = each > 0 and tonumber(call('GET', KEYS[6]) or 0) or 0
     if most > 0 and running >= most or first == '1' and waiting > 0 or queue > 0 and open - running >= queue
         or budget > 0 and used >= budget or each > 0 and own >= each then
